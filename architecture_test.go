@@ -1,0 +1,136 @@
+// Package pullkey_test states the rooms of the project and the arrows between
+// them: which folder may import what. A folder that is not named here fails,
+// because a new room is a decision (ARCHITECTURE.md).
+package pullkey_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/pullkey/pullkey/"
+
+var (
+	clientGo = []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"}
+	knows    = []string{"internal/image", "internal/credential"}
+)
+
+// rooms maps each folder to what it may import besides the standard library.
+// An entry that ends in "/" allows everything below it.
+var rooms = map[string][]string{
+	// The root holds only this test.
+	".": {},
+
+	// What pullkey knows.
+	"internal/credential": {},
+	"internal/image":      {"github.com/distribution/reference"},
+
+	// What pullkey talks to: beside each other, never through each other.
+	"internal/acr":          knows,
+	"internal/acrconfig":    join(knows, "go.yaml.in/yaml/v3"),
+	"internal/dockerconfig": knows,
+
+	// What pullkey does.
+	"internal/broker": knows,
+	"internal/controller": join(clientGo, "internal/acr", "internal/acrconfig", "internal/broker",
+		"internal/dockerconfig", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
+
+	// The programs.
+	"cmd/pullkey-controller": join(clientGo, "internal/", "github.com/spf13/cobra"),
+
+	// Manifests, and the tests that hold them to their word.
+	"deploy": {},
+}
+
+// pure rooms touch no network, files, clock or log.
+var pure = []string{"internal/credential", "internal/image"}
+
+var impure = []string{"net", "net/http", "os", "os/exec", "log"}
+
+func TestEveryFolderIsARoomAndImportsOnlyWhatItMay(t *testing.T) {
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (path == "lab" || path == "tools" || d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && path != ".") {
+			return fs.SkipDir
+		}
+		if filepath.Ext(path) == ".go" {
+			checkFile(t, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkFile(t *testing.T, path string) {
+	t.Helper()
+	room := filepath.ToSlash(filepath.Dir(path))
+	allowed, known := rooms[room]
+	if !known {
+		t.Errorf("%s: the folder %s is not a room; name it in architecture_test.go and ARCHITECTURE.md", path, room)
+		return
+	}
+	if strings.HasSuffix(path, "_test.go") {
+		return
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range file.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours := strings.TrimPrefix(name, module)
+		switch {
+		case ours == name && isStandard(name):
+			if slices.Contains(pure, room) && slices.Contains(impure, name) {
+				t.Errorf("%s imports %s; %s knows, it does not touch", path, name, room)
+			}
+		case !slices.ContainsFunc(allowed, func(a string) bool {
+			return a == ours || strings.HasSuffix(a, "/") && strings.HasPrefix(ours, a)
+		}):
+			t.Errorf("%s imports %s, which %s may not", path, ours, room)
+		}
+	}
+}
+
+func TestEveryRoomExists(t *testing.T) {
+	for room := range rooms {
+		if files, _ := filepath.Glob(filepath.Join(room, "*.go")); len(files) == 0 {
+			t.Errorf("%s is named as a room and holds no Go file", room)
+		}
+	}
+}
+
+func TestNothingOfTheProductLinksTheLab(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.FieldsSeq(string(out)) {
+		if strings.HasPrefix(name, module+"lab") {
+			t.Errorf("the product links %s", name)
+		}
+	}
+}
+
+// isStandard tells a package of the standard library: the first element of
+// its path has no dot.
+func isStandard(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return !strings.Contains(first, ".")
+}
+
+func join(list []string, more ...string) []string { return slices.Concat(list, more) }

@@ -1,0 +1,3 @@
+module github.com/pullkey/pullkey
+
+go 1.26.0
