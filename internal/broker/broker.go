@@ -1,0 +1,162 @@
+// Package broker keeps one current credential per registry account: fetched
+// once however many ask for it, renewed early, and never given up for a worse
+// one.
+//
+// Its one rule: what stands in the broker changes only when a source has
+// handed out something better. A source that fails leaves the last good
+// credential where it is.
+package broker
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+// Source hands out credentials for one registry account.
+type Source interface {
+	// Key names the account: who asks whom, no secret.
+	Key() string
+	// Equal tells whether other, of the same key, asks for the same.
+	Equal(other Source) bool
+	// Fetch asks for a new credential, once. The broker sets the deadline and
+	// repeats.
+	Fetch(ctx context.Context) (credential.Credential, error)
+}
+
+// Store keeps the master copy across restarts.
+type Store interface {
+	Load(ctx context.Context) (map[string]credential.Credential, error)
+	Save(ctx context.Context, all map[string]credential.Credential) error
+}
+
+// State is what the broker knows of one account.
+type State struct {
+	Key string
+	// Credential is the last good one; its Username is empty before the first.
+	Credential credential.Credential
+	// Err is why the last attempt did not bring one; nil when it did.
+	Err error
+	// Tried tells that at least one attempt has ended, well or not, or that a
+	// stored credential made it needless.
+	Tried bool
+	// Next is when the next attempt is due; zero when none is planned.
+	Next time.Time
+}
+
+// Broker holds the accounts. Make one with New.
+type Broker struct {
+	store   Store
+	log     *slog.Logger
+	changed func()
+
+	mu       sync.Mutex
+	accounts map[string]*account
+	stored   map[string]credential.Credential
+
+	saving sync.Mutex // serialises Save, so that the newest copy is the one kept
+}
+
+// New returns a broker without accounts. changed is called after each change
+// of any account's state; it must not block.
+func New(store Store, log *slog.Logger, changed func()) *Broker {
+	return &Broker{store: store, log: log, changed: changed, accounts: map[string]*account{}}
+}
+
+// Load reads the master copy. Accounts that Set names later begin with what
+// it holds for them.
+func (b *Broker) Load(ctx context.Context) error {
+	stored, err := b.store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stored = stored
+	return nil
+}
+
+// Set declares the accounts: new ones are fetched at once, those no longer
+// named are dropped, and the others keep what they have. Accounts live until
+// ctx ends.
+func (b *Broker) Set(ctx context.Context, sources []Source, threshold time.Duration) {
+	b.mu.Lock()
+	named := map[string]bool{}
+	for _, s := range sources {
+		named[s.Key()] = true
+		a, exists := b.accounts[s.Key()]
+		if exists {
+			a.reconfigure(s, threshold)
+			continue
+		}
+		run, cancel := context.WithCancel(ctx)
+		a = &account{
+			source: s, threshold: threshold, cancel: cancel, wake: make(chan struct{}, 1),
+			spread: rand.Float64(), //nolint:gosec // spreads renewals, protects nothing
+			state:  State{Key: s.Key()},
+		}
+		a.resume(b.stored[s.Key()])
+		b.accounts[s.Key()] = a
+		go b.run(run, a)
+	}
+	for key, a := range b.accounts {
+		if !named[key] {
+			a.cancel()
+			delete(b.accounts, key)
+		}
+	}
+	b.mu.Unlock()
+	b.changed()
+}
+
+// Refresh makes every account try again now, for instance because the access
+// key has changed.
+func (b *Broker) Refresh() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.accounts {
+		a.poke()
+	}
+}
+
+// States returns the accounts, ordered by key.
+func (b *Broker) States() []State {
+	b.mu.Lock()
+	accounts := slices.Collect(maps.Values(b.accounts))
+	b.mu.Unlock()
+	states := make([]State, 0, len(accounts))
+	for _, a := range accounts {
+		states = append(states, a.snapshot())
+	}
+	slices.SortFunc(states, func(x, y State) int { return cmp.Compare(x.Key, y.Key) })
+	return states
+}
+
+// Settled tells whether every account has been tried at least once. Before
+// that, what States holds is not yet worth writing anywhere.
+func (b *Broker) Settled() bool {
+	return !slices.ContainsFunc(b.States(), func(s State) bool { return !s.Tried })
+}
+
+// save writes the master copy. A copy that can't be kept is no reason to hold
+// a good credential back: it is logged, and written again with the next.
+func (b *Broker) save(ctx context.Context) {
+	b.saving.Lock()
+	defer b.saving.Unlock()
+	all := map[string]credential.Credential{}
+	for _, s := range b.States() {
+		if s.Credential.Username != "" {
+			all[s.Key] = s.Credential
+		}
+	}
+	if err := b.store.Save(ctx, all); err != nil {
+		b.log.Warn("keep the master copy of the credentials", "error", err)
+	}
+}

@@ -1,0 +1,259 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+// The tests run in synctest bubbles: time is fake and moves only when every
+// goroutine waits, so that an hour takes no time and no order is left to luck.
+
+// cloud is a source whose answers the test sets.
+type cloud struct {
+	key   string
+	asks  string
+	life  time.Duration
+	mu    sync.Mutex
+	err   error
+	calls []time.Time
+	hang  bool
+}
+
+func (c *cloud) Key() string              { return c.key }
+func (c *cloud) Equal(other Source) bool  { return c.asks == other.(*cloud).asks }
+func (c *cloud) set(err error, hang bool) { c.mu.Lock(); c.err, c.hang = err, hang; c.mu.Unlock() }
+
+func (c *cloud) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.calls)
+}
+
+func (c *cloud) Fetch(ctx context.Context) (credential.Credential, error) {
+	c.mu.Lock()
+	c.calls = append(c.calls, time.Now())
+	err, hang := c.err, c.hang
+	c.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return credential.Credential{}, ctx.Err()
+	}
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	return credential.Credential{
+		Username: "cr_temp_user", Password: credential.NewSecret(time.Now().String()),
+		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(c.life),
+	}, nil
+}
+
+// memory is a store that a test can look into.
+type memory struct {
+	mu   sync.Mutex
+	all  map[string]credential.Credential
+	fail error
+}
+
+func (m *memory) Load(context.Context) (map[string]credential.Credential, error) { return m.all, m.fail }
+
+func (m *memory) Save(_ context.Context, all map[string]credential.Credential) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.all = all
+	return m.fail
+}
+
+// inBubble runs the story with a broker of one store; its goroutines end with it.
+func inBubble(t *testing.T, story func(t *testing.T, ctx context.Context, b *Broker, store *memory)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		store := &memory{}
+		story(t, ctx, New(store, slog.New(slog.DiscardHandler), func() {}), store)
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// pass lets d go by.
+func pass(d time.Duration) {
+	timer := time.NewTimer(d)
+	<-timer.C
+	synctest.Wait()
+}
+
+const threshold = 15 * time.Minute
+
+func TestOneCallPerAccountAndRenewalBeforeTheThreshold(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		acr := &cloud{key: "a", life: time.Hour}
+		b.Set(ctx, []Source{acr}, threshold)
+		for range 10 {
+			b.Set(ctx, []Source{acr}, threshold) // the same configuration again and again
+		}
+		synctest.Wait()
+		if got := acr.count(); got != 1 {
+			t.Fatalf("got %d calls at the start, want 1", got)
+		}
+		first := b.States()[0].Credential
+		pass(46 * time.Minute)
+		if got := acr.count(); got != 2 {
+			t.Fatalf("got %d calls after 46 minutes of an hour with a threshold of 15, want 2", got)
+		}
+		if second := b.States()[0].Credential; second.Password.Equal(first.Password) {
+			t.Error("the renewed credential is the first one")
+		}
+	})
+}
+
+func TestACredentialIssuedNearlyExpiredMakesNoHotLoop(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		acr := &cloud{key: "a", life: time.Second}
+		b.Set(ctx, []Source{acr}, threshold)
+		pass(10 * time.Minute)
+		if got := acr.count(); got < 55 || got > 61 {
+			t.Errorf("got %d calls in 10 minutes, want about one every %s", got, credential.RenewalFloor)
+		}
+	})
+}
+
+func TestAnOutageKeepsTheLastGoodCredential(t *testing.T) {
+	down := errors.New("ask the cloud: connection refused")
+	for _, test := range []struct {
+		name string
+		err  error
+		hang bool
+	}{
+		{"the cloud refuses", down, false},
+		{"the cloud never answers", nil, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+				acr := &cloud{key: "a", life: time.Hour}
+				b.Set(ctx, []Source{acr}, threshold)
+				synctest.Wait()
+				good := b.States()[0].Credential
+				acr.set(test.err, test.hang)
+				pass(3 * time.Hour)
+				state := b.States()[0]
+				if !state.Credential.Password.Equal(good.Password) || state.Err == nil {
+					t.Errorf("after an outage: credential kept %v, error %v; want kept, and an error",
+						state.Credential.Password.Equal(good.Password), state.Err)
+				}
+				if got := acr.count(); got > 80 {
+					t.Errorf("got %d calls in 3 hours, want a backoff", got)
+				}
+				acr.set(nil, false)
+				pass(backoffMost + fetchTimeout)
+				if state := b.States()[0]; state.Err != nil || state.Credential.Password.Equal(good.Password) {
+					t.Errorf("after the outage: error %v, want a new credential", state.Err)
+				}
+			})
+		})
+	}
+}
+
+func TestAHangingAccountBlocksNoOther(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		stuck, good := &cloud{key: "a", hang: true}, &cloud{key: "b", life: time.Hour}
+		b.Set(ctx, []Source{stuck, good}, threshold)
+		synctest.Wait()
+		if s := b.States(); s[1].Credential.Username == "" || b.Settled() {
+			t.Errorf("got %+v settled %v, want b served while a is under way", s, b.Settled())
+		}
+		pass(fetchTimeout)
+		if !b.Settled() {
+			t.Error("not settled after a's attempt has timed out")
+		}
+	})
+}
+
+// busy is an error that asks to be left alone.
+type busy struct{ error }
+
+func (busy) Delay() time.Duration { return 2 * time.Minute }
+
+func TestTheCloudsOwnDelayIsHonoured(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		acr := &cloud{key: "a", life: time.Hour, err: busy{errors.New("throttled")}}
+		b.Set(ctx, []Source{acr}, threshold)
+		pass(119 * time.Second)
+		if got := acr.count(); got != 1 {
+			t.Errorf("got %d calls in the two minutes that the cloud asked for, want 1", got)
+		}
+	})
+}
+
+func TestARestartForgetsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		acr := &cloud{key: "a", life: time.Hour}
+		b.Set(ctx, []Source{acr}, threshold)
+		synctest.Wait()
+		good := b.States()[0].Credential
+
+		acr.set(errors.New("down"), false)
+		again := New(store, slog.New(slog.DiscardHandler), func() {})
+		if err := again.Load(ctx); err != nil {
+			t.Fatal(err)
+		}
+		again.Set(ctx, []Source{acr}, threshold)
+		synctest.Wait()
+		if got := acr.count(); got != 1 {
+			t.Errorf("got %d calls, want none by the restarted broker", got)
+		}
+		if s := again.States()[0]; !again.Settled() || !s.Credential.Password.Equal(good.Password) {
+			t.Error("the restarted broker does not serve the stored credential")
+		}
+	})
+}
+
+func TestAChangedAccessKeyIsTriedAtOnceEvenWhileACallIsUnderWay(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		acr := &cloud{key: "a", life: time.Hour, hang: true}
+		b.Set(ctx, []Source{acr}, threshold)
+		synctest.Wait()
+		b.Refresh()
+		acr.set(nil, false)
+		pass(fetchTimeout)
+		if got := acr.count(); got != 2 || b.States()[0].Credential.Username == "" {
+			t.Errorf("got %d calls, want a second one as soon as the first has ended", got)
+		}
+	})
+}
+
+func TestAnAccountThatAsksForSomethingElseAsksAtOnceAndKeepsWhatItHas(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		b.Set(ctx, []Source{&cloud{key: "a", asks: "one host", life: time.Hour}}, threshold)
+		synctest.Wait()
+		good := b.States()[0].Credential
+		changed := &cloud{key: "a", asks: "two hosts", err: errors.New("denied")}
+		b.Set(ctx, []Source{changed}, threshold)
+		synctest.Wait()
+		if s := b.States()[0]; changed.count() != 1 || !s.Credential.Password.Equal(good.Password) {
+			t.Errorf("got %d calls, want 1 and the old credential kept", changed.count())
+		}
+	})
+}
+
+func TestAnAccountNoLongerNamedIsDropped(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		a, other := &cloud{key: "a", life: time.Hour}, &cloud{key: "b", life: time.Hour}
+		b.Set(ctx, []Source{a, other}, threshold)
+		synctest.Wait()
+		b.Set(ctx, []Source{other}, threshold)
+		pass(2 * time.Hour)
+		if got := a.count(); got != 1 || len(b.States()) != 1 {
+			t.Errorf("got %d calls for the dropped account and %d accounts, want 1 and 1", got, len(b.States()))
+		}
+		if _, kept := store.all["a"]; kept {
+			t.Error("the master copy still holds the dropped account")
+		}
+	})
+}
