@@ -1,0 +1,206 @@
+// Package dockerconfig reads and writes docker's config.json, which is also
+// the content of a Secret's .dockerconfigjson.
+//
+// Its one rule: what it does not understand it keeps, and no error repeats
+// what the document holds.
+package dockerconfig
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/image"
+)
+
+// MaxSize is the most bytes that a Kubernetes Secret holds.
+const MaxSize = 1 << 20
+
+const authsField = "auths"
+
+// Config is a config.json: an entry for each registry, and the fields that
+// pullkey leaves as they are. Parse makes one; the zero Config is empty.
+type Config struct {
+	fields map[string]json.RawMessage
+	auths  map[string]json.RawMessage
+}
+
+// entry is what kubelet and docker read for one registry.
+type entry struct {
+	Username string `json:"username"`
+	Password string `json:"password"` //nolint:gosec // the file format has the password in this field
+	Email    string `json:"email,omitempty"`
+	Auth     string `json:"auth"`
+}
+
+// Parse reads a config.json. A field that is given twice is an error: which
+// of the two counts depends on the reader, and one would be lost.
+func Parse(data []byte) (Config, error) {
+	if len(data) > MaxSize {
+		return Config{}, errTooLarge(len(data))
+	}
+	fields, err := object(data, "the document")
+	if err != nil {
+		return Config{}, err
+	}
+	c := Config{fields: fields}
+	raw, ok := fields[authsField]
+	if !ok || string(raw) == "null" {
+		delete(fields, authsField)
+		return c, checkSpelling(fields)
+	}
+	if c.auths, err = object(raw, authsField); err != nil {
+		return Config{}, err
+	}
+	delete(fields, authsField)
+	return c, checkSpelling(fields)
+}
+
+// checkSpelling refuses "Auths": Go programs, kubelet among them, read it as
+// auths, so its entries would be lost beside a field of the right spelling.
+func checkSpelling(fields map[string]json.RawMessage) error {
+	for name := range fields {
+		if strings.EqualFold(name, authsField) {
+			return errors.New("docker configuration: the field auths is written with other letters than small ones")
+		}
+	}
+	return nil
+}
+
+// Marshal writes the configuration: the same bytes for the same content, with
+// hosts and fields sorted.
+func (c Config) Marshal() ([]byte, error) {
+	doc := maps.Clone(c.fields)
+	if doc == nil {
+		doc = map[string]json.RawMessage{}
+	}
+	auths := c.auths
+	if auths == nil {
+		auths = map[string]json.RawMessage{}
+	}
+	raw, err := json.Marshal(auths)
+	if err != nil {
+		return nil, errors.New("docker configuration: an entry cannot be written as JSON")
+	}
+	doc[authsField] = raw
+	data, err := json.Marshal(doc)
+	if err != nil {
+		return nil, errors.New("docker configuration: a field cannot be written as JSON")
+	}
+	if len(data) > MaxSize {
+		return nil, errTooLarge(len(data))
+	}
+	return data, nil
+}
+
+// Hosts returns the keys of the entries as they are written, sorted.
+func (c Config) Hosts() []string { return slices.Sorted(maps.Keys(c.auths)) }
+
+// Hosts returns the keys of the entries of a config.json, and nothing secret.
+func Hosts(data []byte) ([]string, error) {
+	c, err := Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	return c.Hosts(), nil
+}
+
+// PullSecret returns the content of .dockerconfigjson for creds. Hosts may be
+// patterns as kubelet reads them. email may be empty.
+func PullSecret(creds []credential.Credential, email string) ([]byte, error) {
+	return Config{}.with(creds, email)
+}
+
+// Merge returns the document data with creds instead of the entries for which
+// keep is false. keep is asked with the key of the entry less its scheme and
+// version path, as kubelet compares it. All else stays as it is. Empty data
+// is an empty document.
+func Merge(data []byte, keep func(host string) bool, creds []credential.Credential, email string) ([]byte, error) {
+	if len(data) == 0 {
+		return PullSecret(creds, email)
+	}
+	c, err := Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(c.auths, func(key string, _ json.RawMessage) bool { return !keep(hostOf(key)) })
+	return c.with(creds, email)
+}
+
+// with adds an entry for each host of creds.
+func (c Config) with(creds []credential.Credential, email string) ([]byte, error) {
+	auths := maps.Clone(c.auths)
+	if auths == nil {
+		auths = map[string]json.RawMessage{}
+	}
+	taken := map[string]bool{}
+	for key := range auths {
+		taken[hostOf(key)] = true
+	}
+	for _, cred := range creds {
+		raw, err := encode(cred, email)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range cred.Hosts {
+			host, err := image.ParseHostPattern(h)
+			if err != nil {
+				return nil, fmt.Errorf("pull secret: %w", err)
+			}
+			if taken[host.String()] {
+				return nil, fmt.Errorf("pull secret: two credentials for the registry %s", host)
+			}
+			taken[host.String()] = true
+			auths[host.String()] = raw
+		}
+	}
+	return Config{fields: c.fields, auths: auths}.Marshal()
+}
+
+func encode(c credential.Credential, email string) (json.RawMessage, error) {
+	switch {
+	case len(c.Hosts) == 0:
+		return nil, errors.New("pull secret: a credential names no registry")
+	case c.Username == "" || c.Password.Empty():
+		return nil, fmt.Errorf("pull secret: the credential for %s has no user name or no password", strings.Join(c.Hosts, ", "))
+	case strings.Contains(c.Username, ":"):
+		// Readers split auth at the first colon.
+		return nil, fmt.Errorf(`pull secret: the user name for %s has a ":"`, strings.Join(c.Hosts, ", "))
+	}
+	password := c.Password.Reveal()
+	return json.Marshal(entry{
+		Username: c.Username,
+		Password: password,
+		Email:    email,
+		Auth:     base64.StdEncoding.EncodeToString([]byte(c.Username + ":" + password)),
+	})
+}
+
+// hostOf returns the key of an entry as kubelet compares it: without scheme,
+// without the path /v1/ or /v2/ of an API version, without a slash at the end.
+func hostOf(key string) string {
+	if rest, found := strings.CutPrefix(key, "https://"); found {
+		key = rest
+	} else {
+		key = strings.TrimPrefix(key, "http://")
+	}
+	host, path, _ := strings.Cut(key, "/")
+	if rest, found := strings.CutPrefix(path, "v1/"); found {
+		path = rest
+	} else {
+		path = strings.TrimPrefix(path, "v2/")
+	}
+	if path == "" {
+		return host
+	}
+	return host + "/" + path
+}
+
+func errTooLarge(size int) error {
+	return fmt.Errorf("docker configuration: %d bytes are more than the %d that a Secret holds", size, MaxSize)
+}
