@@ -1,0 +1,44 @@
+package acr
+
+import "regexp"
+
+// region matches a region id such as cn-hangzhou. Two letters come first, so
+// that the OSS bucket called "registry", at registry.oss-cn-hangzhou, is not
+// taken for a registry.
+const region = `[a-z]{2}(?:-[a-z0-9]+)+`
+
+var (
+	regionForm = regexp.MustCompile(`^` + region + `$`)
+	// instanceForm is wider than the ids seen so far (cri- and 4 to 64 letters
+	// and digits), and still safe in a query.
+	instanceForm = regexp.MustCompile(`^cri-[A-Za-z0-9-]{1,64}$`)
+	// hostForm holds the forms of names that ACR's documentation lists.
+	hostForm = regexp.MustCompile(`^(?:` +
+		// Personal, up to September 2024. The ConfigMap of 2019 gives the
+		// region as a glob, which goes into the Secret as it stands.
+		`registry(?:-intl)?(?:-vpc|-internal)?\.(?:` + region + `|\*|[a-z]{2}-[a-z0-9*-]*)\.aliyuncs\.com|` +
+		// Personal, since then.
+		`crpi-[a-z0-9]+(?:-vpc)?\.` + region + `\.personal\.cr\.aliyuncs\.com|` +
+		// Enterprise, and its distribution between nodes.
+		`[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-registry(?:-vpc)?\.` + region + `\.cr\.aliyuncs\.com|` +
+		`[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-registry-vpc\.distributed\.` + region + `\.cr\.aliyuncs\.com:65001` +
+		`)$`)
+)
+
+// IsHost tells whether host is a name that only ACR can have, so that a
+// credential of ACR may go there. Names of users (custom domains) are not.
+func IsHost(host string) bool { return hostForm.MatchString(host) }
+
+// PersonalHosts returns the hosts of the Personal Edition in a region: public
+// and VPC, as the vendor's helper serves them, "internal" for the classic
+// network, and both again for accounts of the international site, whose
+// registry is called registry-intl. Which of them an account uses cannot be
+// asked: the Personal API has no list of endpoints. All are Alibaba Cloud's
+// own names, so an entry that is not used does no harm.
+func PersonalHosts(region string) []string {
+	hosts := []string{"registry", "registry-internal", "registry-intl", "registry-intl-vpc", "registry-vpc"}
+	for i := range hosts {
+		hosts[i] += "." + region + ".aliyuncs.com"
+	}
+	return hosts
+}
