@@ -201,3 +201,7 @@ func printable(s string) string {
 	}
 	return b.String()
 }
+
+// Delay returns how long the cloud asks us to wait, for whoever plans the next
+// attempt.
+func (e *Error) Delay() time.Duration { return e.RetryAfter }
