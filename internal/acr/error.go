@@ -114,20 +114,20 @@ type meaning struct {
 // from reports of users. A code stands for itself and for all that begin with
 // it and a dot.
 var codes = map[string]meaning{
-	"INSTANCE_NOT_EXIST":                 {kind: KindNotFound},
-	"NAMESPACE_NOT_EXIST":                {kind: KindNotFound},
-	"REPO_NOT_EXIST":                     {kind: KindNotFound},
-	"USER_NOT_EXIST":                     {KindNotFound, "this user never opened the Personal Edition in this region: set its registry password once in the ACR console, or use another access key"},
-	"MissingSecurityToken":               {KindDenied, "the access key is a temporary one (STS): give its security token too"},
-	"InvalidAccessKeyId":                 {KindDenied, "the access key does not exist or is disabled: give another, or enable it in the RAM console"},
-	"InvalidAccessKeyIdError":            {KindDenied, "the access key does not exist or is disabled: give another, or enable it in the RAM console"},
-	"SignatureDoesNotMatch":              {KindDenied, "the access key secret does not belong to the access key id: give both anew"},
-	"InvalidSecurityToken":               {KindDenied, "the temporary access key has expired or is cut off: obtain it anew"},
-	"InvalidTimeStamp":                   {kind: KindClockSkew},
-	"SignatureNonceUsed":                 {KindUnavailable, "nothing to do: the next attempt has a new nonce; if it stays, a proxy repeats requests"},
-	"Forbidden":                          {kind: KindDenied},
-	"NoPermission":                       {kind: KindDenied},
-	"Throttling":                         {kind: KindThrottled},
+	"INSTANCE_NOT_EXIST":      {kind: KindNotFound},
+	"NAMESPACE_NOT_EXIST":     {kind: KindNotFound},
+	"REPO_NOT_EXIST":          {kind: KindNotFound},
+	"USER_NOT_EXIST":          {KindNotFound, "this user never opened the Personal Edition in this region: set its registry password once in the ACR console, or use another access key"},
+	"MissingSecurityToken":    {KindDenied, "the access key is a temporary one (STS): give its security token too"},
+	"InvalidAccessKeyId":      {KindDenied, "the access key does not exist or is disabled: give another, or enable it in the RAM console"},
+	"InvalidAccessKeyIdError": {KindDenied, "the access key does not exist or is disabled: give another, or enable it in the RAM console"},
+	"SignatureDoesNotMatch":   {KindDenied, "the access key secret does not belong to the access key id: give both anew"},
+	"InvalidSecurityToken":    {KindDenied, "the temporary access key has expired or is cut off: obtain it anew"},
+	"InvalidTimeStamp":        {kind: KindClockSkew},
+	"SignatureNonceUsed":      {KindUnavailable, "nothing to do: the next attempt has a new nonce; if it stays, a proxy repeats requests"},
+	"Forbidden":               {kind: KindDenied},
+	"NoPermission":            {kind: KindDenied},
+	"Throttling":              {kind: KindThrottled},
 }
 
 func meaningOf(code string) meaning {

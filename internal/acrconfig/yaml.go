@@ -1,0 +1,113 @@
+package acrconfig
+
+import (
+	"errors"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+var (
+	// oddIndent matches a line that is indented with something else than
+	// blanks.
+	oddIndent = regexp.MustCompile(`^ *[\t\x{a0}\x{3000}]\s*[^\s#]`)
+	// domainList matches the list of quoted domains that the vendor's pages
+	// print, which is no YAML: domains: "a","b"
+	domainList = regexp.MustCompile(`^(\s*(?:-\s+)?` + fieldDomains + `\s*:\s+)((?:"[^"\\]*"\s*,\s*)+"[^"\\]*"\s*,?)\s*(#.*)?$`)
+)
+
+// document parses the value as one YAML document and returns its content, or
+// nil when there is none or when it was reported as an error.
+func (v *value) document() *yaml.Node {
+	lines := make([]string, len(v.lines))
+	for i, line := range v.lines {
+		if oddIndent.MatchString(line) {
+			v.fail(i+1, "the line is indented with a tab or a no-break space", "indent with blanks alone")
+			return nil
+		}
+		if m := domainList.FindStringSubmatch(line); m != nil {
+			line = m[1] + `"` + strings.ReplaceAll(m[2], `"`, "") + `"`
+		}
+		lines[i] = line
+	}
+	root, err := decode(lines)
+	if err != nil {
+		v.failSyntax(lines)
+		return nil
+	}
+	return root
+}
+
+var errSecondDocument = errors.New("a second document")
+
+// decode returns the content of the only document, nil when there is none.
+func decode(lines []string) (*yaml.Node, error) {
+	d := yaml.NewDecoder(strings.NewReader(strings.Join(lines, "\n")))
+	var first, second yaml.Node
+	if err := d.Decode(&first); errors.Is(err, io.EOF) {
+		return nil, nil //nolint:nilnil // no document and no error: the value is empty
+	} else if err != nil {
+		return nil, err
+	}
+	if err := d.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, errSecondDocument
+	}
+	return first.Content[0], nil
+}
+
+// What is searched for the line of a syntax error; larger values are none that
+// somebody wrote.
+const (
+	maxLines = 400
+	maxBytes = 64 << 10
+)
+
+// failSyntax reports the line at which the text stops being YAML: the one
+// after the longest beginning that is. The parser's own errors name the line
+// where the surrounding block begins, and quote the text.
+func (v *value) failSyntax(lines []string) {
+	bad := len(lines)
+	if size := len(strings.Join(lines, "\n")); bad > maxLines || size > maxBytes {
+		v.fail(0, "the text is not YAML", "shorten it until the line can be named")
+		return
+	}
+	for bad > 1 {
+		if _, err := decode(lines[:bad-1]); err == nil {
+			break
+		}
+		bad--
+	}
+	text := lines[bad-1]
+	name := ""
+	if m := named.FindStringSubmatch(text); m != nil {
+		name = m[1]
+	}
+	if slices.Contains(keys, name) {
+		v.failMisplacedKey(bad, name)
+		return
+	}
+	for _, m := range mistakes {
+		if m.form.MatchString(text) {
+			v.fail(bad, m.problem, m.hint)
+			return
+		}
+	}
+	v.fail(bad, "the text is not YAML from here on", "compare with: - instanceId: cri-..., and below it, two blanks in, regionId: cn-hangzhou")
+}
+
+// mistakes are those that the vendor's pages and users make, the surest
+// first.
+var mistakes = []struct {
+	form          *regexp.Regexp
+	problem, hint string
+}{
+	{regexp.MustCompile(`["']\s*//`), `"//" begins no comment here`, `begin comments with "#"`},
+	{regexp.MustCompile(`:\s*"[^"]*"\s*,`), "a field has more than one text", "write one text; domains have commas inside it, as in: domains: a.example.com,b.example.com"},
+	{regexp.MustCompile(`^[^"]*"[^"]*$|^[^']*'[^']*$`), "a quotation mark is opened and not closed", "close it in the same line"},
+	{regexp.MustCompile(`^---|^\.\.\.`), "a second document begins", "write one list"},
+	{regexp.MustCompile(`[&*!%@` + "`" + `]`), "the value begins with a sign that has a meaning in YAML", "put the value in quotation marks"},
+	{named, "the line does not begin in the column of the fields above it", "begin all fields of an instance in the same column, two after its dash"},
+}
