@@ -61,7 +61,9 @@ type memory struct {
 	fail error
 }
 
-func (m *memory) Load(context.Context) (map[string]credential.Credential, error) { return m.all, m.fail }
+func (m *memory) Load(context.Context) (map[string]credential.Credential, error) {
+	return m.all, m.fail
+}
 
 func (m *memory) Save(_ context.Context, all map[string]credential.Credential) error {
 	m.mu.Lock()
