@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/image"
+)
+
+const about = `pullkey-controller obtains temporary credentials from Alibaba Cloud Container
+Registry (ACR), keeps them in an image pull Secret in every watched namespace,
+and names that Secret in ServiceAccounts. What to serve stands in the ConfigMap
+kube-system/acr-configuration, as the vendor's credential helper has it.
+
+Exit codes: 0 stopped by a signal, 1 it could not go on, 2 wrong usage.`
+
+const example = `  # in the cluster, as deploy/ runs it
+  pullkey-controller --region cn-hangzhou --acr-endpoint https://cr-vpc.{region}.aliyuncs.com
+
+  # outside, against the cluster of a kubeconfig
+  pullkey-controller --kubeconfig ./kubeconfig --region cn-hangzhou --leader-elect=false`
+
+// flags are what the command line sets.
+type flags struct {
+	kubeconfig, region, endpoint       string
+	namespace, secretName              string
+	configuration, accessKey           string
+	allowedHosts                       []string
+	address, logFormat                 string
+	leaderElect, verbose               bool
+	workers                            int
+	configurationObject, accessKeyName cache.ObjectName
+}
+
+// usageError is a mistake on the command line.
+type usageError struct{ error }
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var f flags
+	cmd := &cobra.Command{
+		Use: "pullkey-controller", Short: "keep image pull Secrets fresh", Long: about, Example: example,
+		SilenceUsage: true, SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unexpected argument %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(*cobra.Command, []string) error {
+			if err := f.check(); err != nil {
+				return usageError{err}
+			}
+			return serve(ctx, &f, stderr)
+		},
+	}
+	f.define(cmd)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	_, _ = fmt.Fprintf(stderr, "pullkey-controller: %v\n", err)
+	if _, usage := err.(usageError); usage { //nolint:errorlint // cobra returns it as it is
+		_, _ = fmt.Fprintln(stderr, "hint: pullkey-controller --help shows every flag and an example")
+		return 2
+	}
+	return 1
+}
+
+func (f *flags) define(cmd *cobra.Command) {
+	s := cmd.Flags()
+	s.SortFlags = false
+	s.StringVar(&f.region, "region", "", "region of the cluster, for instances that name none, as cn-hangzhou")
+	s.StringVar(&f.endpoint, "acr-endpoint", acr.DefaultEndpoint, "ACR's API; {region} is replaced")
+	s.StringSliceVar(&f.allowedHosts, "allow-host", nil, "registry host (host or host:port) that may be given a credential although it is neither ACR's nor listed by the cloud; repeatable")
+	s.StringVar(&f.configuration, "configuration", "kube-system/acr-configuration", "the ConfigMap to obey, namespace/name")
+	s.StringVar(&f.accessKey, "access-key-secret", "kube-system/alibaba-addon-secret", "the Secret with access-key-id and access-key-secret, namespace/name")
+	s.StringVar(&f.secretName, "secret-name", "acr-credential-secret-aggregation", "name of the pull Secret; the rights in deploy/ are bound to it")
+	s.StringVar(&f.namespace, "namespace", "pullkey-system", "pullkey's own namespace")
+	s.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; in a pod its ServiceAccount is used")
+	s.BoolVar(&f.leaderElect, "leader-elect", true, "work only while holding the lease pullkey-controller")
+	s.StringVar(&f.address, "address", ":8080", "where /healthz, /readyz and /metrics are served; empty for nowhere")
+	s.IntVar(&f.workers, "workers", 8, "namespaces reconciled side by side")
+	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	s.BoolVar(&f.verbose, "verbose", false, "log each retry too")
+}
+
+// check looks at what the flags alone can't.
+func (f *flags) check() error {
+	var err error
+	if f.configurationObject, err = objectName("--configuration", f.configuration); err != nil {
+		return err
+	}
+	if f.accessKeyName, err = objectName("--access-key-secret", f.accessKey); err != nil {
+		return err
+	}
+	for i, host := range f.allowedHosts {
+		if f.allowedHosts[i], err = image.ParseHost(host); err != nil {
+			return fmt.Errorf("--allow-host %q: %w", host, err)
+		}
+	}
+	if f.logFormat != "text" && f.logFormat != "json" {
+		return fmt.Errorf("--log-format %q: must be text or json", f.logFormat)
+	}
+	if f.workers < 1 {
+		return fmt.Errorf("--workers %d: must be at least 1", f.workers)
+	}
+	return nil
+}
+
+func objectName(flag, s string) (cache.ObjectName, error) {
+	namespace, name, found := strings.Cut(s, "/")
+	if !found || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return cache.ObjectName{}, fmt.Errorf("%s %q: must be namespace/name", flag, s)
+	}
+	return cache.NewObjectName(namespace, name), nil
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/klog/v2"
+
+	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/controller"
+)
+
+// errLeaseLost ends the program: another replica works now.
+var errLeaseLost = errors.New("hold the lease pullkey-controller: lost it to another replica, or the API server did not answer in time")
+
+// serve connects to the cluster and works until ctx ends.
+func serve(ctx context.Context, f *flags, stderr io.Writer) error {
+	log := logger(f, stderr)
+	klog.SetSlogLogger(log)
+	config, err := connect(f)
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("connect to the API server: %w", err)
+	}
+	events := record.NewBroadcaster(record.WithContext(ctx))
+	defer events.Shutdown()
+	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+
+	c := controller.New(controller.Options{
+		Client: client,
+		ACR:    &acr.Client{HTTP: &http.Client{}, Endpoint: f.endpoint, Now: time.Now, UserAgent: "pullkey"},
+		Log:    log, Now: time.Now,
+		Events:     events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "pullkey"}),
+		SecretName: f.secretName, Namespace: f.namespace, Configuration: f.configurationObject,
+		AccessKey: f.accessKeyName, Region: f.region, AllowedHosts: f.allowedHosts, Workers: f.workers,
+	})
+	if f.address != "" {
+		stop, err := health(ctx, f.address, c, log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	log.Info("started", "server", config.Host, "endpoint", f.endpoint)
+	if !f.leaderElect {
+		return c.Run(ctx)
+	}
+	return lead(ctx, client, f.namespace, c.Run)
+}
+
+func logger(f *flags, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if f.verbose {
+		options.Level = slog.LevelDebug
+	}
+	if f.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// connect reads the kubeconfig, or the pod's ServiceAccount. The API server
+// does its own fair queuing, so there is no limit on this side.
+func connect(f *flags) (*rest.Config, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the API server: %w", err)
+	}
+	config.QPS = -1
+	config.UserAgent = "pullkey-controller"
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	return config, nil
+}
+
+// health serves /healthz, /readyz and /metrics until the returned function is
+// called.
+func health(ctx context.Context, address string, c *controller.Controller, log *slog.Logger) (func(), error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("serve health and metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := c.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	mux.Handle("GET /metrics", c.Metrics())
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("serve health and metrics", "error", err)
+		}
+	}()
+	return func() { _ = server.Close() }, nil
+}
+
+// lead runs work while this replica holds the lease. Times are client-go's
+// recommended ones.
+func lead(ctx context.Context, client kubernetes.Interface, namespace string, work func(context.Context) error) error {
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name this replica: %w", err)
+	}
+	leading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	result := make(chan error, 1)
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: "pullkey-controller"},
+			Client:     client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: fmt.Sprintf("%s_%d", host, os.Getpid())},
+		},
+		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
+		ReleaseOnCancel: true,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(ctx context.Context) { result <- work(ctx); cancel() },
+			OnStoppedLeading: func() {},
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("elect a leader: %w", err)
+	}
+	elector.Run(leading)
+	if leading.Err() == nil {
+		return errLeaseLost
+	}
+	select {
+	case err := <-result:
+		return err
+	default:
+		return nil // told to stop
+	}
+}

@@ -1,0 +1,213 @@
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/client-go/informers"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// caches hold only what is ours or needed, and of that as little as decides:
+// namespaces as name, labels and deletion time; ServiceAccounts as their list;
+// our Secrets as a digest; the configuration and the access key whole.
+type caches struct {
+	factories []informers.SharedInformerFactory
+	informers []cache.SharedIndexInformer
+
+	namespaces      corelisters.NamespaceLister
+	secrets         corelisters.SecretLister
+	serviceAccounts corelisters.ServiceAccountLister
+	configuration   corelisters.ConfigMapLister
+	accessKey       corelisters.SecretLister
+
+	written written
+}
+
+func newCaches(c *Controller) *caches {
+	everything := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithTransform(slim))
+	ours := named(c, metav1.NamespaceAll, c.SecretName, slim)
+	config := named(c, c.Configuration.Namespace, c.Configuration.Name, dropManagedFields)
+	key := named(c, c.AccessKey.Namespace, c.AccessKey.Name, dropManagedFields)
+
+	k := &caches{
+		factories:       []informers.SharedInformerFactory{everything, ours, config, key},
+		namespaces:      everything.Core().V1().Namespaces().Lister(),
+		serviceAccounts: everything.Core().V1().ServiceAccounts().Lister(),
+		secrets:         ours.Core().V1().Secrets().Lister(),
+		configuration:   config.Core().V1().ConfigMaps().Lister(),
+		accessKey:       key.Core().V1().Secrets().Lister(),
+	}
+	// A namespace's own object, and what stands in a namespace, both lead to
+	// that namespace.
+	k.on(everything.Core().V1().Namespaces().Informer(), func(o metav1.Object) { c.queue.Add(o.GetName()) })
+	k.on(everything.Core().V1().ServiceAccounts().Informer(), c.seen)
+	k.on(ours.Core().V1().Secrets().Informer(), c.seen)
+	k.on(config.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
+	k.on(key.Core().V1().Secrets().Informer(), func(metav1.Object) { c.replan() })
+	return k
+}
+
+// named returns a factory that watches one name.
+func named(c *Controller, namespace, name string, transform cache.TransformFunc) informers.SharedInformerFactory {
+	return informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithNamespace(namespace),
+		informers.WithTransform(transform), informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+		}))
+}
+
+// on calls do for everything that happens to an object of the informer.
+func (k *caches) on(informer cache.SharedIndexInformer, do func(metav1.Object)) {
+	handle := func(o any) {
+		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
+			o = gone.Obj
+		}
+		if object, ok := o.(metav1.Object); ok {
+			do(object)
+		}
+	}
+	// The only error is that of an informer that has been stopped.
+	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: handle, UpdateFunc: func(_, o any) { handle(o) }, DeleteFunc: handle,
+	})
+	k.informers = append(k.informers, informer)
+}
+
+// seen notes what the cache shows now and looks at its namespace again.
+func (c *Controller) seen(o metav1.Object) {
+	c.caches.written.seen(o)
+	c.queue.Add(o.GetNamespace())
+}
+
+func (k *caches) start(ctx context.Context) error {
+	for _, f := range k.factories {
+		f.StartWithContext(ctx)
+	}
+	for _, f := range k.factories {
+		if result := f.WaitForCacheSyncWithContext(ctx); result.Err != nil {
+			return fmt.Errorf("fill the caches: %w", result.Err)
+		}
+	}
+	return nil
+}
+
+func (k *caches) synced() bool {
+	return !slices.ContainsFunc(k.informers, func(i cache.SharedIndexInformer) bool { return !i.HasSynced() })
+}
+
+// digestKey stands in a cached Secret's data in place of the data. No real
+// Secret has such a key.
+const digestKey = "\x00digest"
+
+// slim reduces an object to what decides. It runs twice on the same object
+// when the cache is filled by a watch, so a digest stays what it is.
+func slim(o any) (any, error) {
+	switch o := o.(type) {
+	case *corev1.Namespace:
+		return &corev1.Namespace{ObjectMeta: slimMeta(&o.ObjectMeta)}, nil
+	case *corev1.ServiceAccount:
+		return &corev1.ServiceAccount{ObjectMeta: slimMeta(&o.ObjectMeta), ImagePullSecrets: o.ImagePullSecrets}, nil
+	case *corev1.Secret:
+		short := &corev1.Secret{ObjectMeta: slimMeta(&o.ObjectMeta), Type: o.Type, Immutable: o.Immutable}
+		short.Annotations = o.Annotations
+		short.Data = map[string][]byte{digestKey: digest(o.Data)}
+		return short, nil
+	default:
+		return o, nil
+	}
+}
+
+func dropManagedFields(o any) (any, error) {
+	if object, ok := o.(metav1.Object); ok {
+		object.SetManagedFields(nil)
+	}
+	return o, nil
+}
+
+func slimMeta(m *metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion,
+		Labels: m.Labels, DeletionTimestamp: m.DeletionTimestamp,
+	}
+}
+
+// digest is one value for the whole of a Secret's data.
+func digest(data map[string][]byte) []byte {
+	if sum, done := data[digestKey]; done && len(data) == 1 {
+		return sum
+	}
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(data)) {
+		for _, part := range [][]byte{[]byte(key), data[key]} {
+			_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash takes everything
+			h.Write(part)
+		}
+	}
+	return h.Sum(nil)
+}
+
+// written remembers our own writes until the cache shows them. Without it a
+// cache that lags makes the controller write again what it has just written.
+type written struct {
+	mu      sync.Mutex
+	objects map[string]metav1.Object
+}
+
+func (w *written) note(kind string, o metav1.Object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.objects == nil {
+		w.objects = map[string]metav1.Object{}
+	}
+	w.objects[key(kind, o.GetNamespace(), o.GetName())] = o
+}
+
+// seen forgets a write that o, from the cache, is not older than.
+func (w *written) seen(o metav1.Object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := key(kindOf(o), o.GetNamespace(), o.GetName())
+	if mine, ok := w.objects[at]; ok && !newer(mine, o) {
+		delete(w.objects, at)
+	}
+}
+
+// newest returns the object that the controller has written, if the cache does
+// not show it yet.
+func (w *written) newest(kind, namespace, name string) (metav1.Object, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	o, ok := w.objects[key(kind, namespace, name)]
+	return o, ok
+}
+
+// newer tells whether a was written after b. Versions that can't be compared
+// count as not newer: then the cache decides.
+func newer(a, b metav1.Object) bool {
+	order, err := resourceversion.CompareResourceVersion(a.GetResourceVersion(), b.GetResourceVersion())
+	return err == nil && order > 0
+}
+
+func kindOf(o metav1.Object) string {
+	if _, ok := o.(*corev1.Secret); ok {
+		return kindSecret
+	}
+	return kindServiceAccount
+}
+
+const (
+	kindSecret         = "Secret"
+	kindServiceAccount = "ServiceAccount"
+)
+
+func key(kind, namespace, name string) string { return kind + " " + namespace + "/" + name }

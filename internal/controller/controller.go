@@ -1,0 +1,185 @@
+// Package controller keeps the cluster as the configuration wants it: one pull
+// Secret in every watched namespace, its name in the ServiceAccounts' lists,
+// and the parameters by which pods are born with it.
+//
+// Its one rule: nothing of the user's is ever lost. What is not ours is left
+// alone, every write carries the resourceVersion that was read, and without a
+// valid configuration nothing is detached or deleted.
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+// Options says what to keep and where. Every field is needed unless it says
+// otherwise.
+type Options struct {
+	Client kubernetes.Interface
+	ACR    *acr.Client
+	Log    *slog.Logger
+	Events record.EventRecorder
+	Now    func() time.Time
+
+	// SecretName is the pull Secret's name in every namespace.
+	SecretName string
+	// Namespace is pullkey's own: the master copy and the parameters of the
+	// injection stand there.
+	Namespace string
+	// Configuration names the vendor's ConfigMap.
+	Configuration cache.ObjectName
+	// AccessKey names the Secret with access-key-id and access-key-secret.
+	AccessKey cache.ObjectName
+	// Region is the cluster's, for instances that name none. May be empty.
+	Region string
+	// AllowedHosts may be given credentials although they are neither ACR's
+	// nor listed by the cloud. May be empty.
+	AllowedHosts []string
+	// Workers reconcile namespaces side by side.
+	Workers int
+}
+
+// Controller reconciles namespaces. Make one with New; Run it once.
+type Controller struct {
+	Options
+	broker  *broker.Broker
+	queue   workqueue.TypedRateLimitingInterface[string]
+	caches  *caches
+	metrics *metrics
+
+	// plan is what every namespace should look like; nil before the first
+	// valid configuration.
+	plan atomic.Pointer[plan]
+	// dirty tells the planner that the configuration, the access key or a
+	// credential has changed.
+	dirty chan struct{}
+
+	// The planner's alone.
+	settings  *acrconfig.Settings // in force; nil before the first valid ones
+	lastGood  map[string]string   // the data that they were read from
+	accessKey credential.AccessKey
+	injected  map[string]string // the parameters as last written
+	// lastGoodKept tells that lastGood stands in the cluster too; unfinished,
+	// that a write of the planner's is to be tried again.
+	lastGoodKept, unfinished bool
+
+	mu       sync.Mutex
+	reported map[string]string      // what was last said, by what it is about
+	added    map[string][]time.Time // when our entry was added, by ServiceAccount
+}
+
+// retryFirst and retryMost bound the wait before a namespace is tried again.
+const (
+	retryFirst = 20 * time.Millisecond
+	retryMost  = 5 * time.Minute
+)
+
+// New returns a controller that has not begun.
+func New(o Options) *Controller {
+	c := &Controller{
+		Options:  o,
+		metrics:  newMetrics(),
+		dirty:    make(chan struct{}, 1),
+		reported: map[string]string{},
+		added:    map[string][]time.Time{},
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost)),
+	}
+	c.broker = broker.New(&masterCopy{o.Client, o.Namespace}, o.Log, c.replan)
+	c.caches = newCaches(c)
+	return c
+}
+
+// Run keeps the cluster until ctx ends.
+func (c *Controller) Run(ctx context.Context) error {
+	if err := c.broker.Load(ctx); err != nil {
+		// Without the master copy the credentials are asked for anew.
+		c.Log.Warn("read the master copy of the credentials", "error", err)
+	}
+	if err := c.caches.start(ctx); err != nil {
+		return err
+	}
+	c.followAccessKey()
+	c.configureFirst(ctx)
+
+	var running sync.WaitGroup
+	running.Go(func() { c.planAll(ctx) })
+	for range max(c.Workers, 1) {
+		running.Go(func() {
+			for c.next(ctx) {
+			}
+		})
+	}
+	<-ctx.Done()
+	c.queue.ShutDown()
+	running.Wait()
+	return nil
+}
+
+// next reconciles one namespace from the queue. It tells whether there may be
+// more.
+func (c *Controller) next(ctx context.Context) bool {
+	name, closed := c.queue.Get()
+	if closed {
+		return false
+	}
+	defer c.queue.Done(name)
+	err := c.Reconcile(ctx, name)
+	if err == nil || ctx.Err() != nil {
+		c.queue.Forget(name)
+		return true
+	}
+	c.metrics.retries.Inc()
+	c.complain(name, err, c.queue.NumRequeues(name))
+	c.queue.AddRateLimited(name)
+	return true
+}
+
+// patient is how many tries a namespace gets before its trouble is told: a
+// conflict is ordinary, and an API server that has just started refuses what it
+// will allow in a moment.
+const patient = 6
+
+func (c *Controller) complain(name string, err error, tries int) {
+	c.Log.Debug("reconcile", "namespace", name, "tries", tries, "error", err)
+	if tries == patient {
+		c.Log.Warn("a namespace is not as it should be; trying on", "namespace", name, "error", err)
+		c.Events.Event(&corev1.ObjectReference{Kind: "Namespace", APIVersion: "v1", Name: name, Namespace: name},
+			corev1.EventTypeWarning, reasonSyncFailed, err.Error())
+	}
+}
+
+// replan asks the planner to look again. It never blocks.
+func (c *Controller) replan() {
+	select {
+	case c.dirty <- struct{}{}:
+	default:
+	}
+}
+
+// Ready tells whether the caches are filled.
+func (c *Controller) Ready() error {
+	if !c.caches.synced() {
+		return fmt.Errorf("the caches are not filled yet")
+	}
+	return nil
+}
+
+// Metrics serves the metrics in Prometheus' text format.
+func (c *Controller) Metrics() http.Handler { return c.metrics.handler() }

@@ -1,0 +1,124 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// errNotOurs says that a Secret of our name was made by somebody else.
+var errNotOurs = errors.New("a Secret of that name was made by somebody else")
+
+// Reconcile makes one namespace as the plan wants it. It reads only caches,
+// writes only differences, and may be called at any time.
+func (c *Controller) Reconcile(ctx context.Context, name string) error {
+	plan := c.plan.Load()
+	if plan == nil {
+		return nil // no valid configuration so far: nothing is known, nothing is touched
+	}
+	namespace, err := c.caches.namespaces.Get(name)
+	if apierrors.IsNotFound(err) {
+		c.forget(name)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read namespace %s: %w", name, err)
+	}
+	if namespace.DeletionTimestamp != nil {
+		return nil
+	}
+	if !plan.watches(name) {
+		err = c.detach(ctx, name)
+	} else {
+		err = c.attach(ctx, name, plan)
+	}
+	if terminating(err) {
+		return nil
+	}
+	return err
+}
+
+// attach makes the Secret and names it in the ServiceAccounts. A namespace
+// whose Secret of that name is somebody else's is left alone altogether.
+func (c *Controller) attach(ctx context.Context, namespace string, plan *plan) error {
+	if plan.document == nil {
+		return nil // no credential yet; what stands there stays
+	}
+	switch err := c.keepSecret(ctx, namespace, plan); {
+	case errors.Is(err, errNotOurs):
+		c.foreign(namespace)
+		return nil
+	case err != nil:
+		return err
+	}
+	c.settled(namespace)
+	return c.eachServiceAccount(namespace, func(sa *corev1.ServiceAccount) error {
+		return c.keepEntry(ctx, sa, plan.attaches(sa.Name))
+	})
+}
+
+// detach takes our entry out of the ServiceAccounts and then deletes our
+// Secret. Where the Secret is not ours, neither is the entry.
+func (c *Controller) detach(ctx context.Context, namespace string) error {
+	secret := c.secretIn(namespace)
+	if secret == nil || !ours(secret) {
+		return nil
+	}
+	err := c.eachServiceAccount(namespace, func(sa *corev1.ServiceAccount) error {
+		return c.keepEntry(ctx, sa, false)
+	})
+	if err != nil {
+		return err
+	}
+	err = c.Client.CoreV1().Secrets(namespace).Delete(ctx, c.SecretName, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion},
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete Secret %s/%s: %w", namespace, c.SecretName, err)
+	}
+	c.metrics.write(kindSecret, "delete")
+	return nil
+}
+
+// eachServiceAccount does it for every ServiceAccount of the namespace, also
+// when one of them fails.
+func (c *Controller) eachServiceAccount(namespace string, do func(*corev1.ServiceAccount) error) error {
+	all, err := c.caches.serviceAccounts.ServiceAccounts(namespace).List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list the ServiceAccounts of %s: %w", namespace, err)
+	}
+	var errs []error
+	for _, sa := range all {
+		if mine, ok := c.caches.written.newest(kindServiceAccount, namespace, sa.Name); ok && newer(mine, sa) {
+			sa = mine.(*corev1.ServiceAccount)
+		}
+		errs = append(errs, do(sa))
+	}
+	return errors.Join(errs...)
+}
+
+// foreign says once that the Secret of our name is somebody else's.
+func (c *Controller) foreign(namespace string) {
+	c.metrics.foreign.set(namespace, true)
+	c.say(kindSecret+" "+namespace, c.secretReference(namespace), reasonForeignSecret,
+		"Secret "+c.SecretName+" was not made by pullkey and is left alone: this namespace gets no credential from it")
+}
+
+func (c *Controller) settled(namespace string) {
+	c.metrics.foreign.set(namespace, false)
+	c.unsay(kindSecret + " " + namespace)
+}
+
+// forget drops what is remembered of a namespace that is gone.
+func (c *Controller) forget(namespace string) { c.settled(namespace) }
+
+// terminating tells that the write came too late: the namespace is going away.
+// It is the one Forbidden with a cause of its own.
+func terminating(err error) bool {
+	return err != nil && apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+}

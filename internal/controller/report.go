@@ -1,0 +1,148 @@
+package controller
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/broker"
+)
+
+// Reasons of the Events. They are part of the interface: never renamed.
+const (
+	reasonNoConfiguration      = "NoConfiguration"
+	reasonInvalidConfiguration = "InvalidConfiguration"
+	reasonConfigurationWarning = "ConfigurationWarning"
+	reasonFetchFailed          = "CredentialFetchFailed"
+	reasonForeignSecret        = "ForeignSecret"
+	reasonEntryRemoved         = "EntryRemoved"
+	reasonSyncFailed           = "SyncFailed"
+)
+
+// say emits a Warning and logs it, when it is not what was last said about it.
+func (c *Controller) say(about string, object runtime.Object, reason, message string) {
+	c.sayOnce(about, message, object, reason, message)
+}
+
+// sayOnce is say for a message that differs each time, by a request id for
+// instance, although it means the same.
+func (c *Controller) sayOnce(about, meaning string, object runtime.Object, reason, message string) {
+	c.mu.Lock()
+	known := c.reported[about] == meaning
+	c.reported[about] = meaning
+	c.mu.Unlock()
+	if known {
+		return
+	}
+	c.Log.Warn(message, "reason", reason)
+	c.Events.Event(object, corev1.EventTypeWarning, reason, message)
+}
+
+// unsay forgets what was said, so that it is said again should it come back.
+func (c *Controller) unsay(about string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.reported, about)
+}
+
+// report tells how the accounts are.
+func (c *Controller) report(states []broker.State) {
+	c.metrics.expiry.Reset()
+	for _, s := range states {
+		about := "account " + s.Key
+		if s.Credential.Username != "" && !s.Credential.ExpiresAt.IsZero() {
+			c.metrics.expiry.WithLabelValues(s.Key).Set(float64(s.Credential.ExpiresAt.Unix()))
+		}
+		if s.Err == nil {
+			c.unsay(about)
+			continue
+		}
+		meaning, hint := s.Err.Error(), ""
+		if refused, ok := errors.AsType[*acr.Error](s.Err); ok {
+			meaning, hint = refused.Kind().String()+refused.Code, refused.Hint()
+		}
+		message := s.Err.Error() + "; the pull Secrets stay as they are"
+		if hint != "" {
+			message += "; hint: " + hint
+		}
+		c.sayOnce(about, meaning, c.configurationReference(), reasonFetchFailed, message)
+	}
+}
+
+// metrics are the controller's own; docs/reference/metrics.md lists them.
+type metrics struct {
+	registry   *prometheus.Registry
+	configured prometheus.Gauge
+	expiry     *prometheus.GaugeVec
+	fetches    *prometheus.CounterVec
+	writes     *prometheus.CounterVec
+	retries    prometheus.Counter
+	foreign    *namespaceSet
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		configured: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pullkey_configuration_valid", Help: "1 while acr-configuration is there and valid, else 0.",
+		}),
+		expiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pullkey_credential_expiry_timestamp_seconds", Help: "When the account's credential expires, Unix time.",
+		}, []string{"account"}),
+		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pullkey_fetches_total", Help: "Attempts to obtain a credential, by the code that ended them.",
+		}, []string{"region", "instance", "code"}),
+		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pullkey_writes_total", Help: "Writes to the cluster.",
+		}, []string{"kind", "verb"}),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pullkey_retries_total", Help: "Steps that did not succeed and are tried again.",
+		}),
+	}
+	m.foreign = &namespaceSet{names: map[string]bool{}, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "pullkey_foreign_secrets", Help: "Watched namespaces whose Secret of our name somebody else made.",
+	})}
+	m.registry.MustRegister(m.configured, m.expiry, m.fetches, m.writes, m.retries, m.foreign.gauge)
+	return m
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func (m *metrics) write(kind, verb string) { m.writes.WithLabelValues(kind, verb).Inc() }
+
+func (m *metrics) fetch(i acr.Instance, err error) {
+	code := "ok"
+	if err != nil {
+		code = "error"
+		if refused, ok := errors.AsType[*acr.Error](err); ok && refused.Code != "" {
+			code = refused.Code
+		}
+	}
+	m.fetches.WithLabelValues(i.Region, i.ID, code).Inc()
+}
+
+// namespaceSet is a gauge that counts names.
+type namespaceSet struct {
+	mu    sync.Mutex
+	names map[string]bool
+	gauge prometheus.Gauge
+}
+
+func (s *namespaceSet) set(name string, in bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if in {
+		s.names[name] = true
+	} else {
+		delete(s.names, name)
+	}
+	s.gauge.Set(float64(len(s.names)))
+}

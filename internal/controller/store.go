@@ -1,0 +1,88 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+const (
+	// masterCopyName is the Secret with the credentials as the broker has them.
+	masterCopyName = "pullkey-credentials"
+	// masterCopyType is a type of its own, so that nothing else takes it for
+	// something to use.
+	masterCopyType = "pullkey.dev/credentials"
+	masterCopyKey  = "credentials.json"
+)
+
+// masterCopy keeps the broker's credentials in pullkey's own namespace. What
+// stands in other namespaces is never read back: a tenant could have planted
+// it.
+type masterCopy struct {
+	client    kubernetes.Interface
+	namespace string
+}
+
+// kept is a credential as it is stored.
+type kept struct {
+	Username  string    `json:"username"`
+	Password  string    `json:"password"`
+	Hosts     []string  `json:"hosts"`
+	IssuedAt  time.Time `json:"issuedAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// Load reads the master copy; none is an empty one.
+func (m *masterCopy) Load(ctx context.Context) (map[string]credential.Credential, error) {
+	found, err := m.client.CoreV1().Secrets(m.namespace).Get(ctx, masterCopyName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Secret %s/%s: %w", m.namespace, masterCopyName, err)
+	}
+	var stored map[string]kept
+	if found.Type != masterCopyType || json.Unmarshal(found.Data[masterCopyKey], &stored) != nil {
+		// The decoder's own error could quote what it read.
+		return nil, fmt.Errorf("read Secret %s/%s: %w", m.namespace, masterCopyName,
+			errors.New("it is not as pullkey writes it"))
+	}
+	all := map[string]credential.Credential{}
+	for key, k := range stored {
+		all[key] = credential.Credential{
+			Username: k.Username, Password: credential.NewSecret(k.Password), Hosts: k.Hosts,
+			IssuedAt: k.IssuedAt, ExpiresAt: k.ExpiresAt,
+		}
+	}
+	return all, nil
+}
+
+// Save replaces the master copy.
+func (m *masterCopy) Save(ctx context.Context, all map[string]credential.Credential) error {
+	stored := map[string]kept{}
+	for key, c := range all {
+		stored[key] = kept{c.Username, c.Password.Reveal(), c.Hosts, c.IssuedAt, c.ExpiresAt}
+	}
+	body, err := json.Marshal(stored) //nolint:gosec // into a Secret, which is where it belongs
+	if err != nil {
+		return fmt.Errorf("encode the credentials: %w", err)
+	}
+	apply := applycorev1.Secret(masterCopyName, m.namespace).
+		WithLabels(map[string]string{labelManagedBy: managedBy}).
+		WithType(masterCopyType).WithData(map[string][]byte{masterCopyKey: body})
+	_, err = m.client.CoreV1().Secrets(m.namespace).Apply(ctx, apply,
+		metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	if err != nil {
+		return fmt.Errorf("write Secret %s/%s: %w", m.namespace, masterCopyName, err)
+	}
+	return nil
+}
