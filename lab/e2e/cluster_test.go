@@ -1,0 +1,182 @@
+// Package e2e holds the tests of the whole on real parts: the controller and
+// the policies of deploy/ on a real API server, and the main job on a real
+// node.
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/pullkey/pullkey/lab/cluster"
+)
+
+const (
+	root       = "../.."
+	secretName = "acr-credential-secret-aggregation"
+	home       = "pullkey-system"
+	identity   = "system:serviceaccount:pullkey-system:pullkey-controller"
+)
+
+// controlPlane is one API server for all tests that need no node; starting one
+// takes seconds. Tests share it one after the other, each in namespaces of its
+// own.
+var controlPlane struct {
+	once    sync.Once
+	dir     string
+	cluster *cluster.Cluster
+	err     error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if c := controlPlane.cluster; c != nil {
+		if err := c.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		_ = os.RemoveAll(controlPlane.dir)
+	}
+	os.Exit(code)
+}
+
+// plane is the shared control plane as a test sees it.
+type plane struct {
+	*cluster.Cluster
+	admin   kubernetes.Interface
+	pullkey kubernetes.Interface // the controller's own identity and rights
+}
+
+// onControlPlane returns the shared control plane with deploy/ applied.
+func onControlPlane(t *testing.T) *plane {
+	t.Helper()
+	controlPlane.once.Do(func() {
+		// It outlives the test that happens to be first.
+		controlPlane.cluster, controlPlane.dir, controlPlane.err = startControlPlane(context.Background()) //nolint:usetesting // see above
+	})
+	if controlPlane.err != nil {
+		t.Fatal(controlPlane.err)
+	}
+	p := &plane{Cluster: controlPlane.cluster}
+	p.admin = client(t, p.Kubeconfig())
+	p.pullkey = p.as(t, identity, "system:serviceaccounts", "system:serviceaccounts:"+home, "system:authenticated")
+	p.apply(t, filepath.Join(root, "deploy"))
+	p.policiesAreActive(t)
+	return p
+}
+
+func startControlPlane(ctx context.Context) (*cluster.Cluster, string, error) {
+	bin, err := cluster.Build(ctx, cluster.BuildOptions{Root: root, Progress: os.Stderr})
+	if err != nil {
+		return nil, "", err
+	}
+	dir, err := os.MkdirTemp("", "pullkey-e2e-")
+	if err != nil {
+		return nil, "", err
+	}
+	c, err := cluster.Start(ctx, cluster.Options{Dir: dir, Binaries: bin, Audit: true})
+	return c, dir, err
+}
+
+func client(t *testing.T, kubeconfig string) kubernetes.Interface {
+	t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return clientFor(t, config)
+}
+
+func clientFor(t *testing.T, config *rest.Config) kubernetes.Interface {
+	t.Helper()
+	config.QPS = -1
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (p *plane) as(t *testing.T, user string, groups ...string) kubernetes.Interface {
+	t.Helper()
+	kubeconfig, err := p.KubeconfigFor(user, groups...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client(t, kubeconfig)
+}
+
+// apply applies manifests as a user would.
+func (p *plane) apply(t *testing.T, path string) {
+	t.Helper()
+	if out, err := p.Kubectl(t.Context(), "apply", "--filename", path).CombinedOutput(); err != nil {
+		t.Fatalf("kubectl apply -f %s: %v\n%s", path, err, out)
+	}
+}
+
+// policiesAreActive waits until the API server enforces the limits: a policy
+// takes about a second from its creation.
+func (p *plane) policiesAreActive(t *testing.T) {
+	t.Helper()
+	p.eventually(t, "the policies are enforced", func(ctx context.Context) error {
+		_, err := p.forgeSecret(ctx, "default", corev1.SecretTypeOpaque, true)
+		if err == nil {
+			return errors.New("a Secret of another type was let through")
+		}
+		if !apierrors.IsInvalid(err) && !apierrors.IsForbidden(err) {
+			return err
+		}
+		if !denied(err) {
+			return err
+		}
+		return nil
+	})
+}
+
+// eventually repeats a check of something that others bring about, until it
+// holds or a minute is over.
+func (p *plane) eventually(t *testing.T, what string, check func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not within a minute: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// namespace makes a namespace with a random name that starts with prefix.
+func (p *plane) namespace(t *testing.T, prefix string) string {
+	t.Helper()
+	made, err := p.admin.CoreV1().Namespaces().Create(t.Context(),
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix + "-"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// The test's own context has ended by now.
+		_ = p.admin.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), made.Name, metav1.DeleteOptions{})
+	})
+	return made.Name
+}
