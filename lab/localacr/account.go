@@ -1,0 +1,148 @@
+package localacr
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+// temporaryUser is the name of all temporary users (facts, section 2.7).
+const temporaryUser = "cr_temp_user"
+
+// account is a registry user: the owner, or a temporary user.
+type account struct {
+	name     string
+	number   int       // of a temporary user, in the order of issue
+	instance *instance // the only one it is for; nil means all
+	expires  time.Time // zero means never
+	grants   []Grant
+	keyID    string // of the caller to whom a temporary user was given
+}
+
+func (c *account) expired(now time.Time) bool { return !c.expires.IsZero() && !now.Before(c.expires) }
+
+// actions returns which of the actions on a repository the account may do.
+func (c *account) actions(i *instance, repository string, wanted []string) []string {
+	var allowed []string
+	for _, action := range []string{"pull", "push", "delete"} {
+		if !slices.Contains(wanted, action) && !slices.Contains(wanted, Everything) {
+			continue
+		}
+		may := slices.ContainsFunc(c.grants, func(g Grant) bool {
+			return g.covers(i) && g.matches(repository) && (slices.Contains(g.Actions, action) || slices.Contains(g.Actions, Everything))
+		})
+		if may {
+			allowed = append(allowed, action)
+		}
+	}
+	return allowed
+}
+
+// Reasons for refusing a credential. Clients learn none of them; the access
+// log says which.
+var (
+	errUnknownCredential = errors.New("unknown")
+	errExpiredCredential = errors.New("expired")
+	errForeignCredential = errors.New("for another instance")
+)
+
+type digest = [sha256.Size]byte
+
+// accounts holds the registry users by the hash of name and password, and the
+// refresh tokens, by their hash.
+type accounts struct {
+	mu      sync.Mutex
+	users   map[digest]*account
+	refresh map[digest]refreshToken
+	issued  int
+}
+
+// refreshToken is bound to the account, whose end is its end, and to a service.
+type refreshToken struct {
+	account  *account
+	instance *instance
+}
+
+func newAccounts() *accounts {
+	return &accounts{users: map[digest]*account{}, refresh: map[digest]refreshToken{}}
+}
+
+func loginKey(name, password string) digest { return sha256.Sum256([]byte(name + "\x00" + password)) }
+
+func (s *accounts) addOwner(name string, password credential.Secret) *account {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &account{name: name, grants: []Grant{{Instance: Everything, Repository: Everything, Actions: []string{Everything}}}}
+	s.users[loginKey(name, password.Reveal())] = c
+	return c
+}
+
+// addTemporary makes a temporary user with a password of ACR's shape: base64
+// of a JSON object, a colon, 40 hexadecimal digits (facts, section 2.7). Older
+// ones stay good until they expire.
+func (s *accounts) addTemporary(u ramUser, i *instance, now, until time.Time) (password string, number int) {
+	instance := ""
+	if !i.personal() {
+		instance = `"instanceId":` + strconv.Quote(i.ID) + `,`
+	}
+	about := fmt.Sprintf(`{%s"time":"%d","type":"sub","userId":%q}`, instance, now.UnixMilli(), u.id)
+	password = base64.RawStdEncoding.EncodeToString([]byte(about)) + ":" + randomText(40, hexadecimal)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.issued++
+	s.users[loginKey(temporaryUser, password)] = &account{
+		name: temporaryUser, number: s.issued, instance: i, expires: until, grants: u.Grants, keyID: u.key.ID,
+	}
+	return password, s.issued
+}
+
+// login returns the account with that name and password. With the errors for
+// expired and foreign credentials it returns the account too, for the log.
+func (s *accounts) login(name, password string, i *instance, now time.Time) (*account, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.users[loginKey(name, password)]
+	if !ok {
+		return nil, errUnknownCredential
+	}
+	if c.instance != nil && c.instance != i {
+		return c, errForeignCredential
+	}
+	if c.expired(now) {
+		return c, errExpiredCredential
+	}
+	return c, nil
+}
+
+// newRefresh makes a refresh token for an account at an instance.
+func (s *accounts) newRefresh(c *account, i *instance) string {
+	token := randomText(43, alphanumeric)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refresh[sha256.Sum256([]byte(token))] = refreshToken{c, i}
+	return token
+}
+
+// resume returns the account of a refresh token, which stays as it is: clients
+// never write a new one back (facts, registry-protocol section 7).
+func (s *accounts) resume(token string, i *instance, now time.Time) (*account, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.refresh[sha256.Sum256([]byte(token))]
+	switch {
+	case !ok:
+		return nil, errUnknownCredential
+	case t.instance != i:
+		return t.account, errForeignCredential
+	case t.account.expired(now):
+		return t.account, errExpiredCredential
+	}
+	return t.account, nil
+}

@@ -1,0 +1,243 @@
+// Package localacr is a local Alibaba Cloud Container Registry for development
+// and tests: registries, the authorization server and the OpenAPI of both
+// editions, with credentials that really expire, signatures that are really
+// verified, faults on request and an access log that tests can read.
+//
+// Its one rule: it shares no code with the client that it is there to test.
+// What of the cloud's behaviour is known and what is assumed stands in
+// docs/reference/localacr.md.
+package localacr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+// defaultLifetime is that of a temporary user for the caller with an access
+// key (facts: ACR documents one hour for both editions).
+const defaultLifetime = time.Hour
+
+// Options say what to run. The zero value runs one Enterprise instance "demo"
+// in cn-hangzhou and the Personal Edition in cn-shanghai, each role on a port
+// of its own on loopback.
+type Options struct {
+	// Instances to serve; nil means the two of the zero value.
+	Instances []Instance
+	// CredentialLifetime of temporary users; 0 means one hour. Keys with a
+	// session token get the rest of the token's life instead, as in the cloud.
+	CredentialLifetime time.Duration
+	// Dir holds what is pushed. "" means a temporary folder that Close removes.
+	Dir string
+	// CADir holds the certificate authority (ca.crt, ca.key) across starts.
+	// "" means a new one in memory.
+	CADir string
+	// Now is the cloud's clock; nil means time.Now.
+	Now func() time.Time
+	// Listen opens the listeners; nil means net.Listen.
+	Listen func(network, address string) (net.Listener, error)
+	// Address makes it answer under ACR's real host names on this IP address,
+	// port 443. "" means loopback: a port of 127.0.0.1 per role.
+	Address string
+	// FirstPort is the first of the consecutive loopback ports; 0 means free ones.
+	FirstPort int
+	// Plain serves loopback over http, without TLS.
+	Plain bool
+	// Admin opens the endpoint for faults and the access log on 127.0.0.1.
+	Admin bool
+	// Log receives the access log as JSON lines; nil means nowhere.
+	Log io.Writer
+}
+
+// ACR is a running local registry service.
+type ACR struct {
+	options   Options
+	authority *authority
+	instances []*instance
+	sites     []*site
+	keys      *keyring
+	nonces    nonces
+	accounts  *accounts
+	tokens    *tokens
+	faults    *Faults
+	log       *AccessLog
+	owner     *account
+	ownerKey  credential.Secret
+	key       credential.AccessKey
+	admin     string
+	inside    *pipe
+	closers   []func() error
+	serving   sync.WaitGroup
+	closing   sync.Once
+	closed    error
+}
+
+// Start starts it. What it started is stopped by Close, or at once when Start
+// returns an error; ctx bounds the start alone.
+func Start(ctx context.Context, o Options) (*ACR, error) {
+	instances, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	a := &ACR{
+		options: o.withDefaults(), instances: instances,
+		keys: newKeyring(), accounts: newAccounts(), faults: &Faults{}, log: newAccessLog(o.Log),
+		inside: newPipe(),
+	}
+	for _, step := range []func(context.Context) error{
+		a.prepare, a.listen, a.openRegistries, a.serve, a.serveAdmin,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, a.Close())
+		}
+	}
+	return a, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.CredentialLifetime == 0 {
+		o.CredentialLifetime = defaultLifetime
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Listen == nil {
+		//nolint:noctx // the listener lives until Close, whatever becomes of Start's context
+		o.Listen = net.Listen
+	}
+	return o
+}
+
+func (o Options) complete() ([]*instance, error) {
+	switch {
+	case o.Address != "" && o.Plain:
+		return nil, errors.New("ACR's real host names are served over TLS alone: leave out either the address or plain http")
+	case o.Address != "" && net.ParseIP(o.Address) == nil:
+		return nil, fmt.Errorf("address %q is not an IP address", o.Address)
+	case o.CredentialLifetime < 0 || o.CredentialLifetime > 0 && o.CredentialLifetime < time.Second:
+		return nil, fmt.Errorf("credential lifetime %v: the shortest is 1s", o.CredentialLifetime)
+	}
+	list := o.Instances
+	if list == nil {
+		list = []Instance{
+			{ID: "cri-" + randomText(16, lowerAlphanumeric), Name: "demo", Region: "cn-hangzhou"},
+			{Region: "cn-shanghai"},
+		}
+	}
+	return newInstances(list)
+}
+
+func (a *ACR) prepare(context.Context) (err error) {
+	if a.options.Dir == "" {
+		if a.options.Dir, err = os.MkdirTemp("", "localacr-"); err != nil {
+			return fmt.Errorf("make a folder for the registries' content: %w", err)
+		}
+		a.closers = append(a.closers, func() error { return os.RemoveAll(a.options.Dir) })
+	}
+	if a.tokens, err = newTokens(); err != nil {
+		return err
+	}
+	a.ownerKey = credential.NewSecret(randomText(32, alphanumeric))
+	a.owner = a.accounts.addOwner("owner", a.ownerKey)
+	a.key = a.AddAccessKey(RAMUser{Name: "default", Grants: []Grant{{Instance: Everything, Repository: Everything, Actions: []string{Everything}}}})
+	return nil
+}
+
+// Close stops the servers and removes what Start made on disk. Requests that
+// are still under way are cut off.
+func (a *ACR) Close() error {
+	a.closing.Do(func() {
+		var errs []error
+		for _, f := range slices.Backward(a.closers) {
+			errs = append(errs, f())
+		}
+		a.serving.Wait()
+		a.closed = errors.Join(errs...)
+	})
+	return a.closed
+}
+
+// clock is what the clocks of the whole local cloud show.
+func (a *ACR) clock() time.Time { return a.options.Now().Add(a.faults.clockOffset()) }
+
+// CA returns the certificate of the authority that signed the servers'
+// certificates, in PEM; nil over plain http.
+func (a *ACR) CA() []byte {
+	if a.authority == nil {
+		return nil
+	}
+	return slices.Clone(a.authority.pem)
+}
+
+// AccessKey returns the access key of the default RAM user, who may do
+// everything on all instances.
+func (a *ACR) AccessKey() credential.AccessKey { return a.key }
+
+// Owner returns a registry user whose password does not expire and who may
+// push everywhere.
+func (a *ACR) Owner() (user string, password credential.Secret) {
+	return a.owner.name, a.ownerKey
+}
+
+// Faults returns the switches for what should go wrong.
+func (a *ACR) Faults() *Faults { return a.faults }
+
+// AccessLog returns what was asked of the servers.
+func (a *ACR) AccessLog() *AccessLog { return a.log }
+
+// Admin returns the base URL of the admin endpoint; "" unless Options.Admin.
+func (a *ACR) Admin() string { return a.admin }
+
+// Endpoint returns the base URL of the OpenAPI of a region, "" if none of the
+// instances is there.
+func (a *ACR) Endpoint(region string) string {
+	for _, s := range a.sites {
+		if s.server == ServerAPI && s.region == region {
+			return a.scheme() + "://" + s.address
+		}
+	}
+	return ""
+}
+
+// Hostnames returns every name that must resolve to Options.Address; none in
+// loopback mode.
+func (a *ACR) Hostnames() []string {
+	if a.options.Address == "" {
+		return nil
+	}
+	names := make([]string, 0, len(a.sites))
+	for _, s := range a.sites {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+func (a *ACR) scheme() string {
+	if a.options.Plain {
+		return "http"
+	}
+	return "https"
+}
+
+// handler returns what a site answers with, recorded in the access log.
+func (a *ACR) handler(s *site) http.Handler {
+	var h http.Handler
+	switch s.server {
+	case ServerAPI:
+		h = &openAPI{acr: a, region: s.region}
+	case ServerAuth:
+		h = &authServer{acr: a}
+	case ServerRegistry:
+		h = a.faulty(s.instance)
+	}
+	return a.logged(s, h)
+}

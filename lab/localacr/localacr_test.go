@@ -1,0 +1,537 @@
+package localacr
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+// fakeClock is the cloud's clock in the tests; it moves when it is told to.
+type fakeClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *fakeClock {
+	return &fakeClock{now: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)}
+}
+
+func (c *fakeClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *fakeClock) Set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = t
+}
+
+const enterpriseID = "cri-test1234"
+
+// cloud is a running ACR with what the tests need to talk to it.
+type cloud struct {
+	*ACR
+	t     *testing.T
+	clock *fakeClock
+	http  *http.Client
+}
+
+func start(t *testing.T, change func(*Options)) *cloud {
+	t.Helper()
+	clock := newClock()
+	o := Options{
+		Now: clock.Now,
+		Instances: []Instance{
+			{ID: enterpriseID, Name: "demo", Region: "cn-hangzhou"},
+			{Region: "cn-shanghai"},
+		},
+	}
+	if change != nil {
+		change(&o)
+	}
+	a, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	transport := &http.Transport{}
+	if ca := a.CA(); ca != nil {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(ca)
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool}
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &cloud{a, t, clock, &http.Client{Transport: transport}}
+}
+
+// reply is an answer that was read to its end.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (r reply) object(t *testing.T) map[string]any {
+	t.Helper()
+	var o map[string]any
+	if err := json.Unmarshal(r.body, &o); err != nil {
+		t.Fatalf("the answer is not JSON: %v: %s", err, r.body)
+	}
+	return o
+}
+
+// text returns a field of a JSON answer that holds a text.
+func (r reply) text(t *testing.T, field string) string {
+	t.Helper()
+	s, ok := r.object(t)[field].(string)
+	if !ok {
+		t.Fatalf("the answer has no %s: %s", field, r.body)
+	}
+	return s
+}
+
+func (c *cloud) do(r *http.Request) reply {
+	c.t.Helper()
+	response, err := c.http.Do(r)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return reply{response.StatusCode, response.Header, body}
+}
+
+func (c *cloud) request(method, address string, body string) *http.Request {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return r
+}
+
+// enterprise and personal are the two calls for a temporary user, unsigned.
+func (c *cloud) enterprise() *http.Request {
+	r := c.request(http.MethodPost, c.Endpoint("cn-hangzhou")+"/?InstanceId="+enterpriseID, "")
+	r.Header.Set("x-acs-version", versionEnterprise)
+	r.Header.Set("x-acs-action", ActionGetAuthorizationToken)
+	return r
+}
+
+func (c *cloud) personal() *http.Request {
+	r := c.request(http.MethodGet, c.Endpoint("cn-shanghai")+"/tokens", "")
+	r.Header.Set("x-acs-version", versionPersonal)
+	r.Header.Set("x-acs-action", ActionGetAuthorizationToken)
+	return r
+}
+
+// sign signs a request as the cloud documents it. That stringToSign computes
+// what Alibaba's own code computes is shown by the golden vectors.
+func (c *cloud) sign(r *http.Request, key credential.AccessKey) *http.Request {
+	c.t.Helper()
+	if r.Header.Get("x-acs-date") == "" {
+		r.Header.Set("x-acs-date", c.clock.Now().UTC().Format("2006-01-02T15:04:05Z"))
+	}
+	if r.Header.Get("x-acs-signature-nonce") == "" {
+		r.Header.Set("x-acs-signature-nonce", randomText(32, hexadecimal))
+	}
+	if r.Header.Get("x-acs-content-sha256") == "" {
+		r.Header.Set("x-acs-content-sha256", hexHash(nil))
+	}
+	if !key.SessionToken.Empty() {
+		r.Header.Set("x-acs-security-token", key.SessionToken.Reveal())
+		r.Header.Set("x-acs-accesskey-id", key.ID)
+	}
+	headers := requiredHeaders(r.Header)
+	text, err := stringToSign(r, headers, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s,SignedHeaders=%s,Signature=%s",
+		algorithm, key.ID, strings.Join(headers, ";"), signatureOf(text, key.Secret.Reveal())))
+	return r
+}
+
+// temporary asks the OpenAPI for a temporary user of the Enterprise instance.
+func (c *cloud) temporary(key credential.AccessKey) (password string, until time.Time) {
+	c.t.Helper()
+	var answer struct {
+		AuthorizationToken, TempUsername, Code string
+		ExpireTime                             int64
+		IsSuccess                              bool
+	}
+	got := c.do(c.sign(c.enterprise(), key))
+	if err := json.Unmarshal(got.body, &answer); err != nil || !answer.IsSuccess || answer.TempUsername != temporaryUser {
+		c.t.Fatalf("the API gave no temporary user: %d %s", got.status, got.body)
+	}
+	return answer.AuthorizationToken, time.UnixMilli(answer.ExpireTime)
+}
+
+func (c *cloud) instance(id string) RunningInstance {
+	c.t.Helper()
+	for _, i := range c.Instances() {
+		if i.ID == id {
+			return i
+		}
+	}
+	c.t.Fatalf("no instance %q", id)
+	return RunningInstance{}
+}
+
+// token asks as docker does, for the instance with the id.
+func (c *cloud) token(id, user, password string, more url.Values) reply {
+	c.t.Helper()
+	i := c.instance(id)
+	query := url.Values{"service": {i.Service}, "account": {user}, "client_id": {"docker"}}
+	for name, values := range more {
+		query[name] = values
+	}
+	r := c.request(http.MethodGet, i.Realm+"?"+query.Encode(), "")
+	if user != "" {
+		r.SetBasicAuth(user, password)
+	}
+	return c.do(r)
+}
+
+func (c *cloud) get(address, bearer string) reply {
+	c.t.Helper()
+	r := c.request(http.MethodGet, address, "")
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	return c.do(r)
+}
+
+func TestStartedWithNothingSaidItServesBothEditions(t *testing.T) {
+	t.Parallel()
+	a, err := Start(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	got := a.Instances()
+	if len(got) != 2 || got[0].Region != "cn-hangzhou" || !instanceID.MatchString(got[0].ID) || got[1].ID != "" || got[1].Region != "cn-shanghai" {
+		t.Fatalf("the instances are %+v", got)
+	}
+	for _, i := range got {
+		if len(i.Hosts) != 2 || !strings.HasPrefix(i.Hosts[0], "localhost:") || !strings.HasPrefix(i.Realm, "https://localhost:") || i.Realm == "https://"+i.Hosts[0]+"/auth" {
+			t.Errorf("instance %q has hosts %q and realm %q", i.ID, i.Hosts, i.Realm)
+		}
+	}
+	if a.Endpoint("cn-hangzhou") == "" || a.Endpoint("cn-beijing") != "" || a.Hostnames() != nil || a.Admin() != "" {
+		t.Errorf("endpoints %q and %q, host names %q, admin %q",
+			a.Endpoint("cn-hangzhou"), a.Endpoint("cn-beijing"), a.Hostnames(), a.Admin())
+	}
+}
+
+func TestTemporaryUsersHaveTheShapeOfTheCloudsAndOlderOnesStayGood(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	first, until := c.temporary(c.AccessKey())
+	second, _ := c.temporary(c.AccessKey())
+	if first == second {
+		t.Error("two calls gave one password")
+	}
+	if want := c.clock.Now().Add(time.Hour); !until.Equal(want) {
+		t.Errorf("it expires at %v; want %v", until, want)
+	}
+	payload, random, _ := strings.Cut(first, ":")
+	about, err := base64.RawStdEncoding.DecodeString(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]string
+	if err := json.Unmarshal(about, &fields); err != nil {
+		t.Fatal(err)
+	}
+	if fields["instanceId"] != enterpriseID || fields["type"] != "sub" || fields["time"] == "" || fields["userId"] == "" || len(fields) != 4 {
+		t.Errorf("the password is about %v", fields)
+	}
+	if !regexp.MustCompile(`^[0-9a-f]{40}$`).MatchString(random) || !strings.HasPrefix(payload, "eyJ") {
+		t.Error("the password is not base64 of JSON, a colon and 40 hexadecimal digits")
+	}
+	for _, password := range []string{first, second} {
+		if got := c.token(enterpriseID, temporaryUser, password, nil); got.status != http.StatusOK {
+			t.Errorf("a temporary user got %d %s", got.status, got.body)
+		}
+	}
+}
+
+func TestThePersonalEditionAnswersInItsOwnShape(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	got := c.do(c.sign(c.personal(), c.AccessKey()))
+	var answer struct {
+		Data struct {
+			AuthorizationToken string `json:"authorizationToken"`
+			TempUserName       string `json:"tempUserName"`
+			ExpireDate         int64  `json:"expireDate"`
+		} `json:"data"`
+		RequestID string `json:"requestId"`
+	}
+	if err := json.Unmarshal(got.body, &answer); err != nil {
+		t.Fatal(err)
+	}
+	if want := c.clock.Now().Add(time.Hour); answer.Data.TempUserName != temporaryUser || answer.Data.ExpireDate != want.UnixMilli() || answer.RequestID == "" {
+		t.Errorf("it answered %s", got.body)
+	}
+	if got := c.token("", temporaryUser, answer.Data.AuthorizationToken, nil); got.status != http.StatusOK {
+		t.Errorf("the temporary user got %d %s", got.status, got.body)
+	}
+	if got := c.token(enterpriseID, temporaryUser, answer.Data.AuthorizationToken, nil); got.status != http.StatusUnauthorized {
+		t.Errorf("at another instance the temporary user got %d %s; want 401", got.status, got.body)
+	}
+}
+
+func TestListInstanceEndpointNamesTheRegistryHosts(t *testing.T) {
+	t.Parallel()
+	c := start(t, func(o *Options) { o.Instances[0].Domains = []string{"images.example.com"} })
+	r := c.enterprise()
+	r.Header.Set("x-acs-action", ActionListInstanceEndpoint)
+	got := c.do(c.sign(r, c.AccessKey()))
+	var answer struct {
+		IsSuccess bool
+		Endpoints []struct {
+			EndpointType string
+			Enable       bool
+			Domains      []struct{ Domain, Type string }
+		}
+	}
+	if err := json.Unmarshal(got.body, &answer); err != nil {
+		t.Fatal(err)
+	}
+	var hosts []string
+	for _, e := range answer.Endpoints {
+		for _, d := range e.Domains {
+			hosts = append(hosts, e.EndpointType+" "+d.Type+" "+d.Domain)
+		}
+	}
+	want := c.instance(enterpriseID).Hosts
+	if diff := cmp.Diff([]string{"internet SYSTEM " + want[0], "internet USER " + want[2], "vpc SYSTEM " + want[1]}, hosts); diff != "" || !answer.IsSuccess {
+		t.Errorf("hosts (-want +got):\n%s", diff)
+	}
+	r = c.request(http.MethodPost, c.Endpoint("cn-hangzhou")+"/?InstanceId="+enterpriseID+"&ModuleName=Chart", "")
+	r.Header.Set("x-acs-version", versionEnterprise)
+	r.Header.Set("x-acs-action", ActionListInstanceEndpoint)
+	if got := c.do(c.sign(r, c.AccessKey())).object(t); len(got["Endpoints"].([]any)) != 0 {
+		t.Errorf("for charts it answered %v", got)
+	}
+}
+
+func TestInNamesModeItAnswersUnderTheCloudsOwnNames(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	var listener net.Listener
+	c := start(t, func(o *Options) {
+		o.Address = "192.0.2.7"
+		o.Listen = func(network, address string) (l net.Listener, err error) {
+			asked = append(asked, address)
+			listener, err = net.Listen(network, "127.0.0.1:0") //nolint:noctx // the test's listener
+			return listener, err
+		}
+	})
+	c.http.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, listener.Addr().String())
+	}
+	if diff := cmp.Diff([]string{"192.0.2.7:443"}, asked); diff != "" {
+		t.Errorf("it listens on (-want +got):\n%s", diff)
+	}
+	want := []RunningInstance{
+		{
+			ID: enterpriseID, Name: "demo", Region: "cn-hangzhou",
+			Hosts:   []string{"demo-registry.cn-hangzhou.cr.aliyuncs.com", "demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com"},
+			Service: "registry.aliyuncs.com:cn-hangzhou:china:" + enterpriseID, Realm: "https://dockerauth-ee.cn-hangzhou.aliyuncs.com/auth",
+		},
+		{
+			Region: "cn-shanghai", Hosts: []string{"registry.cn-shanghai.aliyuncs.com", "registry-vpc.cn-shanghai.aliyuncs.com"},
+			Service: "registry.aliyuncs.com:cn-shanghai:26842", Realm: "https://dockerauth.cn-hangzhou.aliyuncs.com/auth",
+		},
+	}
+	if diff := cmp.Diff(want, c.Instances()); diff != "" {
+		t.Errorf("instances (-want +got):\n%s", diff)
+	}
+	for _, name := range c.Hostnames() {
+		got := c.get("https://"+name+"/v2/", "")
+		if strings.Contains(name, "registry") != (got.status == http.StatusUnauthorized) {
+			t.Errorf("%s answered %d", name, got.status)
+		}
+	}
+	challenge := c.get("https://demo-registry-vpc.cn-hangzhou.cr.aliyuncs.com/v2/", "").header.Get("WWW-Authenticate")
+	if !strings.Contains(challenge, `realm="https://dockerauth-ee-vpc.cn-hangzhou.aliyuncs.com/auth"`) {
+		t.Errorf("over the VPC the challenge is %s", challenge)
+	}
+	password, _ := c.temporary(c.AccessKey())
+	if got := c.token(enterpriseID, temporaryUser, password, nil); got.status != http.StatusOK {
+		t.Errorf("the temporary user got %d %s", got.status, got.body)
+	}
+	if _, err := c.Push(t.Context(), enterpriseID, "shop/web", "1", Image{Layers: [][]byte{layer(t, "x")}}); err != nil {
+		t.Errorf("push: %v", err)
+	}
+}
+
+func TestOptionsThatCannotBeAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]Options{
+		"real names over plain http":           {Address: "192.0.2.1", Plain: true},
+		"an address that is none":              {Address: "localhost"},
+		"a lifetime below a second":            {CredentialLifetime: time.Millisecond},
+		"a negative lifetime":                  {CredentialLifetime: -time.Hour},
+		"an instance id that is none":          {Instances: []Instance{{ID: "abc", Name: "demo", Region: "cn-hangzhou"}}},
+		"an Enterprise instance with no name":  {Instances: []Instance{{ID: "cri-abcd", Region: "cn-hangzhou"}}},
+		"a Personal Edition with a name":       {Instances: []Instance{{Name: "demo", Region: "cn-hangzhou"}}},
+		"no region":                            {Instances: []Instance{{}}},
+		"two Personal Editions in one region":  {Instances: []Instance{{Region: "cn-beijing"}, {Region: "cn-beijing"}}},
+		"a content folder that cannot be":      {Dir: "/dev/null/x", CADir: "/dev/null/x"},
+		"two instances of one name and region": {Instances: []Instance{{ID: "cri-abcd", Name: "demo", Region: "r"}, {ID: "cri-efgh", Name: "demo", Region: "r"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, err := Start(t.Context(), o)
+			if err == nil {
+				a.Close()
+				t.Fatal("it started")
+			}
+		})
+	}
+}
+
+func TestClosedItLeavesNothingAndTheAuthorityOfAFolderStays(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := start(t, func(o *Options) { o.CADir = dir })
+	info, err := os.Stat(filepath.Join(dir, "ca.key"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the authority's key: %v %v", info, err)
+	}
+	content := first.options.Dir
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(content); !os.IsNotExist(err) {
+		t.Errorf("the folder of the registries' content is still there: %v", err)
+	}
+	if _, err := net.Dial("tcp", first.Instances()[0].Hosts[0]); err == nil { //nolint:noctx // it must not connect
+		t.Error("a registry still listens")
+	}
+	second := start(t, func(o *Options) { o.CADir = dir })
+	if !bytes.Equal(first.CA(), second.CA()) {
+		t.Error("the second start made another authority")
+	}
+	if got := second.get("https://"+second.Instances()[0].Hosts[0]+"/v2/", ""); got.status != http.StatusUnauthorized {
+		t.Errorf("under the loaded authority the registry answered %d", got.status)
+	}
+}
+
+func TestTheAccessLogHoldsTheRequestsAndNoSecrets(t *testing.T) {
+	t.Parallel()
+	var lines safeBuffer
+	c := start(t, func(o *Options) { o.Log = &lines })
+	password, _ := c.temporary(c.AccessKey())
+	scope := url.Values{"scope": {"repository:shop/web:pull,fly"}}
+	token := c.token(enterpriseID, temporaryUser, password, scope).text(t, "token")
+	host := c.instance(enterpriseID).Hosts[0]
+	c.get("https://"+host+"/v2/shop/web/tags/list", token)
+	pull := []string{"repository:shop/web:pull"}
+	want := []Entry{
+		{Seq: 1, Server: ServerAPI, Method: "POST", Path: "/", Action: ActionGetAuthorizationToken, Instance: enterpriseID, User: temporaryUser, AccessKeyID: c.AccessKey().ID, Credential: 1, Status: 200},
+		{Seq: 2, Server: ServerAuth, Method: "GET", Path: "/auth", Action: ActionToken, Grant: "basic", Instance: c.instance(enterpriseID).Service, User: temporaryUser, AccessKeyID: c.AccessKey().ID, Credential: 1, Asked: []string{"repository:shop/web:pull,fly"}, Granted: pull, Status: 200},
+		{Seq: 3, Server: ServerRegistry, Method: "GET", Path: "/v2/shop/web/tags/list", Action: ActionRegistry, Instance: c.instance(enterpriseID).Service, User: temporaryUser, Credential: 1, Asked: pull, Granted: pull, Status: 404, Code: "NAME_UNKNOWN"},
+	}
+	got := c.AccessLog().Entries()
+	for i := range got {
+		if got[i].Host == "" || !got[i].Time.Equal(c.clock.Now()) || got[i].UserAgent == "" {
+			t.Errorf("entry %d has host %q, time %v, user agent %q", i, got[i].Host, got[i].Time, got[i].UserAgent)
+		}
+		got[i].Host, got[i].Time, got[i].UserAgent = "", time.Time{}, ""
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+	if n := strings.Count(lines.String(), "\n"); n != 3 {
+		t.Errorf("%d lines were written; want 3", n)
+	}
+	_, owner := c.Owner()
+	for _, secret := range []string{password, token, c.AccessKey().Secret.Reveal(), owner.Reveal()} {
+		if strings.Contains(lines.String(), secret) {
+			t.Error("a secret stands in the access log")
+		}
+	}
+}
+
+func TestWaitReturnsForAnEntryToComeAndEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	found := make(chan Entry, 1)
+	go func() {
+		e, err := c.AccessLog().Wait(t.Context(), func(e Entry) bool { return e.Server == ServerRegistry })
+		if err == nil {
+			found <- e
+		}
+		close(found)
+	}()
+	c.temporary(c.AccessKey())
+	c.get("https://"+c.Instances()[1].Hosts[1]+"/v2/", "")
+	if e := <-found; e.Status != http.StatusUnauthorized || e.Code != "no token" || e.Seq != 2 {
+		t.Errorf("the entry is %+v", e)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.AccessLog().Wait(ctx, func(Entry) bool { return false }); err == nil {
+		t.Error("it found what there is not")
+	}
+}
+
+// safeBuffer may be written and read at the same time.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func codes(entries []Entry) []string {
+	var list []string
+	for _, e := range entries {
+		list = append(list, e.Code)
+	}
+	return slices.Compact(list)
+}
