@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/pullkey/pullkey/lab/localacr"
+)
+
+// describe says what is running and what to try with it.
+func describe(a *localacr.ACR, dir string) string {
+	var b strings.Builder
+	line := func(format string, values ...any) { fmt.Fprintf(&b, format+"\n", values...) }
+	user, _ := a.Owner()
+	line("A local ACR is running. Ctrl-C stops it and removes %s.", dir)
+	for _, i := range a.Instances() {
+		line("")
+		if i.ID == "" {
+			line("Personal Edition, %s", i.Region)
+		} else {
+			line("Enterprise instance %s (%s), %s", i.ID, i.Name, i.Region)
+		}
+		line("  OpenAPI        %s", a.Endpoint(i.Region))
+		line("  registry       %s", i.Hosts[0])
+		line("  its VPC host   %s", i.Hosts[1])
+		line("  token server   %s", i.Realm)
+		line("  service        %s", i.Service)
+		line("  an image       %s/%s:1", i.Hosts[0], helloRepository)
+	}
+	line("")
+	line("Access key       %s, its secret in %s", a.AccessKey().ID, filepath.Join(dir, fileSecret))
+	line("Registry user    %s, who may push everywhere, password in %s", user, filepath.Join(dir, filePassword))
+	if a.CA() != nil {
+		line("CA certificate   %s", filepath.Join(dir, fileCA))
+	}
+	line("Access log       %s/log", a.Admin())
+	line("Faults           %s/faults (GET, POST, DELETE), as:", a.Admin())
+	line(`  curl -d '{"fault":"throttle","times":3}' %s/faults`, a.Admin())
+	line("")
+	line("Try:")
+	for _, command := range commands(a, dir) {
+		line("  %s", command)
+	}
+	return b.String()
+}
+
+// commands are three to try, which work as they are written.
+func commands(a *localacr.ACR, dir string) []string {
+	user, _ := a.Owner()
+	host := a.Instances()[0].Hosts[0]
+	curl := "curl -i --cacert " + filepath.Join(dir, fileCA) + " https://" + host + "/v2/"
+	trust := "--cert-dir " + dir
+	if a.CA() == nil {
+		curl, trust = "curl -i http://"+host+"/v2/", "--tls-verify=false"
+	}
+	return []string{
+		curl,
+		"docker login " + host + " -u " + user + " --password-stdin < " + filepath.Join(dir, filePassword),
+		"skopeo inspect --authfile " + filepath.Join(dir, fileAuth) + " " + trust + " docker://" + host + "/" + helloRepository + ":1",
+	}
+}
