@@ -137,9 +137,7 @@ func (c *Client) endpoint(i Instance) (*url.URL, error) {
 	}
 	u, err := url.Parse(strings.ReplaceAll(template, "{region}", i.Region))
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("the endpoint %q is not a URL", template)
-	case u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+	case err != nil || u.Host == "" || *u != (url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}) || strings.Trim(u.Path, "/") != "":
 		return nil, fmt.Errorf("the endpoint %q is not a URL of a scheme and a host alone", template)
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
 		return nil, fmt.Errorf("the endpoint %q is neither https nor on a loopback address, and the answer holds a password", template)

@@ -164,7 +164,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	var wait time.Duration
 	if value := strings.TrimSpace(h.Get("Retry-After")); value != "" {
 		if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-			wait = time.Duration(seconds) * time.Second //nolint:gosec // at most 31 bits
+			wait = time.Duration(seconds) * time.Second
 		} else if at, err := http.ParseTime(value); err == nil {
 			wait = at.Sub(now)
 		}

@@ -17,11 +17,15 @@ const redacted = "[redacted]"
 // Secret is the secret part of a credential. No formatting verb, logger or
 // encoder prints it: the value stands behind a pointer, since fmt and slog
 // walk past the methods of a value that sits in an unexported field.
-// The zero Secret is empty.
-type Secret struct{ value *string }
+// The zero Secret is empty. Secrets are compared with Equal; == would compare
+// pointers and does not compile.
+type Secret struct {
+	_     [0]func()
+	value *string
+}
 
 // NewSecret returns the secret whose value is s.
-func NewSecret(s string) Secret { return Secret{&s} }
+func NewSecret(s string) Secret { return Secret{value: &s} }
 
 // Reveal returns the value. Call it only where the value goes to the party it
 // is meant for.

@@ -33,7 +33,7 @@ type Config struct {
 // entry is what kubelet and docker read for one registry.
 type entry struct {
 	Username string `json:"username"`
-	Password string `json:"password"` //nolint:gosec // the file format has the password in this field
+	Password string `json:"password"`
 	Email    string `json:"email,omitempty"`
 	Auth     string `json:"auth"`
 }
@@ -173,7 +173,7 @@ func encode(c credential.Credential, email string) (json.RawMessage, error) {
 		return nil, fmt.Errorf(`pull secret: the user name for %s has a ":"`, strings.Join(c.Hosts, ", "))
 	}
 	password := c.Password.Reveal()
-	return json.Marshal(entry{
+	return json.Marshal(entry{ //nolint:gosec // a pull secret is made to hold the password
 		Username: c.Username,
 		Password: password,
 		Email:    email,

@@ -3,6 +3,7 @@ package dockerconfig
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -38,7 +39,7 @@ func object(data []byte, what string) (map[string]json.RawMessage, error) {
 	if _, err := d.Token(); err != nil {
 		return nil, bad("the object does not end")
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // the decoder returns io.EOF itself
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, bad("something follows the object")
 	}
 	return fields, nil
