@@ -128,9 +128,8 @@ func TestPullkeyCannotMakeItsSecretATokenOfAnAdministrator(t *testing.T) {
 // policiesAreRestored undoes what a test did to deploy/.
 func (p *plane) policiesAreRestored(t *testing.T) {
 	t.Helper()
-	out, err := p.Kubectl(context.WithoutCancel(t.Context()), "apply", "--filename", root+"/deploy").CombinedOutput()
-	if err != nil {
-		t.Errorf("kubectl apply: %v\n%s", err, out)
+	if err := install(context.WithoutCancel(t.Context()), p.Cluster); err != nil {
+		t.Error(err)
 	}
 }
 
