@@ -77,7 +77,7 @@ func (v *value) warn(line int, text string) {
 const redacted = "[redacted]"
 
 // named matches a line that gives a field, also with the full-width colon.
-var named = regexp.MustCompile(`^[\s\x{a0}\x{3000}]*(?:-\s*)?["']?([A-Za-z][A-Za-z-]*)["']?\s*[:：]`)
+var named = regexp.MustCompile(`^[\s\x{a0}\x{3000}]*(?:-\s*)?["']?([A-Za-z][A-Za-z-]*)["']?\s*(?::(?:\s|$)|：)`)
 
 // sensitive matches where an access key may stand, however it is misspelled.
 var sensitive = regexp.MustCompile(`(?i)secret|access_?-?key`)
@@ -129,8 +129,9 @@ func (v *value) guarded() bool { return slices.ContainsFunc(v.lines, sensitive.M
 
 // quote returns a part of the value for a sentence. Where an access key
 // stands in the value, a part may hold it: a missing quotation mark is enough.
+// A part that gives a field stands in the wrong place and may be anything.
 func (v *value) quote(s string) string {
-	if v.guarded() {
+	if v.guarded() || named.MatchString(s) {
 		return redacted
 	}
 	return strconv.Quote(printable(s))

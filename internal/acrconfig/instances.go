@@ -137,7 +137,7 @@ func (v *value) instance(node *yaml.Node, defaults Defaults) (Instance, bool) {
 }
 
 func (v *value) refuseLater(field string, line int, content *yaml.Node) {
-	if content.Kind != yaml.ScalarNode || !isNull(content) && clean(content.Value) != "" {
+	if content.Kind != yaml.ScalarNode || content.Anchor != "" || !isNull(content) && clean(content.Value) != "" {
 		v.fail(line, field+" is not supported yet", "take the instance out of the list; without the field its credential would be fetched as somebody else")
 	}
 }
