@@ -114,7 +114,7 @@ func (c *Client) token(ctx context.Context, key credential.AccessKey, i Instance
 		ExpireTime         int64
 		RequestID          string
 	}
-	err := c.call(ctx, key, i, enterprise(actionToken, map[string]string{"InstanceId": i.ID}), &a)
+	err := c.call(ctx, key, i, rpc(actionToken, map[string]string{"InstanceId": i.ID}), &a)
 	return token{a.TempUsername, credential.NewSecret(a.AuthorizationToken), a.ExpireTime, a.RequestID}, err
 }
 
@@ -133,7 +133,7 @@ func (c *Client) Endpoints(ctx context.Context, key credential.AccessKey, i Inst
 		RequestID string
 	}
 	query := map[string]string{"InstanceId": i.ID, "ModuleName": "Registry"}
-	if err := c.call(ctx, key, i, enterprise(actionEndpoints, query), &answer); err != nil {
+	if err := c.call(ctx, key, i, rpc(actionEndpoints, query), &answer); err != nil {
 		return nil, err
 	}
 	bad := func(kind Kind, problem string) ([]string, error) {
@@ -159,8 +159,8 @@ func (c *Client) Endpoints(ctx context.Context, key credential.AccessKey, i Inst
 	return slices.Compact(hosts), nil
 }
 
-// enterprise is a call of the RPC style, in which all stands in the query.
-func enterprise(action string, query map[string]string) call {
+// rpc is a call of the RPC style, in which all stands in the query.
+func rpc(action string, query map[string]string) call {
 	return call{action: action, version: enterpriseVersion, method: http.MethodPost, path: "/", query: query}
 }
 

@@ -68,6 +68,12 @@ func (e *Error) read(body []byte, key credential.AccessKey, answer any) error {
 	case notJSON == nil && refused:
 		e.Code = printable(hide(f.Code, key))
 		e.Message = printable(hide(f.Message, key))
+		if strings.EqualFold(e.Code, "success") {
+			e.Code = ""
+		}
+		if e.Code == "" && e.Message == "" {
+			e.Message = "the answer says that it is no success"
+		}
 	case looksSecret(body):
 		e.Message = "the answer is not what the API documents"
 	default:

@@ -178,28 +178,18 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(wait, 0), longestWait)
 }
 
-// printable returns the first 200 characters of a foreign text on one line.
+// printable returns the first 200 characters of a foreign text, on one line
+// and without what a terminal would obey.
 func printable(s string) string {
 	const most = 200
-	var b strings.Builder
-	n := 0
-	for _, word := range strings.FieldsFunc(s, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }) {
-		for i, c := range word {
-			if n == most {
-				return b.String() + "..."
-			}
-			if i == 0 && b.Len() > 0 {
-				b.WriteByte(' ')
-				n++
-			}
-			if c == unicode.ReplacementChar {
-				c = '?'
-			}
-			b.WriteRune(c)
-			n++
-		}
+	words := strings.FieldsFunc(strings.ToValidUTF8(s, "?"), func(c rune) bool {
+		return unicode.IsSpace(c) || !unicode.IsPrint(c)
+	})
+	runes := []rune(strings.Join(words, " "))
+	if len(runes) > most {
+		return string(runes[:most]) + "..."
 	}
-	return b.String()
+	return string(runes)
 }
 
 // Delay returns how long the cloud asks us to wait, for whoever plans the next

@@ -1,6 +1,10 @@
 package acr
 
-import "regexp"
+import (
+	"regexp"
+
+	"github.com/pullkey/pullkey/internal/image"
+)
 
 // region matches a region id such as cn-hangzhou. Two letters come first, so
 // that the OSS bucket called "registry", at registry.oss-cn-hangzhou, is not
@@ -16,7 +20,7 @@ var (
 	hostForm = regexp.MustCompile(`^(?:` +
 		// Personal, up to September 2024. The ConfigMap of 2019 gives the
 		// region as a glob, which goes into the Secret as it stands.
-		`registry(?:-intl)?(?:-vpc|-internal)?\.(?:` + region + `|\*|[a-z]{2}-[a-z0-9*-]*)\.aliyuncs\.com|` +
+		`registry(?:-intl)?(?:-vpc|-internal)?\.(?:` + region + `|\*|[a-z]{2}-[a-z0-9*-]*[a-z0-9*])\.aliyuncs\.com|` +
 		// Personal, since then.
 		`crpi-[a-z0-9]+(?:-vpc)?\.` + region + `\.personal\.cr\.aliyuncs\.com|` +
 		// Enterprise, and its distribution between nodes.
@@ -27,7 +31,10 @@ var (
 
 // IsHost tells whether host is a name that only ACR can have, so that a
 // credential of ACR may go there. Names of users (custom domains) are not.
-func IsHost(host string) bool { return hostForm.MatchString(host) }
+func IsHost(host string) bool {
+	p, err := image.ParseHostPattern(host)
+	return err == nil && p.String() == host && hostForm.MatchString(host)
+}
 
 // PersonalHosts returns the hosts of the Personal Edition in a region: public
 // and VPC, as the vendor's helper serves them, "internal" for the classic

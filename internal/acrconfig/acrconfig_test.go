@@ -305,7 +305,7 @@ func checkProblems(t *testing.T, err error, want []problem) {
 
 // problems takes the joined error apart.
 func problems(err error) []*Error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the join itself is taken apart
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return nil
 	}

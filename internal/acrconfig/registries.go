@@ -12,7 +12,7 @@ var (
 	// personalHost matches a host of the Personal Edition, whose region may
 	// have "*". The first label is fixed and a region begins with two letters:
 	// other names below aliyuncs.com belong to anybody.
-	personalHost = regexp.MustCompile(`^registry(?:-intl)?(?:-vpc|-internal)?\.(\*|[a-z]{2}-[a-z0-9*-]*)\.aliyuncs\.com$`)
+	personalHost = regexp.MustCompile(`^registry(?:-intl)?(?:-vpc|-internal)?\.(\*|[a-z]{2}-[a-z0-9*-]*[a-z0-9*])\.aliyuncs\.com$`)
 	// enterpriseHost matches a host of the Enterprise Edition, and the
 	// placeholder xxx-registry.*.cr.aliyuncs.com of the vendor's default.
 	enterpriseHost = regexp.MustCompile(`^[a-z0-9*-]+-registry(?:-vpc)?\.[a-z0-9*-]+\.cr\.aliyuncs\.com$`)

@@ -1,0 +1,105 @@
+package acr
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pullkey/pullkey/internal/image"
+)
+
+func TestIsHostKnowsACRsNames(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{
+		"registry.cn-hangzhou.aliyuncs.com",
+		"registry-vpc.cn-hangzhou.aliyuncs.com",
+		"registry-internal.cn-hangzhou.aliyuncs.com",
+		"registry-intl.ap-southeast-1.aliyuncs.com",
+		"registry-intl-vpc.ap-southeast-1.aliyuncs.com",
+		"registry.cn-hangzhou-finance.aliyuncs.com",
+		"registry.cn-north-2-gov-1.aliyuncs.com",
+		"registry.*.aliyuncs.com",
+		"registry-vpc.cn-*.aliyuncs.com",
+		"crpi-a1b2c3.cn-shanghai.personal.cr.aliyuncs.com",
+		"crpi-a1b2c3-vpc.cn-shanghai.personal.cr.aliyuncs.com",
+		"acme-registry.cn-hangzhou.cr.aliyuncs.com",
+		"my-own-2-registry-vpc.cn-hangzhou.cr.aliyuncs.com",
+		"1-registry.cn-hangzhou.cr.aliyuncs.com",
+		"acme-registry-vpc.distributed.cn-hangzhou.cr.aliyuncs.com:65001",
+	} {
+		if !IsHost(host) {
+			t.Errorf("%s is not known", host)
+		}
+	}
+}
+
+func TestIsHostKnowsNoOther(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{
+		"",
+		"*",
+		"*.aliyuncs.com",
+		"registry.aliyuncs.com",
+		"registry.cn-hangzhou.aliyuncs.com.evil.com",
+		"evil.com/registry.cn-hangzhou.aliyuncs.com",
+		"evil-registry.cn-hangzhou.aliyuncs.com",
+		"evil.registry.cn-hangzhou.aliyuncs.com",
+		"registry.cn-hangzhou.aliyuncs.comx",
+		"registry.cn-hangzhou.aliyuncs.com:5000",
+		"registry.cn-hangzhou.aliyuncs.com\n",
+		"registry.cn-hangzhou-aliyuncs.com",
+		"registryxcn-hangzhou.aliyuncs.com",
+		"Registry.cn-hangzhou.aliyuncs.com",
+		"registry.oss-cn-hangzhou.aliyuncs.com", // the OSS bucket called registry
+		"registry.oss-*.aliyuncs.com",
+		"registry-vpc.oss-accelerate.aliyuncs.com",
+		"*.cn-hangzhou.aliyuncs.com",
+		"registry*.*.aliyuncs.com",
+		"*-registry.cn-hangzhou.cr.aliyuncs.com",
+		"acme-registry.*.cr.aliyuncs.com",
+		"registry.cn-hangzhou.cr.aliyuncs.com",
+		"-registry.cn-hangzhou.cr.aliyuncs.com",
+		"acme-registry-vpc.distributed.cn-hangzhou.cr.aliyuncs.com",
+		"acme-registry-intl.cn-hangzhou.cr.aliyuncs.com",
+		"crpi-a1.cn-hangzhou.cr.aliyuncs.com",
+		"cr.cn-hangzhou.aliyuncs.com",
+		"dockerauth.cn-hangzhou.aliyuncs.com",
+		"docker.io",
+		strings.Repeat("a", 51) + "-registry.cn-hangzhou.cr.aliyuncs.com",
+		"registry.cn-" + strings.Repeat("a", 61) + ".aliyuncs.com",
+		"registry.cn-.aliyuncs.com",
+	} {
+		if IsHost(host) {
+			t.Errorf("%s is taken for a host of ACR", host)
+		}
+	}
+}
+
+func TestPersonalHostsAreACRsOwn(t *testing.T) {
+	t.Parallel()
+	hosts := PersonalHosts("cn-hangzhou")
+	for _, host := range hosts {
+		if canonical, err := image.ParseHost(host); err != nil || canonical != host || !IsHost(host) {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	for _, want := range []string{"registry", "registry-vpc", "registry-internal"} {
+		if !strings.Contains(" "+strings.Join(hosts, " "), " "+want+".cn-hangzhou.aliyuncs.com") {
+			t.Errorf("%s is not among %v", want, hosts)
+		}
+	}
+}
+
+// Whatever IsHost takes is a host or a pattern that kubelet can read.
+func FuzzIsHost(f *testing.F) {
+	f.Add("registry.cn-hangzhou.aliyuncs.com")
+	f.Add("registry.cn-*.aliyuncs.com")
+	f.Add("a-registry-vpc.distributed.cn-a.cr.aliyuncs.com:65001")
+	f.Fuzz(func(t *testing.T, host string) {
+		if !IsHost(host) {
+			return
+		}
+		if p, err := image.ParseHostPattern(host); err != nil || p.String() != host {
+			t.Errorf("%q is no host: %v", host, err)
+		}
+	})
+}
