@@ -41,30 +41,42 @@ func encode(s Settings) map[string]string {
 
 // Parse never panics; what it accepts means the same when it is written out.
 func FuzzParse(f *testing.F) {
-	for _, form := range keyForms {
-		f.Add(fmt.Sprintf(form, accessKeySecret), "all", "*", "15m", "", "cs@aliyuncs.com", "enable: false")
-	}
-	f.Add("- instanceId: cri-x1\n  domains: \"a.io\",\"b.io\"\n- regionId: cn-beijing\n", "a,b", "Default", "1h", "", "", "")
-	f.Add("#- instanceId: \"\"\n", "a，b", "“*”", "0", "registry.*.aliyuncs.com,registry-vpc.cn-beijing.aliyuncs.com", "x", "enable: true")
-	f.Add("- &a [*a]\n- <<: *a\n", "", "", "", "", "", "---\n---")
-	f.Fuzz(func(t *testing.T, info, namespaces, accounts, threshold, registry, email, rrsa string) {
-		data := map[string]string{
-			keyInfo: info, keyNamespaces: namespaces, keyAccounts: accounts, keyThreshold: threshold,
-			keyRegistry: registry, keyEmail: email, keyRRSA: rrsa, keyWebhook: rrsa, info: info,
-		}
-		s, _, err := Parse(data, hangzhou)
-		if err != nil {
-			checkErrors(t, data, err)
-			return
-		}
-		again, _, err := Parse(encode(s), hangzhou)
-		if err != nil {
-			t.Fatalf("%+v\nis refused when it is written out: %v", s, err)
-		}
-		if diff := cmp.Diff(s, again, cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("(-read +written out and read):\n%s", diff)
-		}
+	f.Add("a,b", "Default", "1h", "", "", "")
+	f.Add("all", "*", "15m", "registry.cn-*.aliyuncs.com", "cs@aliyuncs.com", "enable: false")
+	f.Add("a，b", "“*”", "0", "registry.*.aliyuncs.com,registry-vpc.cn-beijing.aliyuncs.com", "x", "enable: true")
+	f.Add("", "", "", "xxx-registry.*.cr.aliyuncs.com", "", "---\n---")
+	f.Fuzz(func(t *testing.T, namespaces, accounts, threshold, registry, email, rrsa string) {
+		checkRoundTrip(t, map[string]string{
+			keyNamespaces: namespaces, keyAccounts: accounts, keyThreshold: threshold,
+			keyRegistry: registry, keyEmail: email, keyRRSA: rrsa, keyWebhook: rrsa, email: rrsa,
+		})
 	})
+}
+
+func FuzzInstances(f *testing.F) {
+	for _, form := range keyForms {
+		f.Add(fmt.Sprintf(form, accessKeySecret))
+	}
+	f.Add("- instanceId: cri-x1\n  domains: \"a.io\",\"b.io\"\n- regionId: cn-beijing\n")
+	f.Add("[{instanceId: cri-x1, domains: [a.io, 'b.io,c.io:5000']}]")
+	f.Add("- &a [*a]\n- <<: *a\n")
+	f.Fuzz(func(t *testing.T, info string) { checkRoundTrip(t, one(keyInfo, info)) })
+}
+
+func checkRoundTrip(t *testing.T, data map[string]string) {
+	t.Helper()
+	s, _, err := Parse(data, hangzhou)
+	if err != nil {
+		checkErrors(t, data, err)
+		return
+	}
+	again, _, err := Parse(encode(s), hangzhou)
+	if err != nil {
+		t.Fatalf("%+v\nis refused when it is written out: %v", s, err)
+	}
+	if diff := cmp.Diff(s, again, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-read +written out and read):\n%s", diff)
+	}
 }
 
 func checkErrors(t *testing.T, data map[string]string, err error) {

@@ -58,11 +58,12 @@ func decode(lines []string) (*yaml.Node, error) {
 	return first.Content[0], nil
 }
 
-// What is searched for the line of a syntax error; larger values are none that
-// somebody wrote.
+// What is searched for the line of a syntax error, about fifty instances.
+// Each line is a run of the parser, whose time grows with the square of the
+// depth of brackets: beyond this, a hostile value would take seconds.
 const (
-	maxLines = 400
-	maxBytes = 64 << 10
+	maxLines = 200
+	maxBytes = 16 << 10
 )
 
 // failSyntax reports the line at which the text stops being YAML: the one
