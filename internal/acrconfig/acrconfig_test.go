@@ -199,7 +199,7 @@ func TestParseNamesEveryMistake(t *testing.T) {
 
 		{"a mistake far down is named by its own line", one(keyInfo, strings.Repeat("- instanceId: cri-x1\n", 7)+"  regionId: \"cn-hangzhou\n# end\n"), []problem{{keyInfo, 8, `regionId: "cn-hangzhou`, "quotation mark"}}},
 		{"a mistake in a text too long to be searched", one(keyInfo, strings.Repeat("- instanceId: cri-x1\n", maxLines)+"]"), []problem{{keyInfo, 0, "", "not YAML"}}},
-		{"brackets without end", one(keyInfo, strings.Repeat(strings.Repeat("[", maxBytes/100)+"\n", 99)), []problem{{keyInfo, 1, strings.Repeat("[", 120) + "...", "not YAML from here on"}}},
+		{"brackets without end", one(keyInfo, "\n"+strings.Repeat("[{", 30000)), []problem{{keyInfo, 2, strings.Repeat("[{", 60) + "...", "too many brackets"}}},
 		{"two texts for the region", one(keyInfo, "- instanceId: \"\"\n  regionId: \"cn-a\",\"cn-b\"\n"), []problem{{keyInfo, 2, `regionId: "cn-a","cn-b"`, "more than one text"}}},
 		{"two documents", one(keyInfo, "- instanceId: \"\"\n---\n- instanceId: cri-x1\n"), []problem{{keyInfo, 2, "---", "second document"}}},
 		{"an anchor that is not there", one(keyInfo, "- instanceId: *x1\n"), []problem{{keyInfo, 1, "- instanceId: *x1", "meaning in YAML"}}},

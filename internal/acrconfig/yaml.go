@@ -19,9 +19,36 @@ var (
 	domainList = regexp.MustCompile(`^(\s*(?:-\s+)?` + fieldDomains + `\s*:\s+)((?:"[^"\\]*"\s*,\s*)+"[^"\\]*"\s*,?)\s*(#.*)?$`)
 )
 
+// maxDepth bounds brackets inside each other; a list of instances has three.
+// The parser's time grows with the square of their depth.
+const maxDepth = 20
+
+// tooDeep returns the line in which brackets get deeper than maxDepth, or 0.
+func (v *value) tooDeep() int {
+	depth := 0
+	for i, line := range v.lines {
+		for _, c := range line {
+			switch c {
+			case '[', '{':
+				depth++
+			case ']', '}':
+				depth--
+			}
+			if depth > maxDepth {
+				return i + 1
+			}
+		}
+	}
+	return 0
+}
+
 // document parses the value as one YAML document and returns its content, or
 // nil when there is none or when it was reported as an error.
 func (v *value) document() *yaml.Node {
+	if line := v.tooDeep(); line > 0 {
+		v.fail(line, "too many brackets stand inside each other", `write a list with "- "`)
+		return nil
+	}
 	lines := make([]string, len(v.lines))
 	for i, line := range v.lines {
 		if oddIndent.MatchString(line) {
@@ -58,12 +85,11 @@ func decode(lines []string) (*yaml.Node, error) {
 	return first.Content[0], nil
 }
 
-// What is searched for the line of a syntax error, about fifty instances.
-// Each line is a run of the parser, whose time grows with the square of the
-// depth of brackets: beyond this, a hostile value would take seconds.
+// What is searched for the line of a syntax error, about a hundred instances;
+// each line is a run of the parser.
 const (
-	maxLines = 200
-	maxBytes = 16 << 10
+	maxLines = 400
+	maxBytes = 64 << 10
 )
 
 // failSyntax reports the line at which the text stops being YAML: the one
