@@ -62,8 +62,11 @@ type value struct {
 	found *findings
 }
 
+// lineBreaks are those that the YAML parser counts.
+var lineBreaks = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
+
 func newValue(key, text string, found *findings) *value {
-	return &value{key: key, lines: strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), found: found}
+	return &value{key: key, lines: strings.Split(lineBreaks.Replace(text), "\n"), found: found}
 }
 
 func (v *value) fail(line int, problem, hint string) {

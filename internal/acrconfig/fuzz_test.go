@@ -86,7 +86,7 @@ func checkErrors(t *testing.T, data map[string]string, err error) {
 		t.Errorf("not a list of problems: %v", err)
 	}
 	for _, e := range list {
-		if e.Line < 0 || e.Line > 1+strings.Count(data[e.Key], "\n") {
+		if e.Line < 0 || e.Line > 1+strings.Count(lineBreaks.Replace(data[e.Key]), "\n") {
 			t.Errorf("there is no line %d: %v", e.Line, e)
 		}
 		if e.Key == "" || e.Problem == "" || e.Hint == "" {
