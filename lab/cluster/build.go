@@ -144,7 +144,7 @@ func (c component) build(ctx context.Context, o BuildOptions, cache string) (str
 	}
 	defer func() { _ = os.RemoveAll(fresh) }()
 	args = append([]string{"-C", folder}, append(args, "-o", filepath.Join(fresh, c.name), c.pkg)...)
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // the table above
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if err := runWithProgress(o.Progress, "building "+c.name+" "+version, cmd); err != nil {
 		return "", err
@@ -186,13 +186,13 @@ func (c component) key(folder string, args []string) (string, error) {
 		sources = own
 	}
 	sum := sha256.New()
-	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH, c.pkg, args)
+	_, _ = fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH, c.pkg, args)
 	for _, source := range sources {
 		text, err := os.ReadFile(filepath.Clean(source))
 		if err != nil {
 			return "", fmt.Errorf("reading what is built: %w", err)
 		}
-		fmt.Fprintln(sum, len(text))
+		_, _ = fmt.Fprintln(sum, len(text))
 		sum.Write(text)
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:12], nil
@@ -239,7 +239,7 @@ func distributionParts(ctx context.Context, progress io.Writer) (runc, cni strin
 }
 
 func apt(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "apt-get", args...)
+	cmd := exec.CommandContext(ctx, "apt-get", args...) //nolint:gosec // package names from above
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/pullkey/pullkey/lab/sandbox"
 	"github.com/pullkey/pullkey/lab/sandbox/daemon"
 	"github.com/pullkey/pullkey/lab/sandbox/filelock"
 )
@@ -20,6 +21,13 @@ type Options struct {
 	Dir      string // its folder "cluster" is ours and begun anew: state and logs
 	Binaries Binaries
 	Audit    bool // record every request: see AuditEvents
+
+	// Sandbox holds the cluster, which a node needs: the API server is then
+	// at 10.0.0.1:443 inside, and the kubeconfigs reach it through a
+	// forwarder. Without one it listens on a free port of the host's loopback.
+	Sandbox *sandbox.Sandbox
+	Node    bool
+	CAFile  string // the authority that the node's registries are trusted by, in PEM; may be written up to the first pull
 }
 
 // Cluster is a running Kubernetes.
@@ -27,6 +35,9 @@ type Cluster struct {
 	dir            string
 	bin            Binaries
 	audit          bool
+	sandbox        *sandbox.Sandbox // nil on the host's loopback
+	caFile         string
+	stopForward    context.CancelFunc
 	unlock         func()
 	ca             *authority
 	etcd, etcdPeer string         // URLs
@@ -45,34 +56,38 @@ var (
 // Start returns when pods can be created. The context bounds the start, not
 // the cluster's life. When Start fails nothing is left running.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
-	c := &Cluster{bin: o.Binaries, audit: o.Audit}
+	if o.Node && o.Sandbox == nil {
+		return nil, errors.New("starting a cluster: a node needs Options.Sandbox")
+	}
+	c := &Cluster{bin: o.Binaries, audit: o.Audit, sandbox: o.Sandbox, caFile: o.CAFile, stopForward: func() {}}
 	if err := c.claimFolder(o.Dir); err != nil {
 		return nil, err
 	}
-	if err := c.start(ctx); err != nil {
+	err := c.startControlPlane(ctx)
+	if err == nil && o.Node {
+		err = c.startNode(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context) (err error) {
+// prepare decides who is who and where, and writes it down.
+func (c *Cluster) prepare(ctx context.Context) (err error) {
 	if c.ca, err = newAuthority("pullkey lab"); err != nil {
 		return err
 	}
 	if err := os.WriteFile(c.pki("ca.crt"), c.ca.pem, 0o600); err != nil {
 		return fmt.Errorf("writing the cluster's authority: %w", err)
 	}
-	if err := c.choosePorts(ctx); err != nil {
-		return err
-	}
-	c.url = c.internalURL()
-	if err := c.writeKubeconfig(c.Kubeconfig(), c.url, admin); err != nil {
+	if err := c.chooseAddresses(ctx); err != nil {
 		return err
 	}
 	if c.client, err = c.adminClient(); err != nil {
 		return err
 	}
-	return c.startControlPlane(ctx)
+	return c.writeKubeconfig(c.Kubeconfig(), c.url, admin)
 }
 
 // claimFolder takes the state folder for us alone and removes what an earlier
@@ -98,14 +113,20 @@ func (c *Cluster) claimFolder(parent string) (err error) {
 	return nil
 }
 
-// Stop ends everything and keeps only the logs. It names what it could not
-// end.
+// Stop ends everything, the pods and all else that runs in the sandbox too,
+// and keeps only the logs. It names what it could not end.
 func (c *Cluster) Stop() error {
 	defer c.unlock()
 	for _, d := range slices.Backward(c.running) {
 		d.Kill()
 	}
 	c.running = nil
+	c.stopForward()
+	if c.sandbox != nil {
+		if err := c.sandbox.KillAll(context.Background()); err != nil {
+			return err
+		}
+	}
 	return c.removeState()
 }
 
@@ -136,8 +157,11 @@ func (c *Cluster) internalKubeconfig(component string) string {
 }
 
 // run starts a component whose log is NAME.log.
-func (c *Cluster) run(name, program string, args ...string) error {
-	d, err := daemon.Start(name, filepath.Join(c.dir, name+".log"), func(ctx context.Context) *exec.Cmd {
+func (c *Cluster) run(ctx context.Context, name, program string, args ...string) error {
+	d, err := daemon.Start(ctx, name, filepath.Join(c.dir, name+".log"), func(ctx context.Context) *exec.Cmd {
+		if c.sandbox != nil {
+			return c.sandbox.Command(ctx, program, args...)
+		}
 		return exec.CommandContext(ctx, program, args...) //nolint:gosec // our own programs
 	})
 	if err != nil {

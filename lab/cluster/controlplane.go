@@ -15,7 +15,10 @@ const serviceRange = "10.0.0.0/24"
 // startControlPlane starts etcd, API server, controller manager and scheduler,
 // and returns when a pod could be created.
 func (c *Cluster) startControlPlane(ctx context.Context) error {
-	if err := c.startEtcd(); err != nil {
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	if err := c.startEtcd(ctx); err != nil {
 		return err
 	}
 	if err := c.prepareAPIServer(); err != nil {
@@ -24,7 +27,7 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 	if err := c.startAPIServer(ctx); err != nil {
 		return err
 	}
-	if err := c.startControllers(); err != nil {
+	if err := c.startControllers(ctx); err != nil {
 		return err
 	}
 	// A pod needs its ServiceAccount and the authority that its token's
@@ -37,7 +40,7 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 	return nil
 }
 
-func (c *Cluster) startEtcd() error {
+func (c *Cluster) startEtcd(ctx context.Context) error {
 	ca, err := newAuthority("pullkey lab etcd")
 	if err != nil {
 		return err
@@ -57,7 +60,7 @@ func (c *Cluster) startEtcd() error {
 	if err := os.WriteFile(c.pki("etcd-ca.crt"), ca.pem, 0o600); err != nil {
 		return fmt.Errorf("writing etcd's authority: %w", err)
 	}
-	return c.run("etcd", c.bin.Etcd,
+	return c.run(ctx, "etcd", c.bin.Etcd,
 		"--name=lab", "--data-dir="+filepath.Join(c.dir, "etcd"), "--unsafe-no-fsync",
 		"--listen-client-urls="+c.etcd, "--advertise-client-urls="+c.etcd,
 		"--listen-peer-urls="+c.etcdPeer, "--initial-advertise-peer-urls="+c.etcdPeer, "--initial-cluster=lab="+c.etcdPeer,
@@ -127,7 +130,7 @@ func (c *Cluster) apiServerArgs() []string {
 
 // startAPIServer returns when the API server answers that it is ready.
 func (c *Cluster) startAPIServer(ctx context.Context) error {
-	if err := c.run(apiServer, c.bin.APIServer, c.apiServerArgs()...); err != nil {
+	if err := c.run(ctx, apiServer, c.bin.APIServer, c.apiServerArgs()...); err != nil {
 		return err
 	}
 	return c.waitFor(ctx, apiServer, "/readyz", anyBody)
@@ -135,14 +138,14 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 
 // startControllers starts what works through the API server, each under the
 // identity that Kubernetes has for it.
-func (c *Cluster) startControllers() error {
+func (c *Cluster) startControllers(ctx context.Context) error {
 	for _, name := range []string{"kube-controller-manager", "kube-scheduler"} {
 		user := "system:" + name
 		if err := c.writeKubeconfig(c.internalKubeconfig(name), c.internalURL(), subject{name: user}); err != nil {
 			return err
 		}
 	}
-	err := c.run("kube-controller-manager", c.bin.ControllerManager,
+	err := c.run(ctx, "kube-controller-manager", c.bin.ControllerManager,
 		"--kubeconfig="+c.internalKubeconfig("kube-controller-manager"), "--secure-port=0", "--leader-elect=false",
 		"--use-service-account-credentials", "--service-account-private-key-file="+c.pki("service-account.key"),
 		// Without it kube-root-ca.crt is empty and pods trust nobody.
@@ -152,7 +155,7 @@ func (c *Cluster) startControllers() error {
 	if err != nil {
 		return err
 	}
-	return c.run("kube-scheduler", c.bin.Scheduler,
+	return c.run(ctx, "kube-scheduler", c.bin.Scheduler,
 		"--kubeconfig="+c.internalKubeconfig("kube-scheduler"), "--secure-port=0", "--leader-elect=false",
 		"--kube-api-qps=500", "--kube-api-burst=1000")
 }

@@ -30,8 +30,18 @@ func freePorts(ctx context.Context, n int) ([]uint16, error) {
 	return nil, errors.New("finding free ports: 1000 tries between 20000 and 32000 failed")
 }
 
-// choosePorts gives each server an address of its own.
-func (c *Cluster) choosePorts(ctx context.Context) error {
+// chooseAddresses gives each server an address of its own: in a sandbox the
+// usual ones, on the host what is free.
+func (c *Cluster) chooseAddresses(ctx context.Context) error {
+	if c.sandbox != nil {
+		c.etcd, c.etcdPeer = "https://127.0.0.1:2379", "https://127.0.0.1:2380"
+		c.address = netip.AddrPortFrom(serviceAddress, 443)
+		life, stop := context.WithCancel(context.WithoutCancel(ctx))
+		c.stopForward = stop
+		outside, err := c.sandbox.Forward(life, "127.0.0.1:0", c.address.String())
+		c.url = "https://" + outside
+		return err //nolint:wrapcheck // says what it is for
+	}
 	ports, err := freePorts(ctx, 3)
 	if err != nil {
 		return err
@@ -39,5 +49,6 @@ func (c *Cluster) choosePorts(ctx context.Context) error {
 	c.etcd = fmt.Sprintf("https://127.0.0.1:%d", ports[0])
 	c.etcdPeer = fmt.Sprintf("https://127.0.0.1:%d", ports[1])
 	c.address = netip.AddrPortFrom(loopback, ports[2])
+	c.url = c.internalURL()
 	return nil
 }

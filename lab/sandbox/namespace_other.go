@@ -2,7 +2,12 @@
 
 package sandbox
 
-import "os"
+import (
+	"errors"
+	"os"
+)
+
+var errNotLinux = errors.New("a sandbox needs Linux: it is made of namespaces")
 
 func supportedSystem() error { return errNotLinux }
 

@@ -80,7 +80,7 @@ func endProcess(pid int, began string) error {
 	defer ticker.Stop()
 	for giveUp := time.Now().Add(grace); ; <-ticker.C {
 		if now, err := startTime(pid); err != nil || now != began {
-			return nil //nolint:nilerr // no such process
+			return nil // no such process
 		}
 		if time.Now().After(giveUp) {
 			return fmt.Errorf("process 1 (%d) of an earlier sandbox does not end", pid)
@@ -98,9 +98,10 @@ func startTime(pid int) (string, error) {
 		return "", fmt.Errorf("reading when process %d started: %w", pid, err)
 	}
 	// proc(5): the state is the third field, the start time the 22nd. The
-	// second, the name, is in parentheses and may hold spaces.
+	// second, the name, is in parentheses and may hold spaces: we count from
+	// behind it.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	const state, start = 3 - 3, 22 - 3
+	const state, start = 0, 19
 	if len(fields) <= start || fields[state] == "Z" || fields[state] == "X" {
 		return "", fmt.Errorf("process %d has ended", pid)
 	}
@@ -108,7 +109,7 @@ func startTime(pid int) (string, error) {
 }
 
 func childrenOf(pid int) ([]int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) //nolint:gosec // a number
 	if err != nil {
 		return nil, fmt.Errorf("listing the children of process %d: %w", pid, err)
 	}

@@ -124,7 +124,7 @@ func (s *Sandbox) enter(ctx context.Context, o Options) error {
 	for _, address := range o.Addresses {
 		args = append(args, netip.PrefixFrom(address, address.BitLen()).String())
 	}
-	s.init, err = daemon.Start("sandbox", filepath.Join(s.dir, "sandbox.log"), func(ctx context.Context) *exec.Cmd {
+	s.init, err = daemon.Start(ctx, "sandbox", filepath.Join(s.dir, "sandbox.log"), func(ctx context.Context) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, "unshare", args...) //nolint:gosec // our own script and arguments
 		cmd.Env = environment()
 		cmd.ExtraFiles = []*os.File{inside}
@@ -212,8 +212,6 @@ func (s *Sandbox) KillAll(ctx context.Context) error {
 func environment() []string {
 	return append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
 }
-
-var errNotLinux = errors.New("a sandbox needs Linux: it is made of namespaces")
 
 // Supported says in a sentence what a sandbox lacks here, or nil.
 func Supported() error {

@@ -27,13 +27,14 @@ type Daemon struct {
 
 // Start runs the command that newCommand makes, both output streams in the
 // file log, which is begun anew. The command is killed through its context, so
-// that its own Cancel decides how.
-func Start(name, log string, newCommand func(context.Context) *exec.Cmd) (*Daemon, error) {
+// that its own Cancel decides how; that context does not end with ctx, which is
+// the start's alone.
+func Start(ctx context.Context, name, log string, newCommand func(context.Context) *exec.Cmd) (*Daemon, error) {
 	file, err := os.OpenFile(filepath.Clean(log), os.O_CREATE|os.O_WRONLY|os.O_APPEND|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of %s: %w", name, err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	cmd := newCommand(ctx)
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.SysProcAttr = dieWithUs()
