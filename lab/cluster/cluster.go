@@ -25,6 +25,7 @@ type Options struct {
 	// Sandbox holds the cluster, which a node needs: the API server is then
 	// at 10.0.0.1:443 inside, and the kubeconfigs reach it through a
 	// forwarder. Without one it listens on a free port of the host's loopback.
+	// A sandbox needs Addresses and serves one cluster in its life.
 	Sandbox *sandbox.Sandbox
 	Node    bool
 	CAFile  string // the authority that the node's registries are trusted by, in PEM; may be written up to the first pull
@@ -68,7 +69,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		err = c.startNode(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.Stop())
+		return nil, errors.Join(err, c.Stop()) //nolint:contextcheck // what was started is stopped also when ctx has ended
 	}
 	return c, nil
 }

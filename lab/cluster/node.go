@@ -149,7 +149,9 @@ func (c *Cluster) startKubelet(ctx context.Context) error {
 	}
 	return c.run(ctx, "kubelet", "env", append(c.trust(), c.bin.Kubelet,
 		"--config="+path, "--kubeconfig="+c.internalKubeconfig("kubelet"),
-		"--root-dir="+filepath.Join(c.dir, "kubelet"), "--cert-dir="+c.pki(),
+		// In the sandbox's own /var/lib. Below our folder its sockets' names
+		// might become too long (unix(7): 107 bytes).
+		"--root-dir=/var/lib/kubelet", "--cert-dir="+c.pki(),
 		"--hostname-override="+NodeName, "--node-ip="+nodeAddress.String())...)
 }
 

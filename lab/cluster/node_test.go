@@ -3,10 +3,13 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +21,37 @@ const testImage = "pullkey.dev/lab/incluster:1"
 
 func TestANodeRunsAPodThatReachesTheAPIServerAsItself(t *testing.T) {
 	c, s := startNode(t, t.TempDir())
-	program := filepath.Join(t.TempDir(), "incluster")
-	compile := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./testdata/incluster")
+	load(t, c, "./testdata/incluster")
+	kubectl(t, c, "create", "clusterrolebinding", "pods-see", "--clusterrole=view", "--serviceaccount=default:default")
+	began := time.Now()
+	kubectl(t, c, "run", "first", "--image="+testImage, "--image-pull-policy=Never")
+	kubectl(t, c, "wait", "--for=condition=Ready", "--timeout=60s", "pod/first")
+	t.Logf("pod running after %s", time.Since(began).Round(100*time.Millisecond))
+	if said := kubectl(t, c, "logs", "first"); !strings.Contains(said, "answer: 200 OK") {
+		t.Errorf("the pod says %q", said)
+	}
+	t.Run("the kubelet is a node and no more", func(t *testing.T) { kubeletIsANode(t, c, s) })
+	t.Run("a stranger is refused at the kubelet's own port", func(t *testing.T) {
+		if status := askKubelet(t, c, s); status != http.StatusUnauthorized {
+			t.Errorf("/pods without an identity is answered %d", status)
+		}
+	})
+	t.Run("the API server comes back after a crash and the pod still runs", func(t *testing.T) {
+		if err := c.RestartAPIServer(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if phase := kubectl(t, c, "get", "pod", "first", "-o", "jsonpath={.status.phase}"); phase != "Running" {
+			t.Errorf("the pod is %s", phase)
+		}
+	})
+	stopNode(t, c, s)
+}
+
+// load compiles the program and gives it to the node as testImage.
+func load(t *testing.T, c *Cluster, source string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "program")
+	compile := exec.CommandContext(t.Context(), "go", "build", "-o", program, source)
 	compile.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -31,65 +63,42 @@ func TestANodeRunsAPodThatReachesTheAPIServerAsItself(t *testing.T) {
 	if err := c.LoadImage(t.Context(), &archive); err != nil {
 		t.Fatal(err)
 	}
+}
 
-	kubectl(t, c, "create", "clusterrolebinding", "pods-see", "--clusterrole=view", "--serviceaccount=default:default")
-	began := time.Now()
-	kubectl(t, c, "run", "first", "--image="+testImage, "--image-pull-policy=Never")
-	kubectl(t, c, "wait", "--for=condition=Ready", "--timeout=60s", "pod/first")
-	t.Logf("pod running after %s", time.Since(began).Round(100*time.Millisecond))
-	if said := kubectl(t, c, "logs", "first"); !strings.Contains(said, "answer: 200 OK") {
-		t.Errorf("the pod says %q", said)
+func kubeletIsANode(t *testing.T, c *Cluster, s *sandbox.Sandbox) {
+	t.Helper()
+	events, err := c.AuditEvents()
+	if err != nil {
+		t.Fatal(err)
 	}
+	if !slices.ContainsFunc(events, func(e AuditEvent) bool {
+		return e.User == "system:node:"+NodeName && e.Resource == "pods" && e.Sub == "status" && e.Name == "first" && e.Code == http.StatusOK
+	}) {
+		t.Error("the pod's status was not written under the node's identity")
+	}
+	out, err := s.Command(t.Context(), c.bin.Kubectl, "--kubeconfig", c.internalKubeconfig("kubelet"), "get", "secrets", "-A").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "Forbidden") {
+		t.Errorf("it lists secrets: %s", out)
+	}
+}
 
-	t.Run("the kubelet is a node and no more", func(t *testing.T) {
-		events, err := c.AuditEvents()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var asNode int
-		for _, e := range events {
-			if e.User == "system:node:"+NodeName {
-				asNode++
-			}
-		}
-		if asNode == 0 {
-			t.Error("no request came from the node's identity")
-		}
-		config := c.internalKubeconfig("kubelet")
-		out, err := s.Command(t.Context(), c.bin.Kubectl, "--kubeconfig", config, "get", "secrets", "-A").CombinedOutput()
-		if err == nil || !strings.Contains(string(out), "Forbidden") {
-			t.Errorf("it lists secrets: %s", out)
-		}
-	})
-	t.Run("a stranger is refused at the kubelet's own port", func(t *testing.T) {
-		out, err := s.Command(t.Context(), "bash", "-c", "exec 3<>/dev/tcp/10.0.1.1/10250 && echo open").CombinedOutput()
-		if err != nil || string(out) != "open\n" {
-			t.Fatalf("the port: %s %v", out, err)
-		}
-		if status := askKubelet(t, c, s); status != 401 {
-			t.Errorf("/pods without an identity is answered %d", status)
-		}
-	})
-	t.Run("the API server comes back after a crash and the pod still runs", func(t *testing.T) {
-		if err := c.RestartAPIServer(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		kubectl(t, c, "get", "pod", "first")
-	})
-	cgroups := s.Cgroup()
+// stopNode stops both and looks for what is left.
+func stopNode(t *testing.T, c *Cluster, s *sandbox.Sandbox) {
+	t.Helper()
+	cgroup := s.Cgroup()
 	if err := c.Stop(); err != nil {
 		t.Error(err)
 	}
 	if err := s.Stop(); err != nil {
 		t.Error(err)
 	}
-	nothingLeft(t, cgroups, filepath.Dir(c.dir))
+	nothingLeft(t, cgroup, filepath.Dir(c.dir))
 }
 
 func TestAfterACrashOfItsOwnerANodeStartsAgain(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
-	crashing := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHoldANodeUntilKilled$")
+	crashing := exec.CommandContext(t.Context(), os.Args[0])
 	crashing.Env = append(os.Environ(), "PULLKEY_TEST_NODE="+dir)
 	crashing.Stderr = os.Stderr
 	out, err := crashing.StdoutPipe()
@@ -99,8 +108,8 @@ func TestAfterACrashOfItsOwnerANodeStartsAgain(t *testing.T) {
 	if err := crashing.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var cgroups string
-	if _, err := fmt.Fscanf(out, "holding %s\n", &cgroups); err != nil {
+	var cgroup string
+	if _, err := fmt.Fscanf(out, "%s\n", &cgroup); err != nil {
 		t.Fatal(err)
 	}
 	if err := crashing.Process.Kill(); err != nil {
@@ -108,50 +117,71 @@ func TestAfterACrashOfItsOwnerANodeStartsAgain(t *testing.T) {
 	}
 	_ = crashing.Wait()
 	c, s := startNode(t, dir)
-	nothingLeft(t, cgroups)
-	cgroups = s.Cgroup()
-	if err := c.Stop(); err != nil {
-		t.Error(err)
-	}
-	if err := s.Stop(); err != nil {
-		t.Error(err)
-	}
-	nothingLeft(t, cgroups, dir)
+	nothingLeft(t, cgroup)
+	stopNode(t, c, s)
 }
 
-// TestHoldANodeUntilKilled is the program that crashes: with a pod, so that
-// there are containers, mounts and cgroups to be lost.
-func TestHoldANodeUntilKilled(t *testing.T) {
-	dir := os.Getenv("PULLKEY_TEST_NODE")
-	if dir == "" {
-		t.Skip("runs only as the crashing half of another test")
+// TestMain is also the program that crashes.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("PULLKEY_TEST_NODE"); dir != "" {
+		fmt.Fprintln(os.Stderr, holdUntilKilled(context.Background(), dir))
+		return
 	}
-	c, s := startNode(t, dir)
-	kubectl(t, c, "run", "lost", "--image="+pauseImage, "--image-pull-policy=Never")
-	kubectl(t, c, "wait", "--for=condition=Ready", "--timeout=60s", "pod/lost")
-	_, _ = fmt.Fprintln(os.Stdout, "holding", s.Cgroup())
-	<-t.Context().Done()
+	m.Run()
+}
+
+// holdUntilKilled runs a node with a pod, so that there are containers, mounts
+// and cgroups to be lost.
+func holdUntilKilled(ctx context.Context, dir string) error {
+	c, s, err := node(ctx, dir)
+	if err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"run", "lost", "--image=" + pauseImage, "--image-pull-policy=Never"},
+		{"wait", "--for=condition=Ready", "--timeout=60s", "pod/lost"},
+	} {
+		if out, err := c.Kubectl(ctx, args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	fmt.Println(s.Cgroup())
+	return s.Command(ctx, "sleep", "1000").Run()
 }
 
 func startNode(t *testing.T, dir string) (*Cluster, *sandbox.Sandbox) {
 	t.Helper()
 	needRoot(t)
-	bin := build(t, true)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
+	build(t, true)
 	began := time.Now()
-	s, err := sandbox.Start(ctx, sandbox.Options{Dir: dir, Init: bin.Pause, Addresses: Addresses()})
+	c, s, err := node(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Stop() })
-	c, err := Start(ctx, Options{Dir: dir, Binaries: bin, Audit: true, Sandbox: s, Node: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Stop() })
+	t.Cleanup(func() {
+		_ = c.Stop() // the test has stopped both, unless it failed
+		_ = s.Stop()
+	})
 	t.Logf("node ready after %s", time.Since(began).Round(100*time.Millisecond))
 	return c, s
+}
+
+func node(ctx context.Context, dir string) (*Cluster, *sandbox.Sandbox, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	bin, err := Build(ctx, BuildOptions{Root: "../..", Node: true, Progress: os.Stderr})
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := sandbox.Start(ctx, sandbox.Options{Dir: dir, Init: bin.Pause, Addresses: Addresses()})
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := Start(ctx, Options{Dir: dir, Binaries: bin, Audit: true, Sandbox: s, Node: true})
+	if err != nil {
+		return nil, nil, errors.Join(err, s.Stop())
+	}
+	return c, s, nil
 }
 
 func needRoot(t *testing.T) {

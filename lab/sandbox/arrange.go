@@ -67,9 +67,12 @@ func kernelSettings() map[string]string {
 
 // writeFiles writes what arrange shows inside.
 func (s *Sandbox) writeFiles(hosts map[string]netip.Addr) error {
-	settings := filepath.Join(s.dir, "sysctl")
-	if err := os.MkdirAll(settings, 0o700); err != nil {
-		return fmt.Errorf("making a folder for kernel settings: %w", err)
+	err := os.RemoveAll(s.dir) // what an earlier one wrote
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(s.dir, "sysctl"), 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("making the sandbox's folder anew: %w", err)
 	}
 	for name, value := range kernelSettings() {
 		if err := s.publish(filepath.Join("sysctl", name), value+"\n"); err != nil {

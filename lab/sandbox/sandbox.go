@@ -65,7 +65,7 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 		}
 	}
 	s := &Sandbox{dir: filepath.Join(dir, "sandbox"), closers: map[io.Closer]struct{}{}}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the sandbox's folder: %w", err)
 	}
 	if s.unlock, err = filelock.Try(filepath.Join(dir, "sandbox.lock")); err != nil {

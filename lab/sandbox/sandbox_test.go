@@ -182,7 +182,7 @@ func TestAfterStopNothingIsLeft(t *testing.T) {
 func TestAfterACrashTheKernelEndsTheProcessesAndTheNextStartClearsTheRest(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
-	crashing := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHoldASandboxUntilKilled$")
+	crashing := exec.CommandContext(t.Context(), os.Args[0])
 	crashing.Env = append(os.Environ(), "PULLKEY_TEST_SANDBOX="+dir, "PULLKEY_TEST_PAUSE="+pause(t))
 	crashing.Stderr = os.Stderr
 	out, err := crashing.StdoutPipe()
@@ -215,22 +215,48 @@ func TestAfterACrashTheKernelEndsTheProcessesAndTheNextStartClearsTheRest(t *tes
 	}
 }
 
-// TestHoldASandboxUntilKilled is the program that crashes.
-func TestHoldASandboxUntilKilled(t *testing.T) {
-	dir := os.Getenv("PULLKEY_TEST_SANDBOX")
-	if dir == "" {
-		t.Skip("runs only as the crashing half of another test")
+// TestMain is also the program that crashes.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("PULLKEY_TEST_SANDBOX"); dir != "" {
+		fmt.Fprintln(os.Stderr, holdUntilKilled(context.Background(), dir))
+		return
 	}
-	s, err := Start(t.Context(), Options{Dir: dir, Init: os.Getenv("PULLKEY_TEST_PAUSE"), Addresses: []netip.Addr{registry}})
+	m.Run()
+}
+
+func holdUntilKilled(ctx context.Context, dir string) error {
+	s, err := Start(ctx, Options{Dir: dir, Init: os.Getenv("PULLKEY_TEST_PAUSE")})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	held := s.Command(t.Context(), "sh", "-c", fmt.Sprintf("echo $$ > %s/x; exec sleep 1000", dir))
+	held := s.Command(ctx, "sleep", "1000")
 	if err := held.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	_, _ = fmt.Fprintf(os.Stdout, "%d %s\n", s.pid, s.Cgroup())
-	_ = held.Wait()
+	fmt.Println(s.pid, s.Cgroup())
+	return held.Wait()
+}
+
+func TestTheSameHoldsWhereThereIsOnlyCgroupV2(t *testing.T) {
+	needRoot(t)
+	const again = "TestAfterStopNothingIsLeft|TestAfterACrashTheKernelEndsTheProcessesAndTheNextStartClearsTheRest"
+	const script = "umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$0\" -test.v -test.run \"^($1)\\$\""
+	given := func() string {
+		out, err := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-ec",
+			"umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && cat /sys/fs/cgroup/cgroup.subtree_control").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	before := given()
+	out, err := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-ec", script, os.Args[0], again).CombinedOutput()
+	if err != nil || strings.Count(string(out), "--- PASS: ") != 2 {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	if after := given(); after != before {
+		t.Errorf("the host's controllers were given to %q and are to %q", before, after)
+	}
 }
 
 func nothingLeft(t *testing.T, pid int, groups cgroups) {

@@ -25,12 +25,12 @@ type Daemon struct {
 	err    error
 }
 
-// Start runs the command that newCommand makes, both output streams in the
-// file log, which is begun anew. The command is killed through its context, so
+// Start runs the command that newCommand makes, both output streams at the
+// end of the file log. The command is killed through its context, so
 // that its own Cancel decides how; that context does not end with ctx, which is
 // the start's alone.
 func Start(ctx context.Context, name, log string, newCommand func(context.Context) *exec.Cmd) (*Daemon, error) {
-	file, err := os.OpenFile(filepath.Clean(log), os.O_CREATE|os.O_WRONLY|os.O_APPEND|os.O_TRUNC, 0o600)
+	file, err := os.OpenFile(filepath.Clean(log), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of %s: %w", name, err)
 	}
