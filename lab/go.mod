@@ -5,6 +5,7 @@ module github.com/pullkey/pullkey/lab
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/pullkey/pullkey v0.0.0
 	golang.org/x/sys v0.48.0
 )

@@ -30,9 +30,10 @@ type BuildOptions struct {
 // the node are empty when BuildOptions.Node was not set.
 type Binaries struct {
 	Etcd, APIServer, ControllerManager, Scheduler, Kubectl string
+	Pause                                                  string // sandbox.Options.Init
 
-	Kubelet, Containerd, Shim, Ctr, Pause string
-	Runc, CNI                             string // of the distribution; CNI is a folder
+	Kubelet, Containerd, Shim, Ctr string
+	Runc, CNI                      string // of the distribution; CNI is a folder
 }
 
 // A component is one program and the module that pins it.
@@ -53,6 +54,7 @@ const (
 
 func controlPlaneComponents() []component {
 	return []component{
+		{"pause", "lab", "./cluster/pause", "", false, func(b *Binaries) *string { return &b.Pause }},
 		{"etcd", etcdModule, "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", false, func(b *Binaries) *string { return &b.Etcd }},
 		kubernetes("kube-apiserver", func(b *Binaries) *string { return &b.APIServer }),
 		kubernetes("kube-controller-manager", func(b *Binaries) *string { return &b.ControllerManager }),
@@ -63,7 +65,6 @@ func controlPlaneComponents() []component {
 
 func nodeComponents() []component {
 	return []component{
-		{"pause", "lab", "./cluster/pause", "", false, func(b *Binaries) *string { return &b.Pause }},
 		containerd("containerd", func(b *Binaries) *string { return &b.Containerd }),
 		containerd("containerd-shim-runc-v2", func(b *Binaries) *string { return &b.Shim }),
 		containerd("ctr", func(b *Binaries) *string { return &b.Ctr }),
@@ -81,9 +82,9 @@ func containerd(name string, path func(*Binaries) *string) component {
 }
 
 // Build makes what is not in the user's cache yet and says where everything
-// is. The control plane comes first: a caller who wants to start it while the
-// node's parts still build calls Build twice. Callers side by side wait for
-// each other instead of building twice.
+// is. A caller who wants the control plane to start while the node's parts
+// still build calls Build without and then with Node, and starts the node by
+// StartNode. Callers side by side wait for each other instead of building twice.
 func Build(ctx context.Context, o BuildOptions) (Binaries, error) {
 	var b Binaries
 	cache, err := os.UserCacheDir()

@@ -27,7 +27,7 @@ type Options struct {
 	// forwarder. Without one it listens on a free port of the host's loopback.
 	// A sandbox needs Addresses and serves one cluster in its life.
 	Sandbox *sandbox.Sandbox
-	Node    bool
+	Node    bool   // or later: StartNode
 	CAFile  string // the authority that the node's registries are trusted by, in PEM; may be written up to the first pull
 }
 
@@ -66,7 +66,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	err := c.startControlPlane(ctx)
 	if err == nil && o.Node {
-		err = c.startNode(ctx)
+		err = c.StartNode(ctx, o.Binaries)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Stop()) //nolint:contextcheck // what was started is stopped also when ctx has ended

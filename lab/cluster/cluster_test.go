@@ -5,44 +5,167 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestTwoControlPlanesSideBySideAnswerAndLeaveNothing(t *testing.T) {
 	bin := build(t, false)
 	first, second := startControlPlane(t, bin), startControlPlane(t, bin)
-	if first.Kubeconfig() == second.Kubeconfig() || first.url == second.url {
-		t.Fatalf("both are %s, %s", first.url, first.Kubeconfig())
-	}
 	kubectl(t, first, "create", "namespace", "only-here")
 	kubectl(t, first, "get", "namespace", "only-here")
 	if out, err := second.Kubectl(t.Context(), "get", "namespace", "only-here").CombinedOutput(); err == nil || !strings.Contains(string(out), "NotFound") {
 		t.Errorf("the second cluster knows the first one's namespace: %s", out)
 	}
+	t.Run("every request is in the audit log with who, what and how it ended", func(t *testing.T) { everyRequestIsAudited(t, first) })
+	t.Run("another identity may do what RBAC says", func(t *testing.T) { identityIsBoundByRBAC(t, first) })
+	t.Run("both kinds of admission policies are on", func(t *testing.T) { policiesAreOn(t, first) })
+	t.Run("a folder holds one cluster at a time", func(t *testing.T) {
+		_, err := Start(t.Context(), Options{Dir: filepath.Dir(first.dir), Binaries: bin})
+		if err == nil || !strings.Contains(err.Error(), "does one run there?") {
+			t.Errorf("%v", err)
+		}
+	})
 	for _, c := range []*Cluster{first, second} {
-		var pids []int
-		for _, d := range c.running {
-			pids = append(pids, d.PID())
+		stopsWithoutLeftovers(t, c)
+	}
+}
+
+func everyRequestIsAudited(t *testing.T, c *Cluster) {
+	t.Helper()
+	events, err := c.AuditEvents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(events, func(e AuditEvent) bool { return e.Resource == "namespaces" && e.Verb == "create" && e.User == "admin" })
+	if i < 0 {
+		t.Fatalf("none of %d events is admin's", len(events))
+	}
+	got := events[i]
+	if since := time.Since(got.Time); since < 0 || since > time.Minute || !strings.HasPrefix(got.UserAgent, "kubectl/") {
+		t.Errorf("time %s, user agent %s", got.Time, got.UserAgent)
+	}
+	got.Time, got.UserAgent = time.Time{}, ""
+	want := AuditEvent{
+		User: "admin", Groups: []string{"system:masters", "system:authenticated"},
+		Verb: "create", RequestURI: "/api/v1/namespaces?fieldManager=kubectl-create&fieldValidation=Strict",
+		Resource: "namespaces", Name: "only-here", Code: 201,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func identityIsBoundByRBAC(t *testing.T, c *Cluster) {
+	t.Helper()
+	config, err := c.KubeconfigFor("jane", "developers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(config); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("its kubeconfig holds a key and is %v (%v)", info.Mode(), err)
+	}
+	asJane := func() string {
+		out, _ := c.Kubectl(t.Context(), "--kubeconfig", config, "get", "pods").CombinedOutput() // judged by what it says
+		return string(out)
+	}
+	if said := asJane(); !strings.Contains(said, `User "jane" cannot list resource "pods"`) {
+		t.Errorf("before: %s", said)
+	}
+	kubectl(t, c, "create", "rolebinding", "developers", "--clusterrole=view", "--group=developers")
+	eventually(t, "the binding", func() (string, bool) {
+		said := asJane()
+		return said, strings.Contains(said, "No resources found")
+	})
+}
+
+// policiesAreOn needs objects: discovery lists the kinds also where they are
+// switched off.
+func policiesAreOn(t *testing.T, c *Cluster) {
+	t.Helper()
+	kubectl(t, c, "apply", "-f", "testdata/policies.yaml")
+	eventually(t, "the mutating policy", func() (string, bool) {
+		said := kubectl(t, c, "create", "configmap", "x", "--dry-run=server", "-o", "jsonpath={.metadata.labels}")
+		return said, strings.Contains(said, `"touched":"yes"`)
+	})
+	eventually(t, "the validating policy", func() (string, bool) {
+		out, err := c.Kubectl(t.Context(), "create", "configmap", "forbidden", "--dry-run=server").CombinedOutput()
+		return string(out), err != nil && strings.Contains(string(out), "not this name")
+	})
+}
+
+func stopsWithoutLeftovers(t *testing.T, c *Cluster) {
+	t.Helper()
+	if len(c.running) != 4 {
+		t.Errorf("%d components run, not 4", len(c.running))
+	}
+	var pids []int
+	for _, d := range c.running {
+		pids = append(pids, d.PID())
+	}
+	if err := c.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("process %d is still there (%v)", pid, err)
 		}
-		if err := c.Stop(); err != nil {
-			t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(c.dir, "*"))
+	if err != nil || len(left) == 0 {
+		t.Fatalf("no logs were kept: %v", err)
+	}
+	for _, path := range left {
+		if filepath.Ext(path) != ".log" {
+			t.Errorf("%s was left", path)
 		}
-		for _, pid := range pids {
-			if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-				t.Errorf("process %d is still there (%v)", pid, err)
-			}
+	}
+}
+
+func TestAComponentThatDoesNotStartIsNamedWithItsLog(t *testing.T) {
+	bin := build(t, false)
+	broken := filepath.Join(t.TempDir(), "broken")
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\necho first\necho the reason >&2\nexit 3\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	bin.APIServer = broken
+	dir := t.TempDir()
+	_, err := Start(t.Context(), Options{Dir: dir, Binaries: bin})
+	want := "starting kube-apiserver: it ended by itself: exit status 3\n    first\n    the reason\n(log: " + dir + "/cluster/kube-apiserver.log)"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v\nwant\n%s", err, want)
+	}
+}
+
+func TestANodeWithoutASandboxIsRefused(t *testing.T) {
+	_, err := Start(t.Context(), Options{Dir: t.TempDir(), Node: true})
+	if err == nil || !strings.Contains(err.Error(), "a node needs Options.Sandbox") {
+		t.Errorf("%v", err)
+	}
+}
+
+// eventually asks until the answer is right, for what takes the API server a
+// moment to take notice of.
+func eventually(t *testing.T, what string, ask func() (string, bool)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(200 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		said, ok := ask()
+		if ok {
+			return
 		}
-		left, err := filepath.Glob(filepath.Join(c.dir, "*"))
-		if err != nil || len(left) == 0 {
-			t.Fatalf("no logs were kept: %v", err)
-		}
-		for _, path := range left {
-			if filepath.Ext(path) != ".log" {
-				t.Errorf("%s was left", path)
-			}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s has no effect: %s", what, said)
+		case <-ticker.C:
 		}
 	}
 }

@@ -30,8 +30,13 @@ var nodeAddress = netip.MustParseAddr("10.0.1.1")
 // 10.0.0.0/24.
 func Addresses() []netip.Addr { return []netip.Addr{serviceAddress, nodeAddress} }
 
-// startNode starts containerd and kubelet, and returns when the node is Ready.
-func (c *Cluster) startNode(ctx context.Context) error {
+// StartNode adds the node to a cluster in a sandbox that was started without,
+// and returns when it is Ready.
+func (c *Cluster) StartNode(ctx context.Context, b Binaries) error {
+	if c.sandbox == nil {
+		return errors.New("starting a node: the cluster needs Options.Sandbox")
+	}
+	c.bin = b
 	if err := c.startContainerd(ctx); err != nil {
 		return err
 	}

@@ -3,9 +3,11 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,8 @@ import (
 )
 
 const testImage = "pullkey.dev/lab/incluster:1"
+
+var registryAddress = netip.MustParseAddr("10.0.3.1")
 
 func TestANodeRunsAPodThatReachesTheAPIServerAsItself(t *testing.T) {
 	c, s := startNode(t, t.TempDir())
@@ -36,6 +40,7 @@ func TestANodeRunsAPodThatReachesTheAPIServerAsItself(t *testing.T) {
 			t.Errorf("/pods without an identity is answered %d", status)
 		}
 	})
+	t.Run("the node trusts a registry by an authority that is written later", func(t *testing.T) { trustsTheRegistry(t, c, s) })
 	t.Run("the API server comes back after a crash and the pod still runs", func(t *testing.T) {
 		if err := c.RestartAPIServer(t.Context()); err != nil {
 			t.Fatal(err)
@@ -79,6 +84,56 @@ func kubeletIsANode(t *testing.T, c *Cluster, s *sandbox.Sandbox) {
 	out, err := s.Command(t.Context(), c.bin.Kubectl, "--kubeconfig", c.internalKubeconfig("kubelet"), "get", "secrets", "-A").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "Forbidden") {
 		t.Errorf("it lists secrets: %s", out)
+	}
+}
+
+// trustsTheRegistry serves a registry's host name inside and waits for the
+// node to ask it for an image, over TLS that it must trust.
+func trustsTheRegistry(t *testing.T, c *Cluster, s *sandbox.Sandbox) {
+	t.Helper()
+	const host = "registry.example.com"
+	ca, err := newAuthority("registry")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ca.issue(subject{name: host, hosts: []string{host}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.X509KeyPair(p.cert, p.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.caFile, ca.pem, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.Listen("tcp", registryAddress.String()+":443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan string, 100)
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked <- r.Host + r.URL.Path
+			http.NotFound(w, r)
+		}),
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}},
+	}
+	go func() { _ = server.ServeTLS(l, "", "") }()
+	t.Cleanup(func() { _ = server.Close() })
+	if err := s.SetHosts(map[string]netip.Addr{host: registryAddress}); err != nil {
+		t.Fatal(err)
+	}
+	kubectl(t, c, "run", "pulls", "--image="+host+"/team/app:1")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	select {
+	case got := <-asked:
+		if got != host+"/v2/team/app/manifests/1" {
+			t.Errorf("it asked for %s", got)
+		}
+	case <-ctx.Done():
+		t.Errorf("the registry was not asked:\n%s", kubectl(t, c, "describe", "pod", "pulls"))
 	}
 }
 
@@ -173,11 +228,11 @@ func node(ctx context.Context, dir string) (*Cluster, *sandbox.Sandbox, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := sandbox.Start(ctx, sandbox.Options{Dir: dir, Init: bin.Pause, Addresses: Addresses()})
+	s, err := sandbox.Start(ctx, sandbox.Options{Dir: dir, Init: bin.Pause, Addresses: append(Addresses(), registryAddress)})
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := Start(ctx, Options{Dir: dir, Binaries: bin, Audit: true, Sandbox: s, Node: true})
+	c, err := Start(ctx, Options{Dir: dir, Binaries: bin, Audit: true, Sandbox: s, Node: true, CAFile: filepath.Join(dir, "registry.crt")})
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Stop())
 	}

@@ -109,7 +109,7 @@ func startTime(pid int) (string, error) {
 }
 
 func childrenOf(pid int) ([]int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) //nolint:gosec // a number
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	if err != nil {
 		return nil, fmt.Errorf("listing the children of process %d: %w", pid, err)
 	}
