@@ -21,9 +21,9 @@ func (a *ACR) caller(r *http.Request, body []byte) (ramUser, *cloudError) {
 	user, known := a.keys.get(signed.credential)
 	switch {
 	case !known:
-		return ramUser{}, errAccessKeyNotFound()
+		return ramUser{}, errAccessKeyNotFound
 	case user.Disabled:
-		return ramUser{}, errAccessKeyInactive()
+		return ramUser{}, errAccessKeyInactive
 	}
 	if err := checkSession(r, user.key, now); err != nil {
 		return ramUser{}, err
@@ -33,7 +33,7 @@ func (a *ACR) caller(r *http.Request, body []byte) (ramUser, *cloudError) {
 	}
 	nonce := r.Header.Get("x-acs-signature-nonce")
 	if nonce == "" || !a.nonces.take(user.key.ID+" "+nonce, now) {
-		return ramUser{}, errNonceUsed()
+		return ramUser{}, errNonceUsed
 	}
 	return user, nil
 }
@@ -41,10 +41,10 @@ func (a *ACR) caller(r *http.Request, body []byte) (ramUser, *cloudError) {
 func checkDate(r *http.Request, now time.Time) *cloudError {
 	date, err := time.Parse("2006-01-02T15:04:05Z", r.Header.Get("x-acs-date"))
 	if err != nil {
-		return errTimestampFormat()
+		return errTimestampFormat
 	}
 	if date.Sub(now).Abs() > clockTolerance {
-		return errTimestampExpired()
+		return errTimestampExpired
 	}
 	return nil
 }
@@ -53,15 +53,15 @@ func checkSession(r *http.Request, key credential.AccessKey, now time.Time) *clo
 	token := credential.NewSecret(r.Header.Get("x-acs-security-token"))
 	switch {
 	case key.SessionToken.Empty() && !token.Empty():
-		return errSessionMismatch()
+		return errSessionMismatch
 	case key.SessionToken.Empty():
 		return nil
 	case token.Empty():
-		return errSessionMissing()
+		return errSessionMissing
 	case !token.Equal(key.SessionToken):
-		return errSessionMalformed()
+		return errSessionMalformed
 	case !now.Before(key.ExpiresAt):
-		return errSessionExpired()
+		return errSessionExpired
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func checkSignature(r *http.Request, signed authorization, secret credential.Sec
 		return errIncompleteSignature(err)
 	}
 	if id := r.Header.Get("x-acs-accesskey-id"); id != "" && id != signed.credential {
-		return errSessionMismatch()
+		return errSessionMismatch
 	}
 	text, err := stringToSign(r, signed.headers, body)
 	if err != nil {

@@ -16,106 +16,44 @@ type cloudError struct {
 	business bool
 }
 
+// The errors with a fixed text.
+var (
+	errTimestampFormat   = &cloudError{http.StatusBadRequest, "InvalidTimeStamp.Format", "Specified time stamp or date value is not well formatted.", false}
+	errTimestampExpired  = &cloudError{http.StatusBadRequest, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.", false}
+	errAccessKeyNotFound = &cloudError{http.StatusNotFound, "InvalidAccessKeyId.NotFound", "Specified access key is not found.", false}
+	errAccessKeyInactive = &cloudError{http.StatusBadRequest, "InvalidAccessKeyId.Inactive", "Specified access key is disabled.", false}
+	errSessionMissing    = &cloudError{http.StatusBadRequest, "MissingSecurityToken", "SecurityToken is mandatory for this action.", false}
+	errSessionMalformed  = &cloudError{http.StatusBadRequest, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.", false}
+	errSessionMismatch   = &cloudError{http.StatusBadRequest, "InvalidSecurityToken.MismatchWithAccessKey", "Specified SecurityToken mismatch with the AccessKey.", false}
+	errSessionExpired    = &cloudError{http.StatusBadRequest, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired.", false}
+	errNonceUsed         = &cloudError{http.StatusBadRequest, "SignatureNonceUsed", "Specified signature nonce was used already.", false}
+	errThrottled         = &cloudError{http.StatusBadRequest, "Throttling.User", "Request was denied due to user flow control.", false}
+	errVersion           = &cloudError{http.StatusBadRequest, "InvalidVersion", "Specified parameter Version is not valid.", false}
+	errAction            = &cloudError{http.StatusNotFound, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.", false}
+	errInstanceMissing   = &cloudError{http.StatusBadRequest, "MissingInstanceId", "InstanceId is mandatory for this action.", false}
+	errForbidden         = &cloudError{http.StatusForbidden, "Forbidden.RAM", "User not authorized to operate on the specified resource, or this API doesn't support RAM.", false}
+	errUserUnknown       = &cloudError{http.StatusNotFound, "USER_NOT_EXIST", "user is not exist", true}
+	// The fault of that name.
+	errNotSuccess = &cloudError{http.StatusOK, "INTERNAL_ERROR", "the operation did not succeed", true}
+	// HTTP 200: one of the two ways that are documented, and the one that
+	// clients miss.
+	errInstanceUnknown = &cloudError{http.StatusOK, "INSTANCE_NOT_EXIST", "instance is not exist", true}
+)
+
 func errIncompleteSignature(reason error) *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "IncompleteSignature",
-		message: fmt.Sprintf("The request signature does not conform to Aliyun standards: %v.", reason)}
-}
-
-func errTimestampFormat() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "InvalidTimeStamp.Format",
-		message: "Specified time stamp or date value is not well formatted."}
-}
-
-func errTimestampExpired() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "InvalidTimeStamp.Expired",
-		message: "Specified time stamp or date value is expired."}
-}
-
-func errAccessKeyNotFound() *cloudError {
-	return &cloudError{status: http.StatusNotFound, code: "InvalidAccessKeyId.NotFound",
-		message: "Specified access key is not found."}
-}
-
-func errAccessKeyInactive() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "InvalidAccessKeyId.Inactive",
-		message: "Specified access key is disabled."}
-}
-
-func errSessionMissing() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "MissingSecurityToken",
-		message: "SecurityToken is mandatory for this action."}
-}
-
-func errSessionMalformed() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "InvalidSecurityToken.Malformed",
-		message: "Specified SecurityToken is malformed."}
-}
-
-func errSessionMismatch() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "InvalidSecurityToken.MismatchWithAccessKey",
-		message: "Specified SecurityToken mismatch with the AccessKey."}
-}
-
-func errSessionExpired() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "InvalidSecurityToken.Expired",
-		message: "Specified SecurityToken is expired."}
+	message := fmt.Sprintf("The request signature does not conform to Aliyun standards: %v.", reason)
+	return &cloudError{http.StatusBadRequest, "IncompleteSignature", message, false}
 }
 
 // errSignature shows what the server signed: a hash, from which nothing can be
 // learnt but whether one has computed the same.
 func errSignature(text string) *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "SignatureDoesNotMatch",
-		message: fmt.Sprintf("Specified signature is not matched with our calculation. server StringToSign is: [%s]", text)}
-}
-
-func errNonceUsed() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "SignatureNonceUsed",
-		message: "Specified signature nonce was used already."}
-}
-
-func errThrottled() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "Throttling.User",
-		message: "Request was denied due to user flow control."}
+	message := fmt.Sprintf("Specified signature is not matched with our calculation. server StringToSign is: [%s]", text)
+	return &cloudError{http.StatusBadRequest, "SignatureDoesNotMatch", message, false}
 }
 
 func errUnavailable(status int) *cloudError {
-	return &cloudError{status: status, code: "ServiceUnavailable",
-		message: "The request has failed due to a temporary failure of the server."}
-}
-
-func errVersion() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "InvalidVersion",
-		message: "Specified parameter Version is not valid."}
-}
-
-func errAction() *cloudError {
-	return &cloudError{status: http.StatusNotFound, code: "InvalidAction.NotFound",
-		message: "Specified api is not found, please check your url and method."}
-}
-
-func errInstanceMissing() *cloudError {
-	return &cloudError{status: http.StatusBadRequest, code: "MissingInstanceId",
-		message: "InstanceId is mandatory for this action."}
-}
-
-func errForbidden() *cloudError {
-	return &cloudError{status: http.StatusForbidden, code: "Forbidden.RAM",
-		message: "User not authorized to operate on the specified resource, or this API doesn't support RAM."}
-}
-
-// errInstanceUnknown is answered with HTTP 200: one of the two ways that are
-// documented, and the one that clients miss.
-func errInstanceUnknown() *cloudError {
-	return &cloudError{status: http.StatusOK, code: "INSTANCE_NOT_EXIST", message: "instance is not exist", business: true}
-}
-
-func errUserUnknown() *cloudError {
-	return &cloudError{status: http.StatusNotFound, code: "USER_NOT_EXIST", message: "user is not exist", business: true}
-}
-
-// errNotSuccess is the fault of that name.
-func errNotSuccess() *cloudError {
-	return &cloudError{status: http.StatusOK, code: "INTERNAL_ERROR", message: "the operation did not succeed", business: true}
+	return &cloudError{status, "ServiceUnavailable", "The request has failed due to a temporary failure of the server.", false}
 }
 
 // body is the error as it goes over the wire: the gateway's and the Enterprise

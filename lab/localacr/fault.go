@@ -87,19 +87,29 @@ func (f *Fault) check() error {
 	if err := f.checkTarget(); err != nil {
 		return err
 	}
+	if err := f.checkStatus(); err != nil {
+		return err
+	}
 	switch {
 	case f.Times < 0:
 		return fmt.Errorf("times %d: give how often, or 0 for until it is cleared", f.Times)
-	case f.Status != 0 && f.Kind == ServerError && (f.Status < 500 || f.Status > 599):
-		return fmt.Errorf("status %d is not one of a server's error (500 to 599)", f.Status)
-	case f.Status != 0 && f.Kind == HTML && (f.Status < 200 || f.Status > 599):
-		return fmt.Errorf("status %d is not one of an answer (200 to 599)", f.Status)
-	case f.Status != 0 && f.Kind != ServerError && f.Kind != HTML:
-		return fmt.Errorf("fault %s takes no status", f.Kind)
 	case (f.Kind == Lifetime) != (f.Lifetime != 0) || f.Lifetime != 0 && f.Lifetime < time.Second:
 		return fmt.Errorf("fault %s with a lifetime of %v: fault lifetime takes one of at least 1s, the others none", f.Kind, f.Lifetime)
 	case (f.Kind == ClockOffset) != (f.Offset != 0):
 		return fmt.Errorf("fault %s with an offset of %v: fault clock-offset takes one, the others none", f.Kind, f.Offset)
+	}
+	return nil
+}
+
+func (f *Fault) checkStatus() error {
+	switch {
+	case f.Status == 0:
+	case f.Kind == ServerError && (f.Status < 500 || f.Status > 599):
+		return fmt.Errorf("status %d is not one of a server's error (500 to 599)", f.Status)
+	case f.Kind == HTML && (f.Status < 200 || f.Status > 599):
+		return fmt.Errorf("status %d is not one of an answer (200 to 599)", f.Status)
+	case f.Kind != ServerError && f.Kind != HTML:
+		return fmt.Errorf("fault %s takes no status", f.Kind)
 	}
 	return nil
 }

@@ -111,7 +111,6 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	if o.Listen == nil {
-		//nolint:noctx // the listener lives until Close, whatever becomes of Start's context
 		o.Listen = net.Listen
 	}
 	return o

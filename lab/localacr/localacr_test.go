@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,7 +121,7 @@ func (c *cloud) do(r *http.Request) reply {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		c.t.Fatal(err)
@@ -130,9 +129,9 @@ func (c *cloud) do(r *http.Request) reply {
 	return reply{response.StatusCode, response.Header, body}
 }
 
-func (c *cloud) request(method, address string, body string) *http.Request {
+func (c *cloud) request(method, address string) *http.Request {
 	c.t.Helper()
-	r, err := http.NewRequestWithContext(c.t.Context(), method, address, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(c.t.Context(), method, address, nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -141,14 +140,14 @@ func (c *cloud) request(method, address string, body string) *http.Request {
 
 // enterprise and personal are the two calls for a temporary user, unsigned.
 func (c *cloud) enterprise() *http.Request {
-	r := c.request(http.MethodPost, c.Endpoint("cn-hangzhou")+"/?InstanceId="+enterpriseID, "")
+	r := c.request(http.MethodPost, c.Endpoint("cn-hangzhou")+"/?InstanceId="+enterpriseID)
 	r.Header.Set("x-acs-version", versionEnterprise)
 	r.Header.Set("x-acs-action", ActionGetAuthorizationToken)
 	return r
 }
 
 func (c *cloud) personal() *http.Request {
-	r := c.request(http.MethodGet, c.Endpoint("cn-shanghai")+"/tokens", "")
+	r := c.request(http.MethodGet, c.Endpoint("cn-shanghai")+"/tokens")
 	r.Header.Set("x-acs-version", versionPersonal)
 	r.Header.Set("x-acs-action", ActionGetAuthorizationToken)
 	return r
@@ -215,7 +214,7 @@ func (c *cloud) token(id, user, password string, more url.Values) reply {
 	for name, values := range more {
 		query[name] = values
 	}
-	r := c.request(http.MethodGet, i.Realm+"?"+query.Encode(), "")
+	r := c.request(http.MethodGet, i.Realm+"?"+query.Encode())
 	if user != "" {
 		r.SetBasicAuth(user, password)
 	}
@@ -224,7 +223,7 @@ func (c *cloud) token(id, user, password string, more url.Values) reply {
 
 func (c *cloud) get(address, bearer string) reply {
 	c.t.Helper()
-	r := c.request(http.MethodGet, address, "")
+	r := c.request(http.MethodGet, address)
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)
 	}
@@ -237,7 +236,7 @@ func TestStartedWithNothingSaidItServesBothEditions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.Close()
+	defer func() { _ = a.Close() }()
 	got := a.Instances()
 	if len(got) != 2 || got[0].Region != "cn-hangzhou" || !instanceID.MatchString(got[0].ID) || got[1].ID != "" || got[1].Region != "cn-shanghai" {
 		t.Fatalf("the instances are %+v", got)
@@ -339,7 +338,7 @@ func TestListInstanceEndpointNamesTheRegistryHosts(t *testing.T) {
 	if diff := cmp.Diff([]string{"internet SYSTEM " + want[0], "internet USER " + want[2], "vpc SYSTEM " + want[1]}, hosts); diff != "" || !answer.IsSuccess {
 		t.Errorf("hosts (-want +got):\n%s", diff)
 	}
-	r = c.request(http.MethodPost, c.Endpoint("cn-hangzhou")+"/?InstanceId="+enterpriseID+"&ModuleName=Chart", "")
+	r = c.request(http.MethodPost, c.Endpoint("cn-hangzhou")+"/?InstanceId="+enterpriseID+"&ModuleName=Chart")
 	r.Header.Set("x-acs-version", versionEnterprise)
 	r.Header.Set("x-acs-action", ActionListInstanceEndpoint)
 	if got := c.do(c.sign(r, c.AccessKey())).object(t); len(got["Endpoints"].([]any)) != 0 {
@@ -355,7 +354,7 @@ func TestInNamesModeItAnswersUnderTheCloudsOwnNames(t *testing.T) {
 		o.Address = "192.0.2.7"
 		o.Listen = func(network, address string) (l net.Listener, err error) {
 			asked = append(asked, address)
-			listener, err = net.Listen(network, "127.0.0.1:0") //nolint:noctx // the test's listener
+			listener, err = net.Listen(network, "127.0.0.1:0")
 			return listener, err
 		}
 	})
@@ -417,8 +416,7 @@ func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 			t.Parallel()
 			a, err := Start(t.Context(), o)
 			if err == nil {
-				a.Close()
-				t.Fatal("it started")
+				t.Fatal("it started", a.Close())
 			}
 		})
 	}
@@ -439,7 +437,7 @@ func TestClosedItLeavesNothingAndTheAuthorityOfAFolderStays(t *testing.T) {
 	if _, err := os.Stat(content); !os.IsNotExist(err) {
 		t.Errorf("the folder of the registries' content is still there: %v", err)
 	}
-	if _, err := net.Dial("tcp", first.Instances()[0].Hosts[0]); err == nil { //nolint:noctx // it must not connect
+	if _, err := net.Dial("tcp", first.Instances()[0].Hosts[0]); err == nil {
 		t.Error("a registry still listens")
 	}
 	second := start(t, func(o *Options) { o.CADir = dir })
@@ -526,12 +524,4 @@ func (s *safeBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
-}
-
-func codes(entries []Entry) []string {
-	var list []string
-	for _, e := range entries {
-		list = append(list, e.Code)
-	}
-	return slices.Compact(list)
 }

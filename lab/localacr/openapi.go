@@ -60,7 +60,7 @@ func (p *openAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		status, c.record.Code = err.status, err.code
 		reply = err.body(c.id, r.Host, c.version == versionPersonal)
-		if err.code == errThrottled().code {
+		if err.code == errThrottled.code {
 			w.Header().Set("x-ratelimit-user-api", "Limit:0,Remain:0,TimeLeft:1000,Reset:0")
 		}
 	}
@@ -93,45 +93,53 @@ func (p *openAPI) answer(c *call, r *http.Request) (any, *cloudError) {
 		return nil, failure
 	}
 	if c.version != versionEnterprise && c.version != versionPersonal {
-		return nil, errVersion()
+		return nil, errVersion
 	}
 	for _, o := range operations() {
 		if o.version == c.version && o.action == c.action && o.path == r.URL.Path && slices.Contains(o.methods, r.Method) {
 			if _, throttled := p.acr.faults.take(c.action, c.instance, Throttle); throttled {
-				return nil, errThrottled()
+				return nil, errThrottled
 			}
 			return o.answer(p, c)
 		}
 	}
-	return nil, errAction()
+	return nil, errAction
 }
 
 // target returns the instance that a call is about, if the caller may.
 func (p *openAPI) target(c *call) (*instance, *cloudError) {
-	personal := c.version == versionPersonal
-	if !personal && c.instance == "" {
-		return nil, errInstanceMissing()
+	if c.version == versionEnterprise && c.instance == "" {
+		return nil, errInstanceMissing
 	}
-	unknown := errInstanceUnknown()
-	if personal {
-		unknown = errUserUnknown()
-	}
-	if _, elsewhere := p.acr.faults.take(c.action, c.instance, WrongRegion); elsewhere || personal && c.user.NotInitialized {
-		return nil, unknown
-	}
-	at := slices.IndexFunc(p.acr.instances, func(i *instance) bool {
-		return i.Region == p.region && (personal && i.personal() || !personal && i.ID == c.instance)
-	})
-	if at < 0 {
-		return nil, unknown
-	}
-	if !c.user.mayCall(c.action, p.acr.instances[at]) {
-		return nil, errForbidden()
+	i := p.find(c)
+	_, elsewhere := p.acr.faults.take(c.action, c.instance, WrongRegion)
+	switch missing := i == nil || elsewhere; {
+	case c.version == versionPersonal && (missing || c.user.NotInitialized):
+		return nil, errUserUnknown
+	case missing:
+		return nil, errInstanceUnknown
+	case !c.user.mayCall(c.action, i):
+		return nil, errForbidden
 	}
 	if _, fails := p.acr.faults.take(c.action, c.instance, NotSuccess); fails {
-		return nil, errNotSuccess()
+		return nil, errNotSuccess
 	}
-	return p.acr.instances[at], nil
+	return i, nil
+}
+
+// find returns the instance in this API's region that a call names: with the
+// older version, which names none, the Personal Edition.
+func (p *openAPI) find(c *call) *instance {
+	id := c.instance
+	if c.version == versionPersonal {
+		id = ""
+	}
+	for _, i := range p.acr.instances {
+		if i.Region == p.region && i.ID == id {
+			return i
+		}
+	}
+	return nil
 }
 
 // enterpriseToken answers GetAuthorizationToken of 2018-12-01.

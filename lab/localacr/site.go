@@ -127,7 +127,7 @@ func (a *ACR) serve(context.Context) error {
 func (a *ACR) run(l net.Listener, h http.Handler, settings *tls.Config) {
 	server := &http.Server{
 		Handler:           h,
-		TLSConfig:         settings,
+		TLSConfig:         settings.Clone(), // http.Server changes its own
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0), // handshakes of clients that do not trust us
 	}

@@ -19,7 +19,7 @@ const (
 	// long ACR's live is not known; this is the docker token specification's.
 	tokenLifetime = 5 * time.Minute
 	// tokenIssuer is the one in ACR's tokens (facts, section 4).
-	tokenIssuer = "dockerauth.aliyuncs.com"
+	tokenIssuer = "dockerauth.aliyuncs.com" //nolint:gosec // a name, no credential
 )
 
 // tokens signs and verifies the bearer tokens between the authorization server

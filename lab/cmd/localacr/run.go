@@ -152,6 +152,7 @@ func openLog(name string, stdout io.Writer) (io.Writer, error) {
 	case "-":
 		return stdout, nil
 	}
+	//nolint:gosec // the name is a flag of the user
 	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the access log: %w", err)
@@ -190,7 +191,7 @@ func writeFiles(a *localacr.ACR, dir string) error {
 
 const (
 	filePassword = "owner-password"
-	fileSecret   = "access-key-secret"
+	fileSecret   = "access-key-secret" //nolint:gosec // a file's name
 	fileAuth     = "auth.json"
 	fileCA       = "ca.crt"
 

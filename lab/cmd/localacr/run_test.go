@@ -25,7 +25,7 @@ func launch(t *testing.T, args ...string) (printed string, stop func() int) {
 	var stderr bytes.Buffer
 	go func() {
 		code <- run(ctx, args, write, &stderr)
-		write.Close()
+		_ = write.Close()
 	}()
 	var b strings.Builder
 	for lines := bufio.NewScanner(read); lines.Scan(); {
@@ -141,7 +141,7 @@ func TestFlagsSetFaultsLifetimeAndLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	want := `[{"fault":"throttle","action":"GetAuthorizationToken","times":3},{"fault":"lifetime","lifetime":"1m30s"}]`
 	if err != nil || strings.TrimSpace(string(body)) != want {
