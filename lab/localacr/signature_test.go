@@ -91,10 +91,10 @@ var refusals = map[string]struct {
 	"a content type that is not signed":  {after: set("Content-Type", "text/plain"), status: 400, code: "IncompleteSignature"},
 	"a signed header that did not come":  {before: set("x-acs-extra", "1"), after: drop("x-acs-extra"), status: 400, code: "IncompleteSignature"},
 	"a signed header that came twice":    {after: func(r *http.Request) { r.Header.Add("x-acs-version", "1") }, status: 400, code: "IncompleteSignature"},
-	"the host not signed":                {after: replace("Authorization", "host;", ""), status: 400, code: "IncompleteSignature"},
-	"signed headers out of order":        {after: replace("Authorization", "host;x-acs-action", "x-acs-action;host"), status: 400, code: "IncompleteSignature"},
-	"signed headers with capitals":       {after: replace("Authorization", "host;", "Host;"), status: 400, code: "IncompleteSignature"},
-	"a changed signature":                {after: replace("Authorization", "Signature=", "Signature=0"), status: 400, code: "SignatureDoesNotMatch"},
+	"the host not signed":                {after: resign("host;", ""), status: 400, code: "IncompleteSignature"},
+	"signed headers out of order":        {after: resign("host;x-acs-action", "x-acs-action;host"), status: 400, code: "IncompleteSignature"},
+	"signed headers with capitals":       {after: resign("host;", "Host;"), status: 400, code: "IncompleteSignature"},
+	"a changed signature":                {after: resign("Signature=", "Signature=0"), status: 400, code: "SignatureDoesNotMatch"},
 	"a changed query":                    {after: func(r *http.Request) { r.URL.RawQuery += "&a=b" }, status: 400, code: "SignatureDoesNotMatch"},
 	"a changed action":                   {after: set("x-acs-action", "ListInstanceEndpoint"), status: 400, code: "SignatureDoesNotMatch"},
 	"the hash of another body":           {before: set("x-acs-content-sha256", hexHash([]byte("x"))), status: 400, code: "SignatureDoesNotMatch"},
@@ -128,8 +128,11 @@ func drop(name string) func(*http.Request) { return func(r *http.Request) { r.He
 
 func query(raw string) func(*http.Request) { return func(r *http.Request) { r.URL.RawQuery = raw } }
 
-func replace(name, before, after string) func(*http.Request) {
-	return func(r *http.Request) { r.Header.Set(name, strings.Replace(r.Header.Get(name), before, after, 1)) }
+// resign changes the Authorization header.
+func resign(before, after string) func(*http.Request) {
+	return func(r *http.Request) {
+		r.Header.Set("Authorization", strings.Replace(r.Header.Get("Authorization"), before, after, 1))
+	}
 }
 
 func date(offset time.Duration) func(*http.Request) {
