@@ -47,7 +47,7 @@ func TestDockerLogsInWithATemporaryUserAndIsRefusedAfterItsEnd(t *testing.T) {
 			t.Errorf("after the refusal docker tried plain http:\n%s", out)
 		}
 		entries := c.AccessLog().Entries()
-		if last := entries[len(entries)-1]; last.Server != ServerAuth || last.Code != "expired" || !strings.Contains(last.UserAgent, "docker") && !strings.Contains(last.UserAgent, "Docker") {
+		if last := entries[len(entries)-1]; last.Server != ServerAuth || last.Code != "expired" || !strings.Contains(strings.ToLower(last.UserAgent), "docker") {
 			t.Errorf("plain %v: the last request was %+v", plain, last)
 		}
 	}

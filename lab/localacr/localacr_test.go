@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -253,94 +252,6 @@ func TestStartedWithNothingSaidItServesBothEditions(t *testing.T) {
 	}
 }
 
-func TestTemporaryUsersHaveTheShapeOfTheCloudsAndOlderOnesStayGood(t *testing.T) {
-	t.Parallel()
-	c := start(t, nil)
-	first, until := c.temporary(c.AccessKey())
-	second, _ := c.temporary(c.AccessKey())
-	if first == second {
-		t.Error("two calls gave one password")
-	}
-	if want := c.clock.Now().Add(time.Hour); !until.Equal(want) {
-		t.Errorf("it expires at %v; want %v", until, want)
-	}
-	shape := regexp.MustCompile(`^(eyJ[A-Za-z0-9+/]+):[0-9a-f]{40}$`).FindStringSubmatch(first)
-	if shape == nil {
-		t.Fatal("the password is not base64 of JSON, a colon and 40 hexadecimal digits")
-	}
-	about, err := base64.RawStdEncoding.DecodeString(shape[1])
-	want := fmt.Sprintf(`^{"instanceId":"%s","time":"%d","type":"sub","userId":"[0-9]+"}$`, enterpriseID, c.clock.Now().UnixMilli())
-	if err != nil || !regexp.MustCompile(want).Match(about) {
-		t.Errorf("the password is about %s, %v; want %s", about, err, want)
-	}
-	for _, password := range []string{first, second} {
-		if got := c.token(enterpriseID, temporaryUser, password, nil); got.status != http.StatusOK {
-			t.Errorf("a temporary user got %d %s", got.status, got.body)
-		}
-	}
-}
-
-func TestThePersonalEditionAnswersInItsOwnShape(t *testing.T) {
-	t.Parallel()
-	c := start(t, nil)
-	got := c.do(c.sign(c.personal(), c.AccessKey()))
-	var answer struct {
-		Data struct {
-			AuthorizationToken string `json:"authorizationToken"`
-			TempUserName       string `json:"tempUserName"`
-			ExpireDate         int64  `json:"expireDate"`
-		} `json:"data"`
-		RequestID string `json:"requestId"`
-	}
-	if err := json.Unmarshal(got.body, &answer); err != nil {
-		t.Fatal(err)
-	}
-	if want := c.clock.Now().Add(time.Hour); answer.Data.TempUserName != temporaryUser || answer.Data.ExpireDate != want.UnixMilli() || answer.RequestID == "" {
-		t.Errorf("it answered %s", got.body)
-	}
-	if got := c.token("", temporaryUser, answer.Data.AuthorizationToken, nil); got.status != http.StatusOK {
-		t.Errorf("the temporary user got %d %s", got.status, got.body)
-	}
-	if got := c.token(enterpriseID, temporaryUser, answer.Data.AuthorizationToken, nil); got.status != http.StatusUnauthorized {
-		t.Errorf("at another instance the temporary user got %d %s; want 401", got.status, got.body)
-	}
-}
-
-func TestListInstanceEndpointNamesTheRegistryHosts(t *testing.T) {
-	t.Parallel()
-	c := start(t, func(o *Options) { o.Instances[0].Domains = []string{"images.example.com"} })
-	r := c.enterprise()
-	r.Header.Set("x-acs-action", ActionListInstanceEndpoint)
-	got := c.do(c.sign(r, c.AccessKey()))
-	var answer struct {
-		IsSuccess bool
-		Endpoints []struct {
-			EndpointType string
-			Enable       bool
-			Domains      []struct{ Domain, Type string }
-		}
-	}
-	if err := json.Unmarshal(got.body, &answer); err != nil {
-		t.Fatal(err)
-	}
-	var hosts []string
-	for _, e := range answer.Endpoints {
-		for _, d := range e.Domains {
-			hosts = append(hosts, e.EndpointType+" "+d.Type+" "+d.Domain)
-		}
-	}
-	want := c.instance(enterpriseID).Hosts
-	if diff := cmp.Diff([]string{"internet SYSTEM " + want[0], "internet USER " + want[2], "vpc SYSTEM " + want[1]}, hosts); diff != "" || !answer.IsSuccess {
-		t.Errorf("hosts (-want +got):\n%s", diff)
-	}
-	r = c.request(http.MethodPost, c.Endpoint("cn-hangzhou")+"/?InstanceId="+enterpriseID+"&ModuleName=Chart")
-	r.Header.Set("x-acs-version", versionEnterprise)
-	r.Header.Set("x-acs-action", ActionListInstanceEndpoint)
-	if got := c.do(c.sign(r, c.AccessKey())).object(t); len(got["Endpoints"].([]any)) != 0 {
-		t.Errorf("for charts it answered %v", got)
-	}
-}
-
 func TestInNamesModeItAnswersUnderTheCloudsOwnNames(t *testing.T) {
 	t.Parallel()
 	var asked []string
@@ -442,81 +353,4 @@ func TestClosedItLeavesNothingAndTheAuthorityOfAFolderStays(t *testing.T) {
 	if got := second.get("https://"+second.Instances()[0].Hosts[0]+"/v2/", ""); got.status != http.StatusUnauthorized {
 		t.Errorf("under the loaded authority the registry answered %d", got.status)
 	}
-}
-
-func TestTheAccessLogHoldsTheRequestsAndNoSecrets(t *testing.T) {
-	t.Parallel()
-	var lines safeBuffer
-	c := start(t, func(o *Options) { o.Log = &lines })
-	password, _ := c.temporary(c.AccessKey())
-	scope := url.Values{"scope": {"repository:shop/web:pull,fly"}}
-	token := c.token(enterpriseID, temporaryUser, password, scope).text(t, "token")
-	host := c.instance(enterpriseID).Hosts[0]
-	c.get("https://"+host+"/v2/shop/web/tags/list", token)
-	pull := []string{"repository:shop/web:pull"}
-	want := []Entry{
-		{Seq: 1, Server: ServerAPI, Method: "POST", Path: "/", Action: ActionGetAuthorizationToken, Instance: enterpriseID, User: temporaryUser, AccessKeyID: c.AccessKey().ID, Credential: 1, Status: 200},
-		{Seq: 2, Server: ServerAuth, Method: "GET", Path: "/auth", Action: ActionToken, Grant: "basic", Instance: c.instance(enterpriseID).Service, User: temporaryUser, AccessKeyID: c.AccessKey().ID, Credential: 1, Asked: []string{"repository:shop/web:pull,fly"}, Granted: pull, Status: 200},
-		{Seq: 3, Server: ServerRegistry, Method: "GET", Path: "/v2/shop/web/tags/list", Action: ActionRegistry, Instance: c.instance(enterpriseID).Service, User: temporaryUser, Credential: 1, Asked: pull, Granted: pull, Status: 404, Code: "NAME_UNKNOWN"},
-	}
-	got := c.AccessLog().Entries()
-	for i := range got {
-		if got[i].Host == "" || !got[i].Time.Equal(c.clock.Now()) || got[i].UserAgent == "" {
-			t.Errorf("entry %d has host %q, time %v, user agent %q", i, got[i].Host, got[i].Time, got[i].UserAgent)
-		}
-		got[i].Host, got[i].Time, got[i].UserAgent = "", time.Time{}, ""
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("entries (-want +got):\n%s", diff)
-	}
-	if n := strings.Count(lines.String(), "\n"); n != 3 {
-		t.Errorf("%d lines were written; want 3", n)
-	}
-	_, owner := c.Owner()
-	for _, secret := range []string{password, token, c.AccessKey().Secret.Reveal(), owner.Reveal()} {
-		if strings.Contains(lines.String(), secret) {
-			t.Error("a secret stands in the access log")
-		}
-	}
-}
-
-func TestWaitReturnsForAnEntryToComeAndEndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	c := start(t, nil)
-	found := make(chan Entry, 1)
-	go func() {
-		e, err := c.AccessLog().Wait(t.Context(), func(e Entry) bool { return e.Server == ServerRegistry })
-		if err == nil {
-			found <- e
-		}
-		close(found)
-	}()
-	c.temporary(c.AccessKey())
-	c.get("https://"+c.Instances()[1].Hosts[1]+"/v2/", "")
-	if e := <-found; e.Status != http.StatusUnauthorized || e.Code != "no token" || e.Seq != 2 {
-		t.Errorf("the entry is %+v", e)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := c.AccessLog().Wait(ctx, func(Entry) bool { return false }); err == nil {
-		t.Error("it found what there is not")
-	}
-}
-
-// safeBuffer may be written and read at the same time.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
