@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -246,10 +247,27 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	good := c.token(enterpriseID, user, password.Reveal(), pull).text(t, "token")
 	otherUser, otherPassword := other.Owner()
 	parts := strings.Split(good, ".")
+	unnamed, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: c.tokens.key}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := unnamed.Sign(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameless, err := signed.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`))
 	for name, token := range map[string]string{
 		"of another authorization server": other.token(enterpriseID, otherUser, otherPassword.Reveal(), pull).text(t, "token"),
 		"for another service":             c.token("", user, password.Reveal(), pull).text(t, "token"),
+		"that names no key":               nameless,
 		"without a signature":             none + "." + parts[1] + ".",
 		"with another payload":            parts[0] + "." + parts[1] + "A." + parts[2],
 		"that is none":                    "x",

@@ -114,9 +114,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // serve runs it until ctx ends.
 func (s *settings) serve(ctx context.Context, stdout io.Writer) (err error) {
-	if s.options.Log, err = openLog(s.log, stdout); err != nil {
+	log, err := openLog(s.log, stdout)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	s.options.Log = log
 	a, err := localacr.Start(ctx, s.options)
 	if err != nil {
 		return err
@@ -145,12 +148,18 @@ func (s *settings) serve(ctx context.Context, stdout io.Writer) (err error) {
 	return nil
 }
 
-func openLog(name string, stdout io.Writer) (io.Writer, error) {
+// borrowed is a writer that is not ours to close.
+type borrowed struct{ io.Writer }
+
+// Close implements io.Closer.
+func (borrowed) Close() error { return nil }
+
+func openLog(name string, stdout io.Writer) (io.WriteCloser, error) {
 	switch name {
 	case "":
-		return nil, nil
+		return borrowed{io.Discard}, nil
 	case "-":
-		return stdout, nil
+		return borrowed{stdout}, nil
 	}
 	//nolint:gosec // the name is a flag of the user
 	file, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
