@@ -3,7 +3,9 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -125,6 +127,53 @@ func stopsWithoutLeftovers(t *testing.T, c *Cluster) {
 			t.Errorf("%s was left", path)
 		}
 	}
+}
+
+func TestAControlPlaneEndsWithTheProgramThatStartedIt(t *testing.T) {
+	build(t, false)
+	crashing := exec.CommandContext(t.Context(), os.Args[0])
+	crashing.Env = append(os.Environ(), "PULLKEY_TEST_CONTROL_PLANE="+t.TempDir())
+	crashing.Stderr = os.Stderr
+	out, err := crashing.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := crashing.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pids := make([]int, 4)
+	if _, err := fmt.Fscanln(out, &pids[0], &pids[1], &pids[2], &pids[3]); err != nil {
+		t.Fatal(err)
+	}
+	if err := crashing.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = crashing.Wait()
+	for _, pid := range pids {
+		eventually(t, "the death of the parent", func() (string, bool) {
+			command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // empty once it has ended
+			return string(command), err != nil || len(command) == 0
+		})
+	}
+}
+
+// holdControlPlaneUntilKilled is what the program that crashes does.
+func holdControlPlaneUntilKilled(ctx context.Context, dir string) error {
+	bin, err := Build(ctx, BuildOptions{Root: "../.."})
+	if err != nil {
+		return err
+	}
+	c, err := Start(ctx, Options{Dir: dir, Binaries: bin})
+	if err != nil {
+		return err
+	}
+	var pids []any
+	for _, d := range c.running {
+		pids = append(pids, d.PID())
+	}
+	fmt.Println(pids...)
+	<-c.daemon("etcd").Ended()
+	return nil
 }
 
 func TestAComponentThatDoesNotStartIsNamedWithItsLog(t *testing.T) {

@@ -150,6 +150,8 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 		"--use-service-account-credentials", "--service-account-private-key-file="+c.pki("service-account.key"),
 		// Without it kube-root-ca.crt is empty and pods trust nobody.
 		"--root-ca-file="+c.pki("ca.crt"),
+		// Otherwise it makes a folder in /usr/libexec.
+		"--flex-volume-plugin-dir="+filepath.Join(c.dir, "volume-plugins"),
 		// The defaults (20 and 30) make 20 default ServiceAccounts a second.
 		"--kube-api-qps=500", "--kube-api-burst=1000")
 	if err != nil {

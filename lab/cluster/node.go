@@ -183,9 +183,11 @@ func (c *Cluster) kubeletConfig() map[string]any {
 		"volumePluginDir":          filepath.Join(c.dir, "volume-plugins"),
 		"resolvConf":               filepath.Join(c.dir, "..", "sandbox", "resolv.conf"),
 
-		"cgroupRoot":                      c.sandbox.Cgroup(),
-		"cgroupDriver":                    "cgroupfs",
-		"cgroupsPerQOS":                   false,
+		"cgroupRoot":   c.sandbox.Cgroup(),
+		"cgroupDriver": "cgroupfs",
+		// Otherwise it names no cgroup for its pods, which then are in /k8s.io
+		// of the host and stay there.
+		"cgroupsPerQOS":                   true,
 		"enforceNodeAllocatable":          []string{},
 		"failCgroupV1":                    false,
 		"failSwapOn":                      false,

@@ -29,11 +29,14 @@ func TestANodeRunsAPodThatReachesTheAPIServerAsItself(t *testing.T) {
 	kubectl(t, c, "create", "clusterrolebinding", "pods-see", "--clusterrole=view", "--serviceaccount=default:default")
 	began := time.Now()
 	kubectl(t, c, "run", "first", "--image="+testImage, "--image-pull-policy=Never")
-	kubectl(t, c, "wait", "--for=condition=Ready", "--timeout=60s", "pod/first")
+	if out, err := c.Kubectl(t.Context(), "wait", "--for=condition=Ready", "--timeout=60s", "pod/first").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s\n%s", err, out, kubectl(t, c, "describe", "pod", "first"))
+	}
 	t.Logf("pod running after %s", time.Since(began).Round(100*time.Millisecond))
 	if said := kubectl(t, c, "logs", "first"); !strings.Contains(said, "answer: 200 OK") {
 		t.Errorf("the pod says %q", said)
 	}
+	t.Run("its cgroups are the sandbox's", func(t *testing.T) { cgroupsAreOurs(t, s) })
 	t.Run("the kubelet is a node and no more", func(t *testing.T) { kubeletIsANode(t, c, s) })
 	t.Run("a stranger is refused at the kubelet's own port", func(t *testing.T) {
 		if status := askKubelet(t, c, s); status != http.StatusUnauthorized {
@@ -50,6 +53,32 @@ func TestANodeRunsAPodThatReachesTheAPIServerAsItself(t *testing.T) {
 		}
 	})
 	stopNode(t, c, s)
+}
+
+// cgroupsAreOurs looks from the host at where the pod's process is: in every
+// hierarchy it must be below the folder that Stop removes.
+func cgroupsAreOurs(t *testing.T, s *sandbox.Sandbox) {
+	t.Helper()
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen int
+	for _, process := range processes {
+		groups, err := os.ReadFile(filepath.Join(process, "cgroup"))
+		if err != nil || !bytes.Contains(groups, []byte(s.Cgroup()+"/")) {
+			continue // ended meanwhile, or not of a pod here
+		}
+		seen++
+		for group := range strings.Lines(string(groups)) {
+			if !strings.Contains(group, ":"+s.Cgroup()+"/") {
+				t.Errorf("%s is also in %s", process, group)
+			}
+		}
+	}
+	if seen != 2 { // the pod's pause and its program
+		t.Errorf("%d processes are in %s, not 2", seen, s.Cgroup())
+	}
 }
 
 // load compiles the program and gives it to the node as testImage.
@@ -180,6 +209,10 @@ func TestAfterACrashOfItsOwnerANodeStartsAgain(t *testing.T) {
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("PULLKEY_TEST_NODE"); dir != "" {
 		fmt.Fprintln(os.Stderr, holdUntilKilled(context.Background(), dir))
+		return
+	}
+	if dir := os.Getenv("PULLKEY_TEST_CONTROL_PLANE"); dir != "" {
+		fmt.Fprintln(os.Stderr, holdControlPlaneUntilKilled(context.Background(), dir))
 		return
 	}
 	m.Run()

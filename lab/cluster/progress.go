@@ -1,11 +1,30 @@
 package cluster
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"time"
+
+	"github.com/pullkey/pullkey/lab/sandbox/daemon"
 )
+
+// runWithProgress runs the command and shows how long it has been at it. When
+// it ends badly the error holds the last lines of what it said.
+func runWithProgress(w io.Writer, what string, cmd *exec.Cmd) error {
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	finish := showProgress(w, what)
+	err := cmd.Run()
+	finish(err)
+	if err != nil {
+		return errors.Join(err, errors.New(daemon.LastLines(said.String(), 12)))
+	}
+	return nil
+}
 
 // showProgress says what is being done and for how long: on a terminal in one
 // line that is rewritten each second, elsewhere in a line at the start, every
