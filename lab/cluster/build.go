@@ -50,7 +50,7 @@ const (
 
 func controlPlaneComponents() []component {
 	return []component{
-		{"pause", "lab", "./cluster/pause", "", false, func(b *Binaries) *string { return &b.Pause }},
+		pause(),
 		{"etcd", etcdModule, "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", false, func(b *Binaries) *string { return &b.Etcd }},
 		kubernetes("kube-apiserver", func(b *Binaries) *string { return &b.APIServer }),
 		kubernetes("kube-controller-manager", func(b *Binaries) *string { return &b.ControllerManager }),
@@ -68,6 +68,10 @@ func nodeComponents() []component {
 	}
 }
 
+func pause() component {
+	return component{"pause", "lab", "./cluster/pause", "", false, func(b *Binaries) *string { return &b.Pause }}
+}
+
 func kubernetes(name string, path func(*Binaries) *string) component {
 	return component{name, kubernetesModule, "k8s.io/kubernetes/cmd/" + name, "k8s.io/kubernetes", true, path}
 }
@@ -83,16 +87,16 @@ func containerd(name string, path func(*Binaries) *string) component {
 // StartNode. Callers side by side wait for each other instead of building twice.
 func Build(ctx context.Context, o BuildOptions) (Binaries, error) {
 	var b Binaries
-	cache, err := os.UserCacheDir()
+	cache, err := cacheFolder()
 	if err != nil {
-		return b, fmt.Errorf("finding the cache folder for the lab's programs: %w", err)
+		return b, err
 	}
 	components := controlPlaneComponents()
 	if o.Node {
 		components = append(components, nodeComponents()...)
 	}
 	for _, c := range components {
-		path, err := c.build(ctx, o, filepath.Join(cache, "pullkey", "lab"))
+		path, err := c.build(ctx, o, cache)
 		if err != nil {
 			return b, fmt.Errorf("building %s: %w", c.name, err)
 		}
@@ -102,6 +106,23 @@ func Build(ctx context.Context, o BuildOptions) (Binaries, error) {
 		b.Runc, b.CNI, err = distributionParts(ctx, o.Progress)
 	}
 	return b, err
+}
+
+// BuildPause makes only what a sandbox needs to start, in seconds.
+func BuildPause(ctx context.Context, o BuildOptions) (string, error) {
+	cache, err := cacheFolder()
+	if err != nil {
+		return "", err
+	}
+	return pause().build(ctx, o, cache)
+}
+
+func cacheFolder() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("finding the cache folder for the lab's programs: %w", err)
+	}
+	return filepath.Join(cache, "pullkey", "lab"), nil
 }
 
 // build returns the path of the component's program, built if need be.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 )
 
 // Kubeconfig is the path of the admin's kubeconfig, for use from the host.
@@ -33,31 +35,54 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, c.bin.Kubectl, args...) //nolint:gosec // the caller's own arguments
 }
 
-// writeKubeconfig writes a file that only its owner reads: it holds a key.
+// KubeconfigOf writes a kubeconfig with the token of a ServiceAccount, for a
+// program that runs beside the API server (in the sandbox, where there is
+// one), and returns its path.
+func (c *Cluster) KubeconfigOf(ctx context.Context, namespace, account string) (string, error) {
+	var failure bytes.Buffer
+	ask := c.Kubectl(ctx, "create", "token", account, "--namespace", namespace, "--duration", tokenLife)
+	ask.Stderr = &failure
+	token, err := ask.Output()
+	if err != nil {
+		return "", fmt.Errorf("asking for a token of ServiceAccount %s/%s: %w: %s", namespace, account, err, failure.String())
+	}
+	path := filepath.Join(c.dir, namespace+"-"+account+".kubeconfig")
+	who := subject{name: "system:serviceaccount:" + namespace + ":" + account}
+	return path, writeConfig(path, c.internalURL(), c.ca.pem, who.name, named{"token": strings.TrimSpace(string(token))})
+}
+
+// tokenLife is longer than a lab runs.
+const tokenLife = "720h"
+
+// writeKubeconfig writes a kubeconfig with a certificate for who.
 func (c *Cluster) writeKubeconfig(path, url string, who subject) error {
 	p, err := c.ca.issue(who)
 	if err != nil {
 		return err
 	}
-	type named map[string]any
+	return writeConfig(path, url, c.ca.pem, who.name, named{
+		"client-certificate-data": p.cert, "client-key-data": p.key,
+	})
+}
+
+type named map[string]any
+
+// writeConfig writes a file that only its owner reads: it holds a key.
+func writeConfig(path, url string, ca []byte, user string, proof named) error {
 	const lab = "lab"
-	text, err := json.MarshalIndent(map[string]any{ // JSON is YAML
+	text, err := json.MarshalIndent(named{ // JSON is YAML
 		"apiVersion":      "v1",
 		"kind":            "Config",
 		"current-context": lab,
-		"clusters": []named{{"name": lab, "cluster": named{
-			"server": url, "certificate-authority-data": c.ca.pem,
-		}}},
-		"users": []named{{"name": who.name, "user": named{
-			"client-certificate-data": p.cert, "client-key-data": p.key,
-		}}},
-		"contexts": []named{{"name": lab, "context": named{"cluster": lab, "user": who.name}}},
+		"clusters":        []named{{"name": lab, "cluster": named{"server": url, "certificate-authority-data": ca}}},
+		"users":           []named{{"name": user, "user": proof}},
+		"contexts":        []named{{"name": lab, "context": named{"cluster": lab, "user": user}}},
 	}, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encoding the kubeconfig of %s: %w", who.name, err)
+		return fmt.Errorf("encoding the kubeconfig of %s: %w", user, err)
 	}
 	if err := os.WriteFile(path, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("writing the kubeconfig of %s: %w", who.name, err)
+		return fmt.Errorf("writing the kubeconfig of %s: %w", user, err)
 	}
 	return nil
 }

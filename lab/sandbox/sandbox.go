@@ -254,3 +254,6 @@ func (s *Sandbox) drop(c io.Closer) {
 	defer s.mu.Unlock()
 	delete(s.closers, c)
 }
+
+// PID is that of process 1, as the host counts: what nsenter(1) takes.
+func (s *Sandbox) PID() int { return s.pid }

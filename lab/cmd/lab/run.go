@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/pullkey/pullkey/lab/demo"
+)
+
+const usage = `Usage: lab COMMAND
+
+  demo   tell pullkey's main job on real parts, then stop everything
+  up     leave the same running for play, and print commands to try
+  exec   run a command inside the running lab:  lab exec docker login …
+  down   stop it
+
+Run it through make (make demo, make lab-up, make lab-down), from the
+repository's root. It needs Linux, root and Go; the rest is built or installed.
+Exit codes: 0 done, 1 a step did not succeed, 2 wrong usage.
+`
+
+// command is one of the words after lab.
+type command func(ctx context.Context, root string, args []string, out io.Writer) error
+
+var commands = map[string]command{
+	"demo": func(ctx context.Context, root string, _ []string, out io.Writer) error {
+		return demo.Run(ctx, demo.Options{Root: root, Out: out})
+	},
+	"up":    up,
+	"serve": serve,
+	"exec":  inside,
+	"down":  down,
+}
+
+// run is the program; it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { _, _ = io.WriteString(stderr, usage) }
+	root := flags.String("root", ".", "the repository's `folder`")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	do, known := commands[flags.Arg(0)]
+	if !known {
+		flags.Usage()
+		return 2
+	}
+	if err := do(ctx, *root, flags.Args()[1:], stdout); err != nil {
+		_, _ = fmt.Fprintf(stderr, "lab %s: %v\n", flags.Arg(0), err)
+		return 1
+	}
+	return 0
+}

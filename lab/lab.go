@@ -1,0 +1,180 @@
+// Package lab puts the parts together: a local ACR under ACR's real host names
+// and a real Kubernetes in one sandbox, and pullkey at work between them under
+// its own identity. The demo, the end-to-end tests and `make lab-up` all stand
+// on it.
+package lab
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pullkey/pullkey/lab/cluster"
+	"github.com/pullkey/pullkey/lab/localacr"
+	"github.com/pullkey/pullkey/lab/sandbox"
+	"github.com/pullkey/pullkey/lab/sandbox/daemon"
+)
+
+// Names that pullkey has in a cluster.
+const (
+	Namespace  = "pullkey-system"
+	SecretName = "acr-credential-secret-aggregation" //nolint:gosec // the name of a Secret
+)
+
+// registryAddress is where all of the local ACR's host names point to.
+const registryAddress = "10.0.3.1"
+
+// Options say what to start.
+type Options struct {
+	Root     string        // the repository's root
+	Dir      string        // state and logs; ours alone
+	Lifetime time.Duration // of the ACR's temporary users; 0 means an hour
+	Audit    bool          // the API server records every request
+	Progress io.Writer     // builds and installations; nil for nowhere
+}
+
+// Lab is the running whole.
+type Lab struct {
+	Options
+	Sandbox    *sandbox.Sandbox
+	ACR        *localacr.ACR
+	Cluster    *cluster.Cluster // after StartCluster
+	controller *daemon.Daemon
+	accessLog  *os.File
+}
+
+// Open starts the sandbox with the local ACR in it, which takes seconds: the
+// cluster comes later.
+func Open(ctx context.Context, o Options) (*Lab, error) {
+	l := &Lab{Options: o}
+	if err := l.open(ctx); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func (l *Lab) open(ctx context.Context) error {
+	if err := sandbox.Supported(); err != nil {
+		return err
+	}
+	pause, err := cluster.BuildPause(ctx, l.build())
+	if err != nil {
+		return err
+	}
+	l.Sandbox, err = sandbox.Start(ctx, sandbox.Options{
+		Dir: l.Dir, Init: pause,
+		Addresses: append(cluster.Addresses(), netip.MustParseAddr(registryAddress)),
+	})
+	if err != nil {
+		return err
+	}
+	l.accessLog, err = os.OpenFile(l.path("acr-access.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the local ACR's access log: %w", err)
+	}
+	l.ACR, err = localacr.Start(ctx, localacr.Options{
+		Address: registryAddress, Listen: l.Sandbox.Listen, CredentialLifetime: l.Lifetime, Log: l.accessLog,
+		Admin: true,
+	})
+	if err != nil {
+		return err
+	}
+	hosts := map[string]netip.Addr{}
+	for _, name := range l.ACR.Hostnames() {
+		hosts[name] = netip.MustParseAddr(registryAddress)
+	}
+	if err := l.Sandbox.SetHosts(hosts); err != nil {
+		return err
+	}
+	if err := os.WriteFile(l.CAFile(), l.ACR.CA(), 0o600); err != nil {
+		return fmt.Errorf("write the local ACR's authority: %w", err)
+	}
+	return nil
+}
+
+// StartCluster builds what is not built yet and starts a Kubernetes with one
+// node, whose container runtime knows the local ACR by ACR's names.
+func (l *Lab) StartCluster(ctx context.Context) error {
+	o := l.build()
+	o.Node = true
+	bin, err := cluster.Build(ctx, o)
+	if err != nil {
+		return err
+	}
+	l.Cluster, err = cluster.Start(ctx, cluster.Options{
+		Dir: l.Dir, Binaries: bin, Audit: l.Audit, Sandbox: l.Sandbox, Node: true, CAFile: l.CAFile(),
+	})
+	return err
+}
+
+func (l *Lab) build() cluster.BuildOptions {
+	return cluster.BuildOptions{Root: l.Root, Progress: l.Progress}
+}
+
+func (l *Lab) path(name string) string { return filepath.Join(l.Dir, name) }
+
+// CAFile is the path of the authority that the local ACR's certificates come
+// from.
+func (l *Lab) CAFile() string { return l.path("acr-ca.crt") }
+
+// LogDir is where every part leaves its log.
+func (l *Lab) LogDir() string { return l.Dir }
+
+// Inside is a command that runs in the sandbox and trusts the local ACR.
+func (l *Lab) Inside(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := l.Sandbox.Command(ctx, name, args...)
+	cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+l.CAFile(), "SSL_CERT_DIR=/nonexistent")
+	return cmd
+}
+
+// HTTP is a client that reaches the local ACR from outside and trusts it.
+func (l *Lab) HTTP() *http.Client {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(l.ACR.CA())
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DialContext:     l.dialACR,
+		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+	}}
+}
+
+// Kubectl runs kubectl as the administrator and returns what it prints.
+func (l *Lab) Kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	var failure strings.Builder
+	cmd := l.Cluster.Kubectl(ctx, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	cmd.Stderr = &failure
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(failure.String()))
+	}
+	return string(out), nil
+}
+
+// Close stops everything. It names what it could not stop.
+func (l *Lab) Close() error {
+	var errs []error
+	l.StopController()
+	if l.Cluster != nil {
+		errs = append(errs, l.Cluster.Stop())
+	}
+	if l.ACR != nil {
+		errs = append(errs, l.ACR.Close())
+	}
+	if l.accessLog != nil {
+		errs = append(errs, l.accessLog.Close())
+	}
+	if l.Sandbox != nil {
+		errs = append(errs, l.Sandbox.Stop())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,117 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pullkey/pullkey/lab/sandbox/daemon"
+)
+
+// Install applies deploy/, gives pullkey the cloud's access key, and starts
+// the controller under its own ServiceAccount's identity: the rights and
+// policies of deploy/ are all that it has.
+func (l *Lab) Install(ctx context.Context) error {
+	program := l.path("pullkey-controller")
+	build := exec.CommandContext(ctx, "go", "-C", l.Root, "build", "-trimpath", "-buildvcs=false", //nolint:gosec // our own program
+		"-ldflags", "-s -w", "-o", program, "./cmd/pullkey-controller")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build pullkey-controller: %w\n%s", err, out)
+	}
+	if _, err := l.Kubectl(ctx, "", "apply", "--filename", filepath.Join(l.Root, "deploy")); err != nil {
+		return err
+	}
+	if err := l.SetAccessKey(ctx); err != nil {
+		return err
+	}
+	return l.StartController(ctx)
+}
+
+// SetAccessKey writes the local ACR's access key where pullkey looks for it.
+func (l *Lab) SetAccessKey(ctx context.Context) error {
+	key := l.ACR.AccessKey()
+	_, err := l.Kubectl(ctx, fmt.Sprintf(`apiVersion: v1
+kind: Secret
+metadata: {name: alibaba-addon-secret, namespace: kube-system}
+stringData: {access-key-id: %q, access-key-secret: %q}
+`, key.ID, key.Secret.Reveal()), "apply", "--filename", "-")
+	return err
+}
+
+// StartController starts the controller that Install has built.
+func (l *Lab) StartController(ctx context.Context) error {
+	kubeconfig, err := l.Cluster.KubeconfigOf(ctx, Namespace, "pullkey-controller")
+	if err != nil {
+		return err
+	}
+	l.controller, err = daemon.Start(ctx, "pullkey-controller", l.ControllerLog(), func(ctx context.Context) *exec.Cmd {
+		return l.Inside(ctx, l.path("pullkey-controller"), "--kubeconfig", kubeconfig, "--region", "cn-hangzhou",
+			"--address", "127.0.0.1:8080")
+	})
+	return err
+}
+
+// StopController kills the controller, if it runs.
+func (l *Lab) StopController() {
+	if l.controller != nil {
+		l.controller.Kill()
+	}
+	l.controller = nil
+}
+
+// ControllerLog is the path of the controller's log.
+func (l *Lab) ControllerLog() string { return l.path("pullkey-controller.log") }
+
+// Configure writes the vendor's ConfigMap for both of the local ACR's
+// instances.
+func (l *Lab) Configure(ctx context.Context, threshold time.Duration, namespaces ...string) error {
+	var items strings.Builder
+	for _, i := range l.ACR.Instances() {
+		fmt.Fprintf(&items, "    - instanceId: %q\n      regionId: %s\n", i.ID, i.Region)
+	}
+	_, err := l.Kubectl(ctx, fmt.Sprintf(`apiVersion: v1
+kind: ConfigMap
+metadata: {name: acr-configuration, namespace: kube-system}
+data:
+  watch-namespace: %q
+  expiring-threshold: %q
+  acr-registry-info: |
+%s`, strings.Join(namespaces, ","), threshold, items.String()), "apply", "--filename", "-")
+	return err
+}
+
+// Injecting returns when a pod with an image of the host, in a watched
+// namespace that exists, would be born with the pull Secret's name. The API
+// server is asked by dry runs; nothing is made.
+func (l *Lab) Injecting(ctx context.Context, namespace, host string) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		names, err := l.Kubectl(ctx, "", "run", "probe", "--namespace", namespace, "--image", host+"/probe",
+			"--dry-run=server", "--output", "jsonpath={.spec.imagePullSecrets[*].name}")
+		if strings.Contains(names, SecretName) {
+			return nil
+		}
+		if err == nil {
+			err = fmt.Errorf("a pod is born with %q", names)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for pods to be born with the pull Secret: %w; the controller's log is %s", err, l.ControllerLog())
+		case <-l.controller.Ended():
+			return l.controller.Failure(fmt.Errorf("pullkey-controller has ended"))
+		case <-tick.C:
+		}
+	}
+}
+
+// dialACR reaches the local ACR, whatever host is asked for.
+func (l *Lab) dialACR(ctx context.Context, network, _ string) (net.Conn, error) {
+	return l.Sandbox.DialContext(ctx, network, net.JoinHostPort(registryAddress, "443"))
+}
