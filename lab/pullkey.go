@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pullkey/pullkey/lab/progress"
 	"github.com/pullkey/pullkey/lab/sandbox/daemon"
 )
 
@@ -17,12 +18,8 @@ import (
 // the controller under its own ServiceAccount's identity: the rights and
 // policies of deploy/ are all that it has.
 func (l *Lab) Install(ctx context.Context) error {
-	program := l.path("pullkey-controller")
-	build := exec.CommandContext(ctx, "go", "-C", l.Root, "build", "-trimpath", "-buildvcs=false", //nolint:gosec // our own program
-		"-ldflags", "-s -w", "-o", program, "./cmd/pullkey-controller")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build pullkey-controller: %w\n%s", err, out)
+	if err := l.buildController(ctx); err != nil {
+		return err
 	}
 	if _, err := l.Kubectl(ctx, "", "apply", "--filename", filepath.Join(l.Root, "deploy")); err != nil {
 		return err
@@ -31,6 +28,16 @@ func (l *Lab) Install(ctx context.Context) error {
 		return err
 	}
 	return l.StartController(ctx)
+}
+
+func (l *Lab) buildController(ctx context.Context) error {
+	build := exec.CommandContext(ctx, "go", "-C", l.Root, "build", "-trimpath", "-buildvcs=false", //nolint:gosec // our own program
+		"-ldflags", "-s -w", "-o", l.path("pullkey-controller"), "./cmd/pullkey-controller")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if err := progress.Run(l.Progress, "building pullkey-controller", build); err != nil {
+		return fmt.Errorf("build pullkey-controller: %w", err)
+	}
+	return nil
 }
 
 // SetAccessKey writes the local ACR's access key where pullkey looks for it.

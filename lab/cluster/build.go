@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime"
 
+	"github.com/pullkey/pullkey/lab/progress"
 	"github.com/pullkey/pullkey/lab/sandbox/filelock"
 )
 
@@ -164,7 +165,7 @@ func (c component) build(ctx context.Context, o BuildOptions, cache string) (str
 	args = append([]string{"-C", folder}, append(args, "-o", filepath.Join(fresh, c.name), c.pkg)...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if err := runWithProgress(o.Progress, "building "+c.name+" "+version, cmd); err != nil {
+	if err := progress.Run(o.Progress, "building "+c.name+" "+version, cmd); err != nil {
 		return "", err
 	}
 	if err := os.Chmod(fresh, 0o755); err != nil { //nolint:gosec // programs, no secrets

@@ -3,7 +3,6 @@ package cluster
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -61,22 +60,6 @@ func TestABuildThatFailsSaysWhatTheCompilerSaid(t *testing.T) {
 	_, err := c.build(t.Context(), BuildOptions{Root: root}, t.TempDir())
 	if err == nil || !strings.Contains(err.Error(), "undefined: missing") {
 		t.Errorf("%v", err)
-	}
-}
-
-func TestProgressOutsideATerminalIsALineAtTheStartAndOneAtTheEnd(t *testing.T) {
-	t.Parallel()
-	var out bytes.Buffer
-	if err := runWithProgress(&out, "counting", exec.CommandContext(t.Context(), "true")); err != nil {
-		t.Fatal(err)
-	}
-	err := runWithProgress(&out, "failing", exec.CommandContext(t.Context(), "sh", "-c", "echo the reason; exit 4"))
-	if err == nil || err.Error() != "exit status 4\n    the reason" {
-		t.Errorf("%v", err)
-	}
-	const want = "counting …\ncounting … 0s, done\nfailing …\nfailing … 0s, not done\n"
-	if out.String() != want {
-		t.Errorf("%q, want %q", out.String(), want)
 	}
 }
 

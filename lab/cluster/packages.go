@@ -8,12 +8,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/pullkey/pullkey/lab/progress"
 )
 
 // distributionParts finds runc and the CNI plugins, and as root installs the
 // Debian packages that hold them. runc is not built here: without C it has no
 // seccomp, which every pod asks for (docs/decisions).
-func distributionParts(ctx context.Context, progress io.Writer) (runc, cni string, err error) {
+func distributionParts(ctx context.Context, out io.Writer) (runc, cni string, err error) {
 	find := func() []string {
 		var missing []string
 		if runc = firstFile("/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc", "/usr/local/bin/runc"); runc == "" {
@@ -34,10 +36,10 @@ func distributionParts(ctx context.Context, progress io.Writer) (runc, cni strin
 	}
 	install := func() error {
 		args := append([]string{"install", "-y", "--no-install-recommends"}, missing...)
-		return runWithProgress(progress, "installing "+strings.Join(missing, ", "), apt(ctx, args...))
+		return progress.Run(out, "installing "+strings.Join(missing, ", "), apt(ctx, args...))
 	}
 	if err := install(); err != nil { // the package lists may be old or absent
-		if err := runWithProgress(progress, "updating the package lists", apt(ctx, "update")); err != nil {
+		if err := progress.Run(out, "updating the package lists", apt(ctx, "update")); err != nil {
 			return "", "", fmt.Errorf("updating the package lists: %w", err)
 		}
 		if err := install(); err != nil {

@@ -1,4 +1,5 @@
-package cluster
+// Package progress shows how long something takes, while it takes it.
+package progress
 
 import (
 	"bytes"
@@ -12,12 +13,12 @@ import (
 	"github.com/pullkey/pullkey/lab/sandbox/daemon"
 )
 
-// runWithProgress runs the command and shows how long it has been at it. When
+// Run runs the command and shows how long it has been at it. When
 // it ends badly the error holds the last lines of what it said.
-func runWithProgress(w io.Writer, what string, cmd *exec.Cmd) error {
+func Run(w io.Writer, what string, cmd *exec.Cmd) error {
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	finish := showProgress(w, what)
+	finish := show(w, what)
 	err := cmd.Run()
 	finish(err)
 	if err != nil {
@@ -26,10 +27,10 @@ func runWithProgress(w io.Writer, what string, cmd *exec.Cmd) error {
 	return nil
 }
 
-// showProgress says what is being done and for how long: on a terminal in one
+// show says what is being done and for how long: on a terminal in one
 // line that is rewritten each second, elsewhere in a line at the start, every
 // 15 seconds and at the end. The function that it returns ends it.
-func showProgress(w io.Writer, what string) (finish func(error)) {
+func show(w io.Writer, what string) (finish func(error)) {
 	if w == nil {
 		return func(error) {}
 	}

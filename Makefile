@@ -1,0 +1,61 @@
+# pullkey: `make` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr fuzz golden tools
+
+GO ?= go
+# The tests of lab that need neither root nor a Kubernetes.
+LAB_UNIT := ./localacr/... ./cmd/... ./progress/...
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+check: lint unit ## format, lint, arrows, unit tests (no root)
+
+fmt: tools ## write all Go files as the formatters want them
+	.bin/golangci-lint fmt ./...
+	cd lab && ../.bin/golangci-lint fmt ./...
+
+lint: tools
+	.bin/golangci-lint run ./...
+	cd lab && ../.bin/golangci-lint run ./...
+
+unit:
+	$(GO) test ./...
+	$(GO) -C lab test $(LAB_UNIT)
+
+test: ## all tests: unit, real API server, real node (root, Linux)
+	@lab/test.sh
+
+demo: ## pullkey's main job on real parts, told as it happens (root, Linux)
+	@lab/run.sh lab demo
+
+lab-up: ## the same, left running for play
+	@lab/run.sh lab up
+
+lab-down: ## stop it
+	@lab/run.sh lab down
+
+lab-exec: ## run CMD='…' inside the running lab
+	@lab/run.sh lab exec sh -c '$(CMD)'
+
+localacr: ## the local ACR alone: no root, no cluster
+	@lab/run.sh localacr
+
+fuzz: ## each fuzz target for 20 seconds
+	@for target in $$(grep -rl '^func Fuzz' --include='*_test.go' internal lab | sort); do \
+		module=.; case $$target in lab/*) module=lab; target=$${target#lab/};; esac; \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$module/$$target); do \
+			$(GO) -C $$module test ./$$(dirname $$target) -run '^$$' -fuzz "^$$name$$" -fuzztime 20s || exit 1; \
+		done; \
+	done
+
+golden: ## write the golden files anew; the diff is the review
+	$(GO) test ./deploy -update
+
+tools: .bin/golangci-lint ## build the pinned tools into .bin
+
+.bin/golangci-lint: tools/go.mod tools/go.sum
+	@echo "building golangci-lint (about two minutes, once) …"
+	@mkdir -p .bin
+	$(GO) -C tools build -trimpath -o ../.bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
