@@ -34,7 +34,7 @@ import (
 type office struct {
 	*plane
 	acr    *localacr.ACR
-	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	client *http.Client // trusts the local ACR and finds every host there
 	stop   func()
 	mu     sync.Mutex
 	events []string
@@ -60,9 +60,7 @@ func openOffice(t *testing.T, configuration map[string]string) *office {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = o.acr.Close() })
-	o.dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, listener.Addr().String())
-	}
+	o.client = clientOf(o.acr, listener.Addr().String())
 	o.setAccessKey(t, o.acr.AccessKey())
 	if configuration != nil {
 		o.configure(t, configuration)
@@ -88,12 +86,16 @@ func (o *office) clear(t *testing.T) {
 	}
 }
 
-// http returns a client that trusts the local ACR and finds every host there.
-func (o *office) http() *http.Client {
+// clientOf returns a client that trusts the ACR and finds every host at the
+// address.
+func clientOf(a *localacr.ACR, address string) *http.Client {
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(o.acr.CA())
+	pool.AppendCertsFromPEM(a.CA())
 	return &http.Client{Transport: &http.Transport{
-		DialContext: o.dial, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 	}}
 }
 
@@ -101,7 +103,7 @@ func (o *office) start(t *testing.T, client kubernetes.Interface) {
 	t.Helper()
 	recorder := record.NewFakeRecorder(10000)
 	c := controller.New(controller.Options{
-		Client: client, ACR: &acr.Client{HTTP: o.http(), UserAgent: "pullkey"},
+		Client: client, ACR: &acr.Client{HTTP: o.client, UserAgent: "pullkey"},
 		Log: slog.New(slog.DiscardHandler), Events: recorder, Now: time.Now,
 		SecretName: secretName, Namespace: home,
 		Configuration: cache.NewObjectName("kube-system", "acr-configuration"),
@@ -255,7 +257,7 @@ func (o *office) opens(ctx context.Context, i localacr.RunningInstance, host str
 		return err
 	}
 	request.SetBasicAuth(e.Username, e.Password)
-	response, err := o.http().Do(request)
+	response, err := o.client.Do(request)
 	if err != nil {
 		return err
 	}
