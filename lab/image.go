@@ -22,7 +22,7 @@ func (l *Lab) Push(ctx context.Context, host, repository string) (string, error)
 	if err != nil {
 		return "", err
 	}
-	content, err := os.ReadFile(program) //nolint:gosec // our own build
+	content, err := os.ReadFile(program)
 	if err != nil {
 		return "", fmt.Errorf("make an image: %w", err)
 	}

@@ -63,7 +63,7 @@ func onControlPlane(t *testing.T) *plane {
 	t.Helper()
 	controlPlane.once.Do(func() {
 		// It outlives the test that happens to be first.
-		controlPlane.cluster, controlPlane.dir, controlPlane.err = startControlPlane(context.Background()) //nolint:usetesting // see above
+		controlPlane.cluster, controlPlane.dir, controlPlane.err = startControlPlane(context.Background())
 	})
 	if controlPlane.err != nil {
 		t.Fatal(controlPlane.err)

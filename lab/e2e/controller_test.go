@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -14,13 +15,16 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/transport"
 
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/lab/localacr"
 )
 
 func TestAWatchedNamespaceGetsASecretAndItsServiceAccountsNameIt(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	watched, other := o.namespace(t, "watched"), o.namespace(t, "other")
 	o.configure(t, o.config(watched))
 	secret := o.served(t, watched)
@@ -44,13 +48,13 @@ func TestAWatchedNamespaceGetsASecretAndItsServiceAccountsNameIt(t *testing.T) {
 	if _, _, err := o.pullSecret(t.Context(), other); !apierrors.IsNotFound(err) {
 		t.Errorf("a namespace that is not watched: got %v, want no Secret", err)
 	}
-	if got := o.calls("GetAuthorizationToken"); got != 2 {
+	if got := o.calls(); got != 2 {
 		t.Errorf("got %d calls of GetAuthorizationToken, want one per instance", got)
 	}
 }
 
 func TestNamespacesAndServiceAccountsThatComeLaterAreServed(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	early := o.namespace(t, "early")
 	late := "late-" + early
 	o.configure(t, with(o.config(early, late), "service-account", "default,builder"))
@@ -70,7 +74,7 @@ func TestNamespacesAndServiceAccountsThatComeLaterAreServed(t *testing.T) {
 }
 
 func TestWithoutAValidConfigurationNothingIsDoneAndNothingUndone(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	namespace := o.namespace(t, "watched")
 	o.says(t, "NoConfiguration", "nothing is done")
 
@@ -103,7 +107,7 @@ func TestWithoutAValidConfigurationNothingIsDoneAndNothingUndone(t *testing.T) {
 }
 
 func TestANamespaceNoLongerWatchedIsLeftAsItWas(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	kept, dropped := o.namespace(t, "kept"), o.namespace(t, "dropped")
 	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "app"}, ImagePullSecrets: []corev1.LocalObjectReference{{Name: "mine"}}}
 	if _, err := o.admin.CoreV1().ServiceAccounts(dropped).Create(t.Context(), sa, metav1.CreateOptions{}); err != nil {
@@ -127,7 +131,7 @@ func TestANamespaceNoLongerWatchedIsLeftAsItWas(t *testing.T) {
 }
 
 func TestASecretThatIsDeletedOrEditedByHandIsRepaired(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	namespace := o.namespace(t, "watched")
 	o.configure(t, o.config(namespace))
 	first := o.served(t, namespace)
@@ -167,7 +171,7 @@ var everything = localacr.RAMUser{Name: "everything", Grants: []localacr.Grant{
 }}
 
 func TestAForeignSecretOfOurNameIsLeftAloneAndSaidOnce(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	namespace, other := o.namespace(t, "theirs"), o.namespace(t, "watched")
 	theirs := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: secretName}, Type: corev1.SecretTypeDockerConfigJson,
@@ -187,7 +191,7 @@ func TestAForeignSecretOfOurNameIsLeftAloneAndSaidOnce(t *testing.T) {
 	}
 	o.setAccessKey(t, o.acr.AddAccessKey(everything))
 	o.eventually(t, "the credentials are fetched anew", func(context.Context) error {
-		if got := o.calls("GetAuthorizationToken"); got < 4 {
+		if got := o.calls(); got < 4 {
 			return fmt.Errorf("%d calls", got)
 		}
 		return nil
@@ -204,7 +208,7 @@ func TestAForeignSecretOfOurNameIsLeftAloneAndSaidOnce(t *testing.T) {
 }
 
 func TestAUsersEntriesSurviveEveryRace(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	namespace := o.namespace(t, "busy")
 	o.configure(t, with(o.config(namespace), "service-account", "*"))
 	o.served(t, namespace)
@@ -263,7 +267,7 @@ func (o *office) addEntry(ctx context.Context, namespace, account, entry string)
 }
 
 func TestSomebodyWhoKeepsRemovingOurEntryIsLeftInPeace(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	namespace := o.namespace(t, "gitops")
 	o.configure(t, o.config(namespace))
 	o.served(t, namespace)
@@ -287,7 +291,7 @@ func (o *office) removeEntries(t *testing.T, namespace, account string) {
 }
 
 func TestAnOutageOfTheCloudLeavesTheSecretAndIsSaid(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	namespace := o.namespace(t, "watched")
 	o.configure(t, o.config(namespace))
 	before := o.served(t, namespace)
@@ -343,7 +347,7 @@ func (o *office) forgetEvents() {
 }
 
 func TestNamespacesMadeDuringAnOutageAndAfterARestartAreServed(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	first := o.namespace(t, "first")
 	o.configure(t, with(o.config(first), "watch-namespace", "all"))
 	o.served(t, first)
@@ -353,17 +357,17 @@ func TestNamespacesMadeDuringAnOutageAndAfterARestartAreServed(t *testing.T) {
 		}
 	}
 	o.served(t, o.namespace(t, "outage"))
-	calls := o.calls("GetAuthorizationToken")
+	calls := o.calls()
 	o.stop()
 	o.start(t, o.pullkey)
 	o.served(t, o.namespace(t, "restarted"))
-	if got := o.calls("GetAuthorizationToken"); got != calls {
+	if got := o.calls(); got != calls {
 		t.Errorf("got %d calls by the restarted controller, want none", got-calls)
 	}
 }
 
 func TestATerminatingNamespaceIsNotFought(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	namespace := o.namespace(t, "leaving")
 	ctx := t.Context()
 	stay := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "stay", Finalizers: []string{"pullkey.dev/stay"}}}
@@ -386,4 +390,98 @@ func TestATerminatingNamespaceIsNotFought(t *testing.T) {
 	if got := o.said("SyncFailed"); got != 0 {
 		t.Errorf("got %d complaints", got)
 	}
+}
+
+// swap is a transport that, once, does something right before a request that
+// would write the pull Secret reaches the API server.
+type swap struct {
+	next   http.RoundTripper
+	mu     sync.Mutex
+	before func()
+}
+
+func (s *swap) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/secrets/"+secretName) {
+		s.mu.Lock()
+		before := s.before
+		s.before = nil
+		s.mu.Unlock()
+		if before != nil {
+			before()
+		}
+	}
+	return s.next.RoundTrip(r)
+}
+
+func (s *swap) once(do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = do
+}
+
+func TestAUsersSecretThatTakesThePlaceOfOursSurvives(t *testing.T) {
+	o := openOffice(t)
+	o.stop()
+	swap := &swap{}
+	o.start(t, o.pullkeyThrough(t, func(next http.RoundTripper) http.RoundTripper { swap.next = next; return swap }))
+	for _, moment := range []struct {
+		name   string
+		before func(t *testing.T, namespace string)
+	}{
+		{"between our looking for one and our creating it", func(*testing.T, string) {}},
+		{"between our reading ours and our patching it", func(t *testing.T, namespace string) {
+			t.Helper()
+			o.configure(t, o.config(namespace))
+			o.served(t, namespace)
+		}},
+	} {
+		t.Run(moment.name, func(t *testing.T) {
+			namespace := o.namespace(t, "race")
+			moment.before(t, namespace)
+			taken := make(chan *corev1.Secret, 1)
+			swap.once(func() { taken <- o.takePlace(t, namespace) })
+			o.configure(t, o.config(namespace))
+			o.setAccessKey(t, o.acr.AddAccessKey(everything)) // a new credential is a reason to write
+			theirs := <-taken
+			o.says(t, "ForeignSecret", secretName)
+			now, _, err := o.pullSecret(t.Context(), namespace)
+			if err != nil || now.UID != theirs.UID || now.ResourceVersion != theirs.ResourceVersion {
+				t.Errorf("their Secret is not as it was (%v)", err)
+			}
+			o.forgetEvents()
+		})
+	}
+}
+
+// takePlace puts a user's Secret where ours is or would be.
+func (o *office) takePlace(t *testing.T, namespace string) *corev1.Secret {
+	t.Helper()
+	secrets := o.admin.CoreV1().Secrets(namespace)
+	if err := secrets.Delete(t.Context(), secretName, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		t.Error(err)
+	}
+	theirs, err := secrets.Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: secretName}, Type: corev1.SecretTypeDockerConfigJson,
+		Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths":{}}`)},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Error(err)
+	}
+	return theirs
+}
+
+// pullkeyThrough is a client of pullkey's identity whose requests go through a
+// transport of the test's.
+func (o *office) pullkeyThrough(t *testing.T, wrap transport.WrapperFunc) kubernetes.Interface {
+	t.Helper()
+	kubeconfig, err := o.KubeconfigFor(identity, "system:serviceaccounts", "system:serviceaccounts:"+home, "system:authenticated")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Wrap(wrap)
+	return clientFor(t, config)
 }

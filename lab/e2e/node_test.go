@@ -76,6 +76,36 @@ type node struct {
 
 func (n *node) costsLittle(t *testing.T) {
 	const many, further = 200, 50
+	n.makeTenants(t, many, further)
+	if err := n.Install(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Kubectl(t.Context(), "", "create", "configmap", "acr-configuration", "--namespace", "kube-system",
+		"--from-literal=watch-namespace=all", "--from-literal=service-account=*",
+		"--from-literal=acr-registry-info="+strings.Replace(bothInstances, "ENTERPRISE", n.ACR.Instances()[0].ID, 1)); err != nil {
+		t.Fatal(err)
+	}
+	n.plane.eventually(t, "every ServiceAccount names the Secret", func(ctx context.Context) error {
+		return n.lacking(ctx, func(sa corev1.ServiceAccount) bool { return slices.Contains(listed(&sa), secretName) })
+	})
+	n.requestsAreFew(t)
+	calls := map[string]int{}
+	for _, e := range n.ACR.AccessLog().Entries() {
+		if e.Action == localacr.ActionGetAuthorizationToken {
+			calls[e.Instance]++
+		}
+	}
+	for _, i := range n.ACR.Instances() {
+		if calls[i.ID] != 1 {
+			t.Errorf("got %d calls of GetAuthorizationToken for instance %q, want 1", calls[i.ID], i.ID)
+		}
+	}
+}
+
+// makeTenants makes namespaces, the first of them with a further
+// ServiceAccount, before pullkey is there.
+func (n *node) makeTenants(t *testing.T, many, further int) {
+	t.Helper()
 	ctx := t.Context()
 	core := n.plane.admin.CoreV1()
 	for i := range many {
@@ -92,17 +122,12 @@ func (n *node) costsLittle(t *testing.T) {
 	n.plane.eventually(t, "every namespace has its default ServiceAccount", func(ctx context.Context) error {
 		return n.lacking(ctx, func(corev1.ServiceAccount) bool { return true })
 	})
-	if err := n.Install(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := n.Kubectl(ctx, "", "create", "configmap", "acr-configuration", "--namespace", "kube-system",
-		"--from-literal=watch-namespace=all", "--from-literal=service-account=*",
-		"--from-literal=acr-registry-info="+strings.Replace(bothInstances, "ENTERPRISE", n.ACR.Instances()[0].ID, 1)); err != nil {
-		t.Fatal(err)
-	}
-	n.plane.eventually(t, "every ServiceAccount names the Secret", func(ctx context.Context) error {
-		return n.lacking(ctx, func(sa corev1.ServiceAccount) bool { return slices.Contains(listed(&sa), secretName) })
-	})
+}
+
+// requestsAreFew looks at the audit log: one write per namespace, one per
+// ServiceAccount, and fewer than ten other requests.
+func (n *node) requestsAreFew(t *testing.T) {
+	t.Helper()
 	namespaces, accounts := n.count(t)
 	spent := n.spent(t)
 	for what, want := range map[string]int{"patch secrets " + secretName: namespaces, "patch serviceaccounts": accounts} {
@@ -118,17 +143,6 @@ func (n *node) costsLittle(t *testing.T) {
 	}
 	if others >= 10 {
 		t.Errorf("got %d other requests, want fewer than 10", others)
-	}
-	calls := map[string]int{}
-	for _, e := range n.ACR.AccessLog().Entries() {
-		if e.Action == localacr.ActionGetAuthorizationToken {
-			calls[e.Instance]++
-		}
-	}
-	for _, i := range n.ACR.Instances() {
-		if calls[i.ID] != 1 {
-			t.Errorf("got %d calls of GetAuthorizationToken for instance %q, want 1", calls[i.ID], i.ID)
-		}
 	}
 }
 

@@ -40,10 +40,9 @@ type office struct {
 	events []string
 }
 
-// openOffice starts a local ACR, writes the access key and the configuration,
-// and starts the controller under its own identity. An empty configuration is
-// none.
-func openOffice(t *testing.T, configuration map[string]string) *office {
+// openOffice starts a local ACR, writes the access key, and starts the
+// controller under its own identity. There is no configuration yet.
+func openOffice(t *testing.T) *office {
 	t.Helper()
 	o := &office{plane: onControlPlane(t)}
 	o.clear(t)
@@ -52,7 +51,7 @@ func openOffice(t *testing.T, configuration map[string]string) *office {
 	o.acr, err = localacr.Start(t.Context(), localacr.Options{
 		Address: "127.0.0.1",
 		Listen: func(network, _ string) (net.Listener, error) {
-			listener, err = net.Listen(network, "127.0.0.1:0") //nolint:noctx // it lives as long as the test
+			listener, err = net.Listen(network, "127.0.0.1:0")
 			return listener, err
 		},
 	})
@@ -62,9 +61,6 @@ func openOffice(t *testing.T, configuration map[string]string) *office {
 	t.Cleanup(func() { _ = o.acr.Close() })
 	o.client = clientOf(o.acr, listener.Addr().String())
 	o.setAccessKey(t, o.acr.AccessKey())
-	if configuration != nil {
-		o.configure(t, configuration)
-	}
 	o.start(t, o.pullkey)
 	t.Cleanup(func() { o.stop() })
 	return o
@@ -291,11 +287,11 @@ func listed(sa *corev1.ServiceAccount) []string {
 	return names
 }
 
-// calls counts the API's calls of one action.
-func (o *office) calls(action string) int {
+// calls counts how often the API was asked for a credential.
+func (o *office) calls() int {
 	n := 0
 	for _, e := range o.acr.AccessLog().Entries() {
-		if e.Action == action {
+		if e.Action == localacr.ActionGetAuthorizationToken {
 			n++
 		}
 	}

@@ -37,7 +37,7 @@ func home() (string, error) {
 
 func state(dir string) (running, error) {
 	var r running
-	text, err := os.ReadFile(filepath.Join(dir, "running.json")) //nolint:gosec // our own file
+	text, err := os.ReadFile(filepath.Join(dir, "running.json"))
 	if err != nil {
 		return r, errors.New("no lab is up; make lab-up starts one")
 	}
