@@ -1,0 +1,68 @@
+package pullkey_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// files returns the texts of all files of the repository whose names end so.
+func files(t *testing.T, ending string) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != ".":
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ending):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		texts[path] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(texts) == 0 {
+		t.Fatalf("there is no file that ends in %s", ending)
+	}
+	return texts
+}
+
+func TestTheDocumentsNameTestsThatExist(t *testing.T) {
+	t.Parallel()
+	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	var exist []string
+	for _, text := range files(t, "_test.go") {
+		for _, m := range declared.FindAllStringSubmatch(text, -1) {
+			exist = append(exist, m[1])
+		}
+	}
+	named := regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`")
+	for path, text := range files(t, ".md") {
+		for _, m := range named.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(exist, m[1]) {
+				t.Errorf("%s names %s, which no test is called", path, m[1])
+			}
+		}
+	}
+}
+
+func TestTheLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	for path, text := range files(t, ".md") {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", path, m[1], err)
+			}
+		}
+	}
+}
