@@ -20,7 +20,7 @@ kube-system/acr-configuration, as the vendor's credential helper has it.
 
 Exit codes: 0 stopped by a signal, 1 it could not go on, 2 wrong usage.`
 
-const example = `  # in the cluster, as deploy/ runs it
+const example = `  # in a pod, with its ServiceAccount's rights
   pullkey-controller --region cn-hangzhou --acr-endpoint https://cr-vpc.{region}.aliyuncs.com
 
   # outside, against the cluster of a kubeconfig

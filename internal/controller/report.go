@@ -75,7 +75,7 @@ func (c *Controller) report(states []broker.State) {
 	}
 }
 
-// metrics are the controller's own; docs/reference/metrics.md lists them.
+// metrics are the controller's own; docs/reference/controller.md lists them.
 type metrics struct {
 	registry   *prometheus.Registry
 	configured prometheus.Gauge

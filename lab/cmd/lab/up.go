@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,19 +36,29 @@ func home() (string, error) {
 	return filepath.Join(cache, "pullkey", "lab", "up"), nil
 }
 
+// errNotUp says that there is no lab to work with.
+var errNotUp = errors.New("no lab is up; make lab-up starts one")
+
 func state(dir string) (running, error) {
 	var r running
 	text, err := os.ReadFile(filepath.Join(dir, "running.json"))
 	if err != nil {
-		return r, errors.New("no lab is up; make lab-up starts one")
+		return r, errNotUp
 	}
 	if err := json.Unmarshal(text, &r); err != nil {
 		return r, fmt.Errorf("read the lab's state in %s: %w", dir, err)
 	}
-	if syscall.Kill(r.PID, 0) != nil {
-		return r, errors.New("the lab that was up has ended; make lab-up starts another")
+	if !serves(r.PID) {
+		return r, errNotUp
 	}
 	return r, nil
+}
+
+// serves tells whether the process is a lab serve, and not another that has
+// got its number since.
+func serves(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && bytes.HasSuffix(line, []byte("\x00serve\x00"))
 }
 
 // up starts `lab serve` in the background and waits until it is ready.
@@ -76,12 +87,11 @@ func up(ctx context.Context, root string, _ []string, out io.Writer) error {
 	}
 	defer func() { _ = log.Close() }()                   // the server has its own
 	server := exec.Command(self, "-root", root, "serve") //nolint:noctx,gosec // it outlives this command
-	server.Stdout, server.Stderr = io.MultiWriter(log), log
 	ready, said, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("start the lab: %w", err)
 	}
-	server.Stdout, server.ExtraFiles = log, []*os.File{said}
+	server.Stdout, server.Stderr, server.ExtraFiles = log, log, []*os.File{said}
 	server.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := server.Start(); err != nil {
 		return fmt.Errorf("start the lab: %w", err)
@@ -192,12 +202,13 @@ func bringUp(ctx context.Context, l *lab.Lab) (running, error) {
 	if err := os.WriteFile(file, []byte(password.Reveal()), 0o600); err != nil {
 		return r, fmt.Errorf("write the registry owner's password: %w", err)
 	}
-	kubectl := fmt.Sprintf("%s --kubeconfig %s", l.Cluster.Kubectl(ctx).Path, l.Cluster.Kubeconfig())
 	r.Try = []string{
-		kubectl + " get secrets -A",
-		kubectl + " create namespace mine",
-		kubectl + " -n mine run app --image " + image,
-		kubectl + " -n mine get pods",
+		"export KUBECONFIG=" + l.Cluster.Kubeconfig(),
+		"export PATH=" + filepath.Dir(l.Cluster.Kubectl(ctx).Path) + ":$PATH",
+		"kubectl get secrets -A",
+		"kubectl create namespace mine",
+		"kubectl -n mine run app --image " + image,
+		"kubectl -n mine get pods",
 		fmt.Sprintf("make lab-exec CMD='docker login %s -u %s --password-stdin' < %s", host, user, file),
 		fmt.Sprintf("make lab-exec CMD='skopeo inspect docker://%s'", image),
 	}
@@ -220,7 +231,10 @@ func inside(ctx context.Context, _ string, args []string, out io.Writer) error {
 	}
 	args = append([]string{"--target", strconv.Itoa(r.Sandbox), "--net", "--mount", "--pid", "--ipc", "--uts", "--"}, args...)
 	cmd := exec.CommandContext(ctx, "nsenter", args...) //nolint:gosec // the user's own command
-	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+r.CAFile, "SSL_CERT_DIR=/nonexistent")
+	// docker and skopeo keep what they log in with here, not in the user's home.
+	logins := filepath.Join(dir, "docker")
+	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+r.CAFile, "SSL_CERT_DIR=/nonexistent",
+		"DOCKER_CONFIG="+logins, "REGISTRY_AUTH_FILE="+filepath.Join(logins, "config.json"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, out, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w", args[len(args)-1], err)
@@ -235,6 +249,10 @@ func down(ctx context.Context, _ string, _ []string, out io.Writer) error {
 		return err
 	}
 	r, err := state(dir)
+	if errors.Is(err, errNotUp) {
+		_, _ = fmt.Fprintln(out, "No lab is up.")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -245,7 +263,7 @@ func down(ctx context.Context, _ string, _ []string, out io.Writer) error {
 	defer tick.Stop()
 	limit, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for syscall.Kill(r.PID, 0) == nil {
+	for serves(r.PID) {
 		select {
 		case <-limit.Done():
 			return fmt.Errorf("stop the lab: process %d has not ended within a minute; its log is %s", r.PID, filepath.Join(dir, "serve.log"))
