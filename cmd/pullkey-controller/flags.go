@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pullkey/pullkey/internal/acr"
@@ -97,6 +99,33 @@ func (f *flags) define(cmd *cobra.Command) {
 
 // check looks at what the flags alone can't.
 func (f *flags) check() error {
+	if f.region != "" && !acr.IsRegion(f.region) {
+		return fmt.Errorf("--region %q: must be a region id, as cn-hangzhou", f.region)
+	}
+	if err := acr.CheckEndpoint(f.endpoint); err != nil {
+		return fmt.Errorf("--acr-endpoint: %w", err)
+	}
+	if f.address != "" {
+		if _, _, err := net.SplitHostPort(f.address); err != nil {
+			return fmt.Errorf("--address %q: must be host:port, or :port for every address", f.address)
+		}
+	}
+	if f.logFormat != "text" && f.logFormat != "json" {
+		return fmt.Errorf("--log-format %q: must be text or json", f.logFormat)
+	}
+	if f.workers < 1 {
+		return fmt.Errorf("--workers %d: must be at least 1", f.workers)
+	}
+	return f.checkNames()
+}
+
+func (f *flags) checkNames() error {
+	if msgs := validation.IsDNS1123Subdomain(f.secretName); len(msgs) > 0 {
+		return fmt.Errorf("--secret-name %q: is no name of a Secret", f.secretName)
+	}
+	if msgs := validation.IsDNS1123Label(f.namespace); len(msgs) > 0 {
+		return fmt.Errorf("--namespace %q: is no name of a namespace", f.namespace)
+	}
 	var err error
 	if f.configurationObject, err = objectName("--configuration", f.configuration); err != nil {
 		return err
@@ -106,21 +135,15 @@ func (f *flags) check() error {
 	}
 	for i, host := range f.allowedHosts {
 		if f.allowedHosts[i], err = image.ParseHost(host); err != nil {
-			return fmt.Errorf("--allow-host %q: %w", host, err)
+			return fmt.Errorf("--allow-host: %w", err)
 		}
-	}
-	if f.logFormat != "text" && f.logFormat != "json" {
-		return fmt.Errorf("--log-format %q: must be text or json", f.logFormat)
-	}
-	if f.workers < 1 {
-		return fmt.Errorf("--workers %d: must be at least 1", f.workers)
 	}
 	return nil
 }
 
 func objectName(flag, s string) (cache.ObjectName, error) {
 	namespace, name, found := strings.Cut(s, "/")
-	if !found || namespace == "" || name == "" || strings.Contains(name, "/") {
+	if !found || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
 		return cache.ObjectName{}, fmt.Errorf("%s %q: must be namespace/name", flag, s)
 	}
 	return cache.NewObjectName(namespace, name), nil

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -61,11 +62,30 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 		}
 		defer stop()
 	}
+	if err := greet(ctx, client, config.Host); err != nil {
+		return err
+	}
 	log.Info("started", "server", config.Host, "endpoint", f.endpoint)
 	if !f.leaderElect {
 		return c.Run(ctx)
 	}
 	return lead(ctx, client, f.namespace, c.Run)
+}
+
+// greetTimeout bounds the first request. An API server that is starting is
+// found by the next try, which is that of whoever restarts the program.
+const greetTimeout = 10 * time.Second
+
+// greet asks the API server for its version, which everybody may. Without it a
+// wrong address or a certificate that is not trusted would show as silence.
+func greet(ctx context.Context, client kubernetes.Interface, host string) error {
+	limited, cancel := context.WithTimeout(ctx, greetTimeout)
+	defer cancel()
+	err := client.Discovery().RESTClient().Get().AbsPath("/version").Do(limited).Error()
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("reach the API server at %s: %w", host, err)
+	}
+	return nil
 }
 
 func logger(f *flags, w io.Writer) *slog.Logger {
@@ -82,9 +102,20 @@ func logger(f *flags, w io.Writer) *slog.Logger {
 // connect reads the kubeconfig, or the pod's ServiceAccount. The API server
 // does its own fair queuing, so there is no limit on this side.
 func connect(f *flags) (*rest.Config, error) {
-	config, err := clientcmd.BuildConfigFromFlags("", f.kubeconfig)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the API server: %w", err)
+	var config *rest.Config
+	var err error
+	if f.kubeconfig == "" {
+		config, err = rest.InClusterConfig()
+	} else {
+		config, err = clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+	}
+	switch {
+	case errors.Is(err, rest.ErrNotInCluster):
+		return nil, errors.New("connect to the API server: this is not a pod of a cluster, and no --kubeconfig is given")
+	case err != nil && f.kubeconfig != "":
+		return nil, fmt.Errorf("connect to the API server with the kubeconfig %s: %w", f.kubeconfig, err)
+	case err != nil:
+		return nil, fmt.Errorf("connect to the API server with the pod's ServiceAccount: %w", err)
 	}
 	config.QPS = -1
 	config.UserAgent = "pullkey-controller"
@@ -110,6 +141,7 @@ func health(ctx context.Context, address string, c *controller.Controller, log *
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	mux.Handle("GET /metrics", c.Metrics())
+	log.Info("serving health and metrics", "address", listener.Addr().String())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -119,15 +151,17 @@ func health(ctx context.Context, address string, c *controller.Controller, log *
 	return func() { _ = server.Close() }, nil
 }
 
-// lead runs work while this replica holds the lease. Times are client-go's
-// recommended ones.
+// lead runs work while this replica holds the lease, and gives the lease back
+// only when work has ended: two that work at a time would undo each other's
+// master copy. Times are client-go's recommended ones.
 func lead(ctx context.Context, client kubernetes.Interface, namespace string, work func(context.Context) error) error {
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("name this replica: %w", err)
 	}
-	leading, cancel := context.WithCancel(ctx)
-	defer cancel()
+	holding, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	var working atomic.Bool
 	result := make(chan error, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
@@ -138,15 +172,30 @@ func lead(ctx context.Context, client kubernetes.Interface, namespace string, wo
 		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
 		ReleaseOnCancel: true,
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(ctx context.Context) { result <- work(ctx); cancel() },
+			OnStartedLeading: func(held context.Context) {
+				working.Store(true)
+				until, end := context.WithCancel(held)
+				defer end()
+				defer context.AfterFunc(ctx, end)()
+				result <- work(until)
+				if held.Err() == nil {
+					release() // else the lease is lost, and nobody's to give back
+				}
+			},
 			OnStoppedLeading: func() {},
 		},
 	})
 	if err != nil {
 		return fmt.Errorf("elect a leader: %w", err)
 	}
-	elector.Run(leading)
-	if leading.Err() == nil {
+	// One that only waits for the lease has nothing to end first.
+	defer context.AfterFunc(ctx, func() {
+		if !working.Load() {
+			release()
+		}
+	})()
+	elector.Run(holding)
+	if holding.Err() == nil {
 		return errLeaseLost
 	}
 	select {

@@ -145,6 +145,15 @@ func (c *Client) endpoint(i Instance) (*url.URL, error) {
 	return u, nil
 }
 
+// IsRegion tells whether s is written as a region id.
+func IsRegion(s string) bool { return regionForm.MatchString(s) }
+
+// CheckEndpoint tells what is wrong with an endpoint before anybody is asked.
+func CheckEndpoint(template string) error {
+	_, err := (&Client{Endpoint: template}).endpoint(Instance{Region: "cn-hangzhou"})
+	return err
+}
+
 func loopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()
