@@ -63,6 +63,8 @@ type Controller struct {
 	caches  *caches
 	metrics *metrics
 
+	// begun tells that Run has; before it there is nothing to be ready for.
+	begun atomic.Bool
 	// plan is what every namespace should look like; nil before the first
 	// valid configuration.
 	plan atomic.Pointer[plan]
@@ -108,11 +110,15 @@ func New(o Options) *Controller {
 
 // Run keeps the cluster until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
+	c.begun.Store(true)
 	if err := c.broker.Load(ctx); err != nil {
 		// Without the master copy the credentials are asked for anew.
 		c.Log.Warn("read the master copy of the credentials", "error", err)
 	}
 	if err := c.caches.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop meanwhile
+		}
 		return err
 	}
 	c.followAccessKey()
@@ -173,9 +179,11 @@ func (c *Controller) replan() {
 	}
 }
 
-// Ready tells whether the caches are filled.
+// Ready tells whether the caches are filled, once Run has begun. A replica that
+// waits for the lease is ready to take over: were it not, a rollout would wait
+// for it for ever, and it for the lease of the replica that it replaces.
 func (c *Controller) Ready() error {
-	if !c.caches.synced() {
+	if c.begun.Load() && !c.caches.synced() {
 		return fmt.Errorf("the caches are not filled yet")
 	}
 	return nil
