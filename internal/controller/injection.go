@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 )
 
@@ -22,10 +23,12 @@ func injection(p *plan) map[string]string {
 	data := map[string]string{}
 	var globs []string
 	for _, host := range p.hosts {
-		if strings.Contains(host, "*") {
+		key := "host." + strings.ReplaceAll(host, ":", "_")
+		if len(validation.IsConfigMapKey(key)) > 0 {
+			// A glob; an IPv6 address, or a name too long for a key.
 			globs = append(globs, globExpression(host))
 		} else {
-			data["host."+strings.ReplaceAll(host, ":", "_")] = ""
+			data[key] = ""
 		}
 	}
 	if len(globs) > 0 {
@@ -37,13 +40,18 @@ func injection(p *plan) map[string]string {
 	return data
 }
 
+// names writes a key for each name. One that is too long for a key (a
+// ServiceAccount's may be) is left to the controller, which attaches the
+// account after its birth: it must not spoil the others' keys.
 func names(data map[string]string, all bool, everything, prefix string, list []string) {
 	if all {
 		data[everything] = ""
 		return
 	}
 	for _, name := range list {
-		data[prefix+name] = ""
+		if len(validation.IsConfigMapKey(prefix+name)) == 0 {
+			data[prefix+name] = ""
+		}
 	}
 }
 

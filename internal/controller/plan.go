@@ -3,6 +3,8 @@ package controller
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -40,31 +42,28 @@ func includes(n acrconfig.Names, name string) bool {
 	return found
 }
 
-// newPlan puts the settings and the credentials at hand together.
-func newPlan(s acrconfig.Settings, states []broker.State) (*plan, error) {
+// newPlan puts the settings and the credentials at hand together. A credential
+// that can't be used is left out and told as a problem: it takes nothing away
+// from the other accounts.
+func newPlan(s acrconfig.Settings, states []broker.State) (*plan, []error) {
 	p := &plan{settings: s}
-	var all []credential.Credential
+	all, problems := usable(states)
+	if len(all) == 0 {
+		return p, problems
+	}
+	document, err := dockerconfig.PullSecret(all, s.NotifyEmail)
+	if err != nil {
+		return p, append(problems, err)
+	}
 	var issuedAt time.Time
-	for _, state := range states {
-		c := state.Credential
-		if c.Username == "" {
-			continue
-		}
-		all = append(all, c)
+	for _, c := range all {
 		p.hosts = append(p.hosts, c.Hosts...)
-		if issuedAt.IsZero() || c.IssuedAt.After(issuedAt) {
+		if c.IssuedAt.After(issuedAt) {
 			issuedAt = c.IssuedAt
 		}
 		if !c.ExpiresAt.IsZero() && (p.expiresAt.IsZero() || c.ExpiresAt.Before(p.expiresAt)) {
 			p.expiresAt = c.ExpiresAt
 		}
-	}
-	if len(all) == 0 {
-		return p, nil
-	}
-	document, err := dockerconfig.PullSecret(all, s.NotifyEmail)
-	if err != nil {
-		return nil, err
 	}
 	slices.Sort(p.hosts)
 	p.document = document
@@ -74,7 +73,39 @@ func newPlan(s acrconfig.Settings, states []broker.State) (*plan, error) {
 		annotationExpiresAt:  stamp(p.expiresAt),
 		annotationRegistries: strings.Join(p.hosts, ","),
 	}
-	return p, nil
+	return p, problems
+}
+
+// usable returns the credentials that can stand beside each other. A host of
+// two accounts stays with the first by key, so that it does not change hands
+// from one renewal to the next.
+func usable(states []broker.State) ([]credential.Credential, []error) {
+	var all []credential.Credential
+	var problems []error
+	owner := map[string]string{}
+	for _, state := range states {
+		c := state.Credential
+		if c.Username == "" {
+			continue
+		}
+		if _, err := dockerconfig.PullSecret([]credential.Credential{c}, ""); err != nil {
+			problems = append(problems, fmt.Errorf("account %s: %w", state.Key, err))
+			continue
+		}
+		var hosts []string
+		for _, host := range c.Hosts {
+			if other, taken := owner[host]; taken {
+				problems = append(problems, fmt.Errorf("account %s: %s is served by account %s already", state.Key, host, other))
+				continue
+			}
+			owner[host] = state.Key
+			hosts = append(hosts, host)
+		}
+		if c.Hosts = hosts; len(hosts) > 0 {
+			all = append(all, c)
+		}
+	}
+	return all, problems
 }
 
 func stamp(t time.Time) string {
@@ -98,9 +129,10 @@ func (p *plan) selects(q *plan) bool {
 func sameNames(a, b acrconfig.Names) bool { return a.All == b.All && slices.Equal(a.List, b.List) }
 
 const (
-	// firstPatience is how long the first plan waits for accounts that have
-	// not answered yet, so that a start writes each namespace once and a
-	// hanging account holds the others up only this long.
+	// firstPatience is how long the first plan waits, from the first valid
+	// configuration, for accounts that have not answered yet: so each
+	// namespace is written once at first, and a hanging account holds the
+	// others up only this long.
 	firstPatience = 5 * time.Second
 	// planAgain is when the planner tries again what it could not write.
 	planAgain = 2 * time.Second
@@ -108,14 +140,18 @@ const (
 
 // planAll makes a new plan whenever something has changed, until ctx ends.
 func (c *Controller) planAll(ctx context.Context) {
-	patience := time.NewTimer(firstPatience)
-	defer patience.Stop()
+	var patience <-chan time.Time // from the first valid configuration
 	again := time.NewTimer(planAgain)
 	defer again.Stop()
 	waiting := true
 	for {
 		c.unfinished = false
 		c.Plan(ctx, waiting)
+		if patience == nil && c.settings != nil {
+			timer := time.NewTimer(firstPatience)
+			defer timer.Stop() // made once
+			patience = timer.C
+		}
 		if c.unfinished {
 			c.metrics.retries.Inc()
 			again.Reset(planAgain)
@@ -125,7 +161,7 @@ func (c *Controller) planAll(ctx context.Context) {
 			return
 		case <-c.dirty:
 		case <-again.C:
-		case <-patience.C:
+		case <-patience:
 			waiting = false
 		}
 	}
@@ -149,12 +185,12 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	if old == nil && waiting && !c.broker.Settled() {
 		return
 	}
-	next, err := newPlan(*settings, states)
-	if err != nil {
+	next, problems := newPlan(*settings, states)
+	if err := errors.Join(problems...); err != nil {
 		c.say("plan", c.configurationReference(), reasonInvalidConfiguration, err.Error())
-		return
+	} else {
+		c.unsay("plan")
 	}
-	c.unsay("plan")
 	if next.document == nil && old != nil {
 		// Accounts that have nothing yet take nothing away from anyone.
 		next.document, next.digest, next.annotations, next.hosts = old.document, old.digest, old.annotations, old.hosts

@@ -33,6 +33,7 @@ func (c *Controller) Reconcile(ctx context.Context, name string) error {
 		return nil
 	}
 	if !plan.watches(name) {
+		c.settled(name) // whose Secret stands there is no concern any more
 		err = c.detach(ctx, name)
 	} else {
 		err = c.attach(ctx, name, plan)

@@ -1,0 +1,212 @@
+package controller
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+var noon = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+
+// holding is the state of an account with a credential for the hosts.
+func holding(key, password string, issued, expires time.Time, hosts ...string) broker.State {
+	return broker.State{Key: key, Credential: credential.Credential{
+		Username: "cr_temp_user", Password: credential.NewSecret(password), Hosts: hosts, IssuedAt: issued, ExpiresAt: expires,
+	}}
+}
+
+func settings(change ...func(*acrconfig.Settings)) acrconfig.Settings {
+	s := acrconfig.Settings{
+		Namespaces:      acrconfig.Names{List: []string{"a", "b"}},
+		ServiceAccounts: acrconfig.Names{List: []string{"default"}},
+	}
+	for _, c := range change {
+		c(&s)
+	}
+	return s
+}
+
+// inDocument returns the password for each host of a plan's document.
+func inDocument(t *testing.T, p *plan) map[string]string {
+	t.Helper()
+	if p.document == nil {
+		return nil
+	}
+	var document struct {
+		Auths map[string]struct{ Password string }
+	}
+	if err := json.Unmarshal(p.document, &document); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for host, e := range document.Auths {
+		got[host] = e.Password
+	}
+	return got
+}
+
+func TestAPlanHoldsWhatTheAccountsHave(t *testing.T) {
+	t.Parallel()
+	later := noon.Add(time.Hour)
+	for _, c := range []struct {
+		name        string
+		states      []broker.State
+		document    map[string]string
+		annotations map[string]string
+		problems    []string
+	}{
+		{name: "no account has anything", states: []broker.State{{Key: "a"}}},
+		{
+			name: "the annotations tell the newest issue, the earliest end and all hosts",
+			states: []broker.State{
+				holding("a", "1", noon, later, "b.example.com", "a.example.com"),
+				holding("b", "2", noon.Add(time.Minute), later.Add(time.Minute), "0.example.com"),
+				{Key: "c"},
+			},
+			document: map[string]string{"a.example.com": "1", "b.example.com": "1", "0.example.com": "2"},
+			annotations: map[string]string{
+				annotationIssuedAt: "2026-07-01T12:01:00Z", annotationExpiresAt: "2026-07-01T13:00:00Z",
+				annotationRegistries: "0.example.com,a.example.com,b.example.com",
+			},
+		},
+		{
+			name: "one that never expires does not hide one that does",
+			states: []broker.State{
+				holding("a", "1", noon, time.Time{}, "a.example.com"),
+				holding("b", "2", noon, later, "b.example.com"),
+			},
+			document: map[string]string{"a.example.com": "1", "b.example.com": "2"},
+			annotations: map[string]string{
+				annotationIssuedAt: "2026-07-01T12:00:00Z", annotationExpiresAt: "2026-07-01T13:00:00Z",
+				annotationRegistries: "a.example.com,b.example.com",
+			},
+		},
+		{
+			name:     "none expires",
+			states:   []broker.State{holding("a", "1", noon, time.Time{}, "a.example.com")},
+			document: map[string]string{"a.example.com": "1"},
+			annotations: map[string]string{
+				annotationIssuedAt: "2026-07-01T12:00:00Z", annotationExpiresAt: "never", annotationRegistries: "a.example.com",
+			},
+		},
+		{
+			name: "a host of two accounts stays with the first, and the others lose nothing",
+			states: []broker.State{
+				holding("a", "1", noon, later, "both.example.com"),
+				holding("b", "2", noon, later, "b.example.com", "both.example.com"),
+				holding("c", "3", noon, later, "c.example.com"),
+			},
+			document: map[string]string{"both.example.com": "1", "b.example.com": "2", "c.example.com": "3"},
+			annotations: map[string]string{
+				annotationIssuedAt: "2026-07-01T12:00:00Z", annotationExpiresAt: "2026-07-01T13:00:00Z",
+				annotationRegistries: "b.example.com,both.example.com,c.example.com",
+			},
+			problems: []string{"account b: both.example.com is served by account a already"},
+		},
+		{
+			name: "a credential that cannot be used does not stop the others",
+			states: []broker.State{
+				holding("a", "1", noon, later),
+				holding("b", "2", noon, later, "not a host"),
+				holding("c", "", noon, later, "c.example.com"),
+				holding("d", "4", noon, later, "d.example.com"),
+			},
+			document: map[string]string{"d.example.com": "4"},
+			annotations: map[string]string{
+				annotationIssuedAt: "2026-07-01T12:00:00Z", annotationExpiresAt: "2026-07-01T13:00:00Z", annotationRegistries: "d.example.com",
+			},
+			problems: []string{"account a: ", "account b: ", "account c: "},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p, problems := newPlan(settings(), c.states)
+			if diff := cmp.Diff(c.document, inDocument(t, p)); diff != "" {
+				t.Errorf("the document (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(c.annotations, p.annotations); diff != "" {
+				t.Errorf("the annotations (-want +got):\n%s", diff)
+			}
+			if hosts := slices.Sorted(maps.Keys(c.document)); !slices.Equal(hosts, p.hosts) {
+				t.Errorf("got hosts %q, want %q", p.hosts, hosts)
+			}
+			if len(problems) != len(c.problems) {
+				t.Fatalf("got problems %q, want %q", problems, c.problems)
+			}
+			for i, want := range c.problems {
+				if !strings.HasPrefix(problems[i].Error(), want) {
+					t.Errorf("got problem %q, want %q", problems[i], want)
+				}
+			}
+		})
+	}
+}
+
+func TestAPlanIsTheSameUntilANamespaceWouldLookOtherwise(t *testing.T) {
+	t.Parallel()
+	state := func(password string, expires time.Time, hosts ...string) []broker.State {
+		return []broker.State{holding("a", password, noon, expires, hosts...)}
+	}
+	later := noon.Add(time.Hour)
+	base := state("1", later, "a.example.com")
+	for _, c := range []struct {
+		name          string
+		settings      acrconfig.Settings
+		states        []broker.State
+		same, selects bool
+	}{
+		{"nothing else", settings(), base, true, true},
+		{"an error of an account that still has its credential", settings(), []broker.State{
+			{Key: "a", Credential: base[0].Credential, Err: errNotOurs, Next: later}, {Key: "b", Err: errNotOurs},
+		}, true, true},
+		{"another threshold", settings(func(s *acrconfig.Settings) { s.ExpiringThreshold = time.Minute }), base, true, true},
+		{"another password", settings(), state("2", later, "a.example.com"), false, true},
+		{"another end", settings(), state("1", later.Add(time.Minute), "a.example.com"), false, true},
+		{"another host", settings(), state("1", later, "a.example.com", "b.example.com"), false, true},
+		{"an email", settings(func(s *acrconfig.Settings) { s.NotifyEmail = "a@example.com" }), base, false, true},
+		{"one namespace fewer", settings(func(s *acrconfig.Settings) { s.Namespaces.List = []string{"a"} }), base, false, false},
+		{"all namespaces", settings(func(s *acrconfig.Settings) { s.Namespaces = acrconfig.Names{All: true} }), base, false, false},
+		{"all ServiceAccounts", settings(func(s *acrconfig.Settings) { s.ServiceAccounts = acrconfig.Names{All: true} }), base, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			old, _ := newPlan(settings(), base)
+			next, _ := newPlan(c.settings, c.states)
+			if got := next.same(old); got != c.same {
+				t.Errorf("same: got %v", got)
+			}
+			if got := old.selects(next); got != c.selects {
+				t.Errorf("selects: got %v", got)
+			}
+		})
+	}
+	first, _ := newPlan(settings(), nil)
+	if first.same(nil) {
+		t.Error("the first plan counts as known")
+	}
+}
+
+func TestNamesAreIncludedWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	list := acrconfig.Names{List: []string{"a", "b-1", "default"}}
+	for name, want := range map[string]bool{"a": true, "b-1": true, "default": true, "": false, "b": false, "b-": false, "z": false, "all": false} {
+		if got := includes(list, name); got != want {
+			t.Errorf("%q: got %v", name, got)
+		}
+		if !includes(acrconfig.Names{All: true}, name) {
+			t.Errorf("all does not include %q", name)
+		}
+		if includes(acrconfig.Names{}, name) {
+			t.Errorf("nothing includes %q", name)
+		}
+	}
+}
