@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
@@ -50,14 +51,26 @@ func (m *masterCopy) Load(ctx context.Context) (map[string]credential.Credential
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s/%s: %w", m.namespace, masterCopyName, err)
 	}
+	all, err := decode(found)
+	if err != nil {
+		return nil, fmt.Errorf("read Secret %s/%s: %w", m.namespace, masterCopyName, err)
+	}
+	return all, nil
+}
+
+// decode reads the credentials that a master copy holds. Those that lack a
+// part are left out, and so asked for anew.
+func decode(found *corev1.Secret) (map[string]credential.Credential, error) {
 	var stored map[string]kept
 	if found.Type != masterCopyType || json.Unmarshal(found.Data[masterCopyKey], &stored) != nil {
 		// The decoder's own error could quote what it read.
-		return nil, fmt.Errorf("read Secret %s/%s: %w", m.namespace, masterCopyName,
-			errors.New("it is not as pullkey writes it"))
+		return nil, errors.New("it is not as pullkey writes it")
 	}
 	all := map[string]credential.Credential{}
 	for key, k := range stored {
+		if k.Username == "" || k.Password == "" || len(k.Hosts) == 0 || k.IssuedAt.IsZero() {
+			continue
+		}
 		all[key] = credential.Credential{
 			Username: k.Username, Password: credential.NewSecret(k.Password), Hosts: k.Hosts,
 			IssuedAt: k.IssuedAt, ExpiresAt: k.ExpiresAt,
@@ -66,15 +79,23 @@ func (m *masterCopy) Load(ctx context.Context) (map[string]credential.Credential
 	return all, nil
 }
 
-// Save replaces the master copy.
-func (m *masterCopy) Save(ctx context.Context, all map[string]credential.Credential) error {
+func encode(all map[string]credential.Credential) ([]byte, error) {
 	stored := map[string]kept{}
 	for key, c := range all {
 		stored[key] = kept{c.Username, c.Password.Reveal(), c.Hosts, c.IssuedAt, c.ExpiresAt}
 	}
 	body, err := json.Marshal(stored) //nolint:gosec // into a Secret, which is where it belongs
 	if err != nil {
-		return fmt.Errorf("encode the credentials: %w", err)
+		return nil, fmt.Errorf("encode the credentials: %w", err)
+	}
+	return body, nil
+}
+
+// Save replaces the master copy.
+func (m *masterCopy) Save(ctx context.Context, all map[string]credential.Credential) error {
+	body, err := encode(all)
+	if err != nil {
+		return err
 	}
 	apply := applycorev1.Secret(masterCopyName, m.namespace).
 		WithLabels(map[string]string{labelManagedBy: managedBy}).
