@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,6 +42,7 @@ func newCaches(c *Controller) *caches {
 	key := named(c, c.AccessKey.Namespace, c.AccessKey.Name, dropManagedFields)
 
 	k := &caches{
+		written:         written{now: c.Now},
 		factories:       []informers.SharedInformerFactory{everything, ours, config, key},
 		namespaces:      everything.Core().V1().Namespaces().Lister(),
 		serviceAccounts: everything.Core().V1().ServiceAccounts().Lister(),
@@ -50,11 +52,11 @@ func newCaches(c *Controller) *caches {
 	}
 	// A namespace's own object, and what stands in a namespace, both lead to
 	// that namespace.
-	k.on(everything.Core().V1().Namespaces().Informer(), func(o metav1.Object) { c.queue.Add(o.GetName()) })
-	k.on(everything.Core().V1().ServiceAccounts().Informer(), c.seen)
-	k.on(ours.Core().V1().Secrets().Informer(), c.seen)
-	k.on(config.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
-	k.on(key.Core().V1().Secrets().Informer(), func(metav1.Object) { c.replan() })
+	k.on(c, everything.Core().V1().Namespaces().Informer(), func(o metav1.Object) { c.queue.Add(o.GetName()) })
+	k.on(c, everything.Core().V1().ServiceAccounts().Informer(), c.seen)
+	k.on(c, ours.Core().V1().Secrets().Informer(), c.seen)
+	k.on(c, config.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
+	k.on(c, key.Core().V1().Secrets().Informer(), func(metav1.Object) { c.replan() })
 	return k
 }
 
@@ -67,18 +69,23 @@ func named(c *Controller, namespace, name string, transform cache.TransformFunc)
 }
 
 // on calls do for everything that happens to an object of the informer.
-func (k *caches) on(informer cache.SharedIndexInformer, do func(metav1.Object)) {
+func (k *caches) on(c *Controller, informer cache.SharedIndexInformer, do func(metav1.Object)) {
 	handle := func(o any) {
-		if gone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-			o = gone.Obj
-		}
 		if object, ok := o.(metav1.Object); ok {
 			do(object)
 		}
 	}
 	// The only error is that of an informer that has been stopped.
 	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: handle, UpdateFunc: func(_, o any) { handle(o) }, DeleteFunc: handle,
+		AddFunc: handle, UpdateFunc: func(_, o any) { handle(o) }, DeleteFunc: func(o any) {
+			if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
+				o = last.Obj
+			}
+			if sa, ok := o.(*corev1.ServiceAccount); ok {
+				c.gone(sa)
+			}
+			handle(o)
+		},
 	})
 	k.informers = append(k.informers, informer)
 }
@@ -158,18 +165,37 @@ func digest(data map[string][]byte) []byte {
 
 // written remembers our own writes until the cache shows them. Without it a
 // cache that lags makes the controller write again what it has just written.
+//
+// It remembers for a while only. A cache that is filled anew after a broken
+// watch never shows an object that was made and deleted meanwhile; believed for
+// ever, the memory of it would keep the Secret from being made again.
 type written struct {
+	now     func() time.Time
 	mu      sync.Mutex
-	objects map[string]metav1.Object
+	objects map[string]memory
 }
 
+type memory struct {
+	object metav1.Object
+	at     time.Time
+}
+
+// believed is how long a write counts that no cache shows. A watch shows it
+// within milliseconds; what is written again too early meets a conflict.
+const believed = time.Minute
+
+// note remembers a write, except one that is older than what is known: two
+// answers may come in another order than their writes.
 func (w *written) note(kind string, o metav1.Object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.objects == nil {
-		w.objects = map[string]metav1.Object{}
+		w.objects = map[string]memory{}
 	}
-	w.objects[key(kind, o.GetNamespace(), o.GetName())] = o
+	at := key(kind, o.GetNamespace(), o.GetName())
+	if known, ok := w.objects[at]; !ok || !newer(known.object, o) {
+		w.objects[at] = memory{o, w.now()}
+	}
 }
 
 // seen forgets a write that o, from the cache, is not older than.
@@ -177,7 +203,7 @@ func (w *written) seen(o metav1.Object) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	at := key(kindOf(o), o.GetNamespace(), o.GetName())
-	if mine, ok := w.objects[at]; ok && !newer(mine, o) {
+	if mine, ok := w.objects[at]; ok && !newer(mine.object, o) {
 		delete(w.objects, at)
 	}
 }
@@ -187,8 +213,13 @@ func (w *written) seen(o metav1.Object) {
 func (w *written) newest(kind, namespace, name string) (metav1.Object, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	o, ok := w.objects[key(kind, namespace, name)]
-	return o, ok
+	at := key(kind, namespace, name)
+	mine, ok := w.objects[at]
+	if ok && w.now().Sub(mine.at) >= believed {
+		delete(w.objects, at)
+		return nil, false
+	}
+	return mine.object, ok
 }
 
 // newer tells whether a was written after b. Versions that can't be compared

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -52,13 +54,13 @@ func (c *Controller) configure(ctx context.Context) {
 	settings, warnings, err := acrconfig.Parse(found.Data, acrconfig.Defaults{Region: c.Region})
 	if err != nil {
 		c.metrics.configured.Set(0)
-		c.say(about, c.configurationReference(), reasonInvalidConfiguration, err.Error()+": "+c.stays())
+		c.say(about, c.configurationReference(), reasonInvalidConfiguration, withHints(err)+": "+c.stays())
 		return
 	}
 	c.unsay(about)
 	c.metrics.configured.Set(1)
 	for _, w := range warnings {
-		c.say("configuration "+w.Key+w.Text, c.configurationReference(), reasonConfigurationWarning, w.Text)
+		c.say("configuration "+w.String(), c.configurationReference(), reasonConfigurationWarning, w.String())
 	}
 	if c.settings != nil && maps.Equal(c.lastGood, found.Data) {
 		if !c.lastGoodKept {
@@ -69,6 +71,22 @@ func (c *Controller) configure(ctx context.Context) {
 	c.lastGood = found.Data
 	c.keepLastGood(ctx)
 	c.enforce(ctx, settings)
+}
+
+// withHints is the text of the parser's errors, each with its remedy.
+func withHints(err error) string {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is the parser's own join
+		all = joined.Unwrap()
+	}
+	texts := make([]string, len(all))
+	for i, e := range all {
+		texts[i] = e.Error()
+		if problem, ok := errors.AsType[*acrconfig.Error](e); ok && problem.Hint != "" {
+			texts[i] += " (hint: " + problem.Hint + ")"
+		}
+	}
+	return strings.Join(texts, "; ")
 }
 
 func (c *Controller) stays() string {

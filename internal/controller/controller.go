@@ -17,6 +17,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -82,8 +83,8 @@ type Controller struct {
 	lastGoodKept, unfinished bool
 
 	mu       sync.Mutex
-	reported map[string]string      // what was last said, by what it is about
-	added    map[string][]time.Time // when our entry was added, by ServiceAccount
+	reported map[string]string         // what was last said, by what it is about
+	added    map[types.UID][]time.Time // when our entry was added, by ServiceAccount
 }
 
 // retryFirst and retryMost bound the wait before a namespace is tried again.
@@ -99,7 +100,7 @@ func New(o Options) *Controller {
 		metrics:  newMetrics(),
 		dirty:    make(chan struct{}, 1),
 		reported: map[string]string{},
-		added:    map[string][]time.Time{},
+		added:    map[types.UID][]time.Time{},
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost)),
 	}

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"regexp"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,16 +65,29 @@ func (c *Controller) report(states []broker.State) {
 			c.unsay(about)
 			continue
 		}
-		meaning, hint := s.Err.Error(), ""
-		if refused, ok := errors.AsType[*acr.Error](s.Err); ok {
-			meaning, hint = refused.Kind().String()+refused.Code, refused.Hint()
-		}
 		message := s.Err.Error() + "; the pull Secrets stay as they are"
-		if hint != "" {
-			message += "; hint: " + hint
+		if refused, ok := errors.AsType[*acr.Error](s.Err); ok && refused.Hint() != "" {
+			message += "; hint: " + refused.Hint()
 		}
-		c.sayOnce(about, meaning, c.configurationReference(), reasonFetchFailed, message)
+		c.sayOnce(about, meaning(s.Err), c.configurationReference(), reasonFetchFailed, message)
 	}
+}
+
+// numbers differ from try to try where the trouble is the same: the port of
+// this side of a connection, for instance.
+var numbers = regexp.MustCompile(`[0-9]+`)
+
+// meaning is what two errors have in common that need not both be told. The
+// cloud's code says it; the request's id does not belong to it.
+func meaning(err error) string {
+	text := err.Error()
+	if refused, ok := errors.AsType[*acr.Error](err); ok {
+		if refused.Code != "" {
+			return refused.Kind().String() + " " + refused.Code
+		}
+		text = fmt.Sprint(refused.Kind(), " ", http.StatusText(refused.Status), " ", refused.Message, " ", refused.Unwrap())
+	}
+	return numbers.ReplaceAllString(text, "")
 }
 
 // metrics are the controller's own; docs/reference/controller.md lists them.

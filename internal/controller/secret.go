@@ -104,6 +104,7 @@ func (c *Controller) noteSecret(made *corev1.Secret, verb string) {
 	c.metrics.write(kindSecret, verb)
 	short, _ := slim(made) // never fails on a Secret
 	c.caches.written.note(kindSecret, short.(*corev1.Secret))
+	c.queue.AddAfter(made.Namespace, believed) // from then on the cache alone counts
 }
 
 func (c *Controller) secretReference(namespace string) *corev1.ObjectReference {

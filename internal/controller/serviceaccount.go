@@ -42,13 +42,16 @@ func (c *Controller) keepEntry(ctx context.Context, sa *corev1.ServiceAccount, w
 		return fmt.Errorf("edit the imagePullSecrets of ServiceAccount %s/%s: %w", sa.Namespace, sa.Name, err)
 	}
 	c.metrics.write(kindServiceAccount, "patch")
+	c.mu.Lock()
 	if want {
-		c.mu.Lock()
-		c.added[about] = append(c.added[about], c.Now())
-		c.mu.Unlock()
+		c.added[sa.UID] = append(c.added[sa.UID], c.Now())
+	} else {
+		delete(c.added, sa.UID) // pullkey's own removal is nobody's protest
 	}
+	c.mu.Unlock()
 	short, _ := slim(made) // never fails on a ServiceAccount
 	c.caches.written.note(kindServiceAccount, short.(*corev1.ServiceAccount))
+	c.queue.AddAfter(sa.Namespace, believed) // from then on the cache alone counts
 	return nil
 }
 
@@ -74,8 +77,8 @@ func editList(list []corev1.LocalObjectReference, name string, want bool) []json
 func (c *Controller) unwanted(about string, sa *corev1.ServiceAccount) bool {
 	c.mu.Lock()
 	since := c.Now().Add(-removalsWithin)
-	recent := slices.DeleteFunc(c.added[about], func(at time.Time) bool { return at.Before(since) })
-	c.added[about] = recent
+	recent := slices.DeleteFunc(c.added[sa.UID], func(at time.Time) bool { return at.Before(since) })
+	c.added[sa.UID] = recent
 	c.mu.Unlock()
 	if len(recent) < removalsMost {
 		c.unsay(about)
@@ -86,4 +89,13 @@ func (c *Controller) unwanted(about string, sa *corev1.ServiceAccount) bool {
 	}, reasonEntryRemoved, "somebody keeps removing "+c.SecretName+
 		" from imagePullSecrets: pullkey leaves this ServiceAccount alone; its pods get the Secret at birth")
 	return true
+}
+
+// gone forgets a ServiceAccount that is deleted. One of the same name is
+// another, and its first entries are no answer to removals.
+func (c *Controller) gone(sa *corev1.ServiceAccount) {
+	c.mu.Lock()
+	delete(c.added, sa.UID)
+	c.mu.Unlock()
+	c.unsay(kindServiceAccount + " " + sa.Namespace + "/" + sa.Name)
 }
