@@ -51,7 +51,7 @@ func (b *Broker) run(ctx context.Context, a *account) {
 		case <-a.wake:
 		case <-timer.C:
 		}
-		if time.Now().Before(a.snapshot().Next) {
+		if next := a.snapshot().Next; next.IsZero() || time.Now().Before(next) {
 			continue // woken only to look at a new plan
 		}
 		if a.attempt(ctx) {

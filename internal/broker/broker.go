@@ -109,11 +109,23 @@ func (b *Broker) Set(ctx context.Context, sources []Source, threshold time.Durat
 	for key, a := range b.accounts {
 		if !named[key] {
 			a.cancel()
+			b.remember(key, a.snapshot().Credential)
 			delete(b.accounts, key)
 		}
 	}
 	b.mu.Unlock()
 	b.changed()
+}
+
+// remember keeps the last credential of an account that is dropped, so that one
+// that comes back does not begin with an older one. b.mu is held.
+func (b *Broker) remember(key string, c credential.Credential) {
+	if b.stored == nil {
+		b.stored = map[string]credential.Credential{}
+	}
+	if c.Username != "" {
+		b.stored[key] = c
+	}
 }
 
 // Refresh makes every account try again now, for instance because the access

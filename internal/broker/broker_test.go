@@ -259,3 +259,57 @@ func TestAnAccountNoLongerNamedIsDropped(t *testing.T) {
 		}
 	})
 }
+
+func TestAnAccountThatComesBackBeginsWithItsLastCredential(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		store.all = map[string]credential.Credential{"a": {
+			Username: "cr_temp_user", Password: credential.NewSecret("stored"), IssuedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour),
+		}}
+		if err := b.Load(ctx); err != nil {
+			t.Fatal(err)
+		}
+		acr := &cloud{key: "a", life: time.Hour}
+		b.Set(ctx, []Source{acr}, threshold)
+		pass(50 * time.Minute)
+		last := b.States()[0].Credential
+		if acr.count() != 1 || last.Password.Reveal() == "stored" {
+			t.Fatalf("got %d calls, want the stored credential renewed", acr.count())
+		}
+		b.Set(ctx, nil, threshold)
+		acr.set(errors.New("down"), false)
+		b.Set(ctx, []Source{acr}, threshold)
+		synctest.Wait()
+		if s := b.States()[0]; !s.Credential.Password.Equal(last.Password) {
+			t.Error("the account begins with an older credential than it had")
+		}
+	})
+}
+
+// forever is a source whose credentials do not expire.
+type forever struct{ *cloud }
+
+func (f forever) Equal(other Source) bool { return f.cloud.Equal(other.(forever).cloud) }
+
+func (f forever) Fetch(ctx context.Context) (credential.Credential, error) {
+	c, err := f.cloud.Fetch(ctx)
+	c.ExpiresAt = time.Time{}
+	return c, err
+}
+
+func TestACredentialThatNeverExpiresIsFetchedOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		acr := forever{&cloud{key: "a", life: time.Hour}}
+		b.Set(ctx, []Source{acr}, threshold)
+		pass(time.Hour)
+		b.Set(ctx, []Source{acr}, threshold/2) // a new threshold renews nothing
+		pass(1000 * time.Hour)
+		if got := acr.count(); got != 1 {
+			t.Errorf("got %d calls, want 1", got)
+		}
+		b.Refresh()
+		synctest.Wait()
+		if got := acr.count(); got != 2 {
+			t.Errorf("got %d calls after a new access key, want 2", got)
+		}
+	})
+}
