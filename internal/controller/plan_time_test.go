@@ -1,0 +1,124 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/pullkey/pullkey/internal/acr"
+)
+
+// slowCloud answers for each instance after its own time, on the fake clock.
+type slowCloud map[string]time.Duration
+
+func (s slowCloud) RoundTrip(r *http.Request) (*http.Response, error) {
+	id := r.URL.Query().Get("InstanceId")
+	timer := time.NewTimer(s[id])
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	body := fmt.Sprintf(`{"IsSuccess":true,"Code":"success","AuthorizationToken":"p","TempUsername":"cr_temp_user","ExpireTime":%d}`,
+		time.Now().Add(time.Hour).UnixMilli())
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+const (
+	quickHost = "quick-registry.cn-hangzhou.cr.aliyuncs.com"
+	slowHost  = "slow-registry.cn-hangzhou.cr.aliyuncs.com"
+)
+
+var twoInstances = &corev1.ConfigMap{
+	ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "acr-configuration"},
+	Data: map[string]string{"acr-registry-info": "- instanceId: cri-quick\n  domains: " + quickHost +
+		"\n- instanceId: cri-slow\n  domains: " + slowHost + "\n"},
+}
+
+// The first plan waits five seconds for those that are slow, counted from the
+// first valid configuration, however long that took to come.
+func TestTheFirstPlanWaitsForSlowAccountsButNotForEver(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		slow  time.Duration
+		after time.Duration
+		want  []string // the hosts of the plan then; none for no plan
+	}{
+		{"not yet", 3 * time.Second, 2900 * time.Millisecond, nil},
+		{"both at once", 3 * time.Second, 3100 * time.Millisecond, []string{quickHost, slowHost}},
+		{"still waiting for one that hangs", time.Hour, 4900 * time.Millisecond, nil},
+		{"without one that hangs", time.Hour, 5100 * time.Millisecond, []string{quickHost}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer synctest.Wait()
+				defer cancel()
+				k, configuration := planner(t, slowCloud{"cri-slow": c.slow})
+				go k.planAll(ctx)
+				pass(time.Minute)
+				if err := configuration.Add(twoInstances); err != nil {
+					t.Fatal(err)
+				}
+				k.replan()
+				pass(c.after)
+				var hosts []string
+				if p := k.plan.Load(); p != nil {
+					hosts = p.hosts
+				}
+				if !slices.Equal(hosts, c.want) {
+					t.Errorf("the plan has the hosts %q, want %q", hosts, c.want)
+				}
+				k.queue.ShutDown()
+			})
+		})
+	}
+}
+
+func pass(d time.Duration) {
+	timer := time.NewTimer(d)
+	<-timer.C
+	synctest.Wait()
+}
+
+// planner is a controller whose caches are filled by hand: with an access key,
+// and with what the test puts into the configuration. The client takes the
+// planner's writes.
+func planner(t *testing.T, cloud http.RoundTripper) (*Controller, cache.Indexer) {
+	t.Helper()
+	k := New(Options{
+		Client: fake.NewClientset(), Now: time.Now, Events: &record.FakeRecorder{}, Log: slog.New(slog.DiscardHandler),
+		ACR:        &acr.Client{HTTP: &http.Client{Transport: cloud}, Now: time.Now},
+		SecretName: "ours", Namespace: "pullkey-system", Region: "cn-hangzhou",
+		Configuration: cache.NewObjectName("kube-system", "acr-configuration"), AccessKey: cache.NewObjectName("kube-system", "key"),
+	})
+	indexer := func() cache.Indexer {
+		return cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	}
+	configuration, key := indexer(), indexer()
+	err := key.Add(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "key"},
+		Data:       map[string][]byte{keyID: []byte("LTAI5tAny"), keySecret: []byte("any-secret-of-nobody")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.caches.configuration = corelisters.NewConfigMapLister(configuration)
+	k.caches.accessKey = corelisters.NewSecretLister(key)
+	return k, configuration
+}
