@@ -93,7 +93,7 @@ func (p *plane) account(t *testing.T, namespace, name string, own ...string) []s
 }
 
 func TestPodsWithManagedImagesAreBornWithTheSecret(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	watched, other := o.namespace(t, "watched"), o.namespace(t, "other")
 	o.configure(t, o.injecting(watched))
 	host := o.acr.Instances()[0].Hosts[0]
@@ -150,7 +150,7 @@ func TestPodsWithManagedImagesAreBornWithTheSecret(t *testing.T) {
 }
 
 func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	watched := o.namespace(t, "watched")
 	o.configure(t, map[string]string{
 		"watch-namespace": watched, "service-account": "builder", "acr-registry": "registry.*.aliyuncs.com,registry-vpc.cn-sh*.aliyuncs.com",
@@ -174,7 +174,7 @@ func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) {
 }
 
 func TestAllNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	first := o.namespace(t, "first")
 	o.configure(t, o.injecting("all"))
 	pod := podOf(o.acr.Instances()[0].Hosts[0] + "/team/app")
@@ -210,7 +210,7 @@ func TestAllNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T) {
 }
 
 func TestServiceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	watched, other := o.namespace(t, "watched"), o.namespace(t, "other")
 	o.configure(t, o.injecting(watched))
 	o.soonBorn(t, watched, podOf(o.acr.Instances()[0].Hosts[0]+"/team/app"), secretName)
@@ -248,7 +248,7 @@ func TestServiceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T) {
 // Another policy, later in the order, adds a sidecar with the only managed
 // image.
 func TestASidecarThatOtherAdmissionAddsIsSeen(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	watched := o.namespace(t, "watched")
 	o.configure(t, o.injecting(watched))
 	ours := o.acr.Instances()[0].Hosts[0] + "/team/sidecar"
@@ -312,7 +312,7 @@ func (o *office) addSidecarPolicy(t *testing.T, namespace, image string) {
 }
 
 func TestWithoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	watched := o.namespace(t, "watched")
 	o.configure(t, o.injecting(watched))
 	pod := names(podOf(o.acr.Instances()[0].Hosts[0]+"/team/app"), "mine")
@@ -351,7 +351,7 @@ func TestWithoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T) {
 }
 
 func TestPodsAreBornWithTheSecretDuringAnOutage(t *testing.T) {
-	o := openOffice(t, nil)
+	o := openOffice(t)
 	first := o.namespace(t, "first")
 	o.configure(t, o.injecting(first))
 	pod := podOf(o.acr.Instances()[0].Hosts[0] + "/team/app")
