@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 		stop()
-		os.Exit(code) //nolint:forbidigo // this is main, under another name
+		os.Exit(code)
 	}})
 }
 

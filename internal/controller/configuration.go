@@ -76,7 +76,7 @@ func (c *Controller) configure(ctx context.Context) {
 // withHints is the text of the parser's errors, each with its remedy.
 func withHints(err error) string {
 	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it is the parser's own join
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		all = joined.Unwrap()
 	}
 	texts := make([]string, len(all))

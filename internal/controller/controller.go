@@ -116,10 +116,10 @@ func (c *Controller) Run(ctx context.Context) error {
 		// Without the master copy the credentials are asked for anew.
 		c.Log.Warn("read the master copy of the credentials", "error", err)
 	}
-	if err := c.caches.start(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil // told to stop meanwhile
-		}
+	switch err := c.caches.start(ctx); {
+	case ctx.Err() != nil:
+		return nil //nolint:nilerr // it was told to stop meanwhile
+	case err != nil:
 		return err
 	}
 	c.followAccessKey()
