@@ -90,7 +90,6 @@ func (s *story) namespaces() (first, second string) { return "shop-" + s.tag, "b
 
 func (s *story) pullkey(ctx context.Context) error {
 	first, second := s.namespaces()
-	// The cloud's lifetime counts from here: the first chapter's is over.
 	if err := s.lab.Install(ctx); err != nil {
 		return err
 	}
@@ -162,6 +161,12 @@ spec:
 	s.say("kubectl apply: namespace %s with pod app,", namespace)
 	s.say("  image %s", image)
 	s.say("The pod is Running after %.1f s.", time.Since(began).Seconds())
+	names, err := s.kubectl(ctx, "get", "pod/app", "--namespace", namespace,
+		"--output", "jsonpath={.spec.imagePullSecrets[*].name}")
+	if err != nil {
+		return err
+	}
+	s.say("It was born with imagePullSecrets: %s", names)
 	return nil
 }
 
