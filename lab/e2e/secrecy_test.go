@@ -1,0 +1,244 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/lab/localacr"
+)
+
+// secrets are the values that must stand nowhere but where they belong.
+type secrets map[string]string // by what it is
+
+// forms are the ways in which a value may be written.
+func forms(value string) []string {
+	raw := []byte(value)
+	quoted, _ := json.Marshal(value) // a string is always written
+	return []string{
+		value, base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
+		base64.StdEncoding.EncodeToString([]byte("cr_temp_user:" + value)),
+		hex.EncodeToString(raw), url.QueryEscape(value), strings.Trim(string(quoted), `"`),
+	}
+}
+
+// token looks like a JWT: two of the parts are JSON objects.
+var token = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}`)
+
+// in returns what of the secrets stands in a text.
+func (s secrets) in(text string) []string {
+	var found []string
+	for what, value := range s {
+		for _, form := range forms(value) {
+			if strings.Contains(text, form) {
+				found = append(found, what)
+				break
+			}
+		}
+	}
+	if token.MatchString(text) {
+		found = append(found, "a JWT")
+	}
+	return found
+}
+
+// collect adds the passwords that stand in the namespace's pull Secret now.
+func (s secrets) collect(t *testing.T, o *site, namespace string) {
+	t.Helper()
+	_, entries, err := o.pullSecret(t.Context(), namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, e := range entries {
+		s[fmt.Sprintf("temporary password %d, for %s", len(s), host)] = e.Password
+	}
+}
+
+// trouble is a failure to cause, and what the log says of it.
+type trouble struct {
+	name  string
+	cause func(t *testing.T)
+	says  string
+}
+
+func (s *site) troubles(known secrets, namespace, foreign string) []trouble {
+	good := s.acr.AccessKey()
+	key := func(name string, k credential.AccessKey) func(*testing.T) {
+		known["the access key secret: "+name] = k.Secret.Reveal()
+		return func(t *testing.T) { s.setAccessKey(t, k) }
+	}
+	fault := func(name string, kind localacr.FaultKind) func(*testing.T) {
+		// A new key makes it ask at once.
+		renew := key(name, s.acr.AddAccessKey(everything))
+		return func(t *testing.T) {
+			s.acr.Faults().Clear()
+			if err := s.acr.Faults().Set(localacr.Fault{Kind: kind}); err != nil {
+				t.Fatal(err)
+			}
+			renew(t)
+		}
+	}
+	const pasted = "Pasted-Passw0rd-of-the-user"
+	known["a password in the configuration"] = pasted
+	known["a password in somebody's Secret"] = "Foreign-Passw0rd-of-the-user"
+	return []trouble{
+		{"a key that does not exist", key("unknown", credential.AccessKey{ID: "LTAI5tWrong", Secret: credential.NewSecret("Wrong-Secret-of-nobody-1")}), "InvalidAccessKeyId"},
+		{"a secret of another key", key("wrong", credential.AccessKey{ID: good.ID, Secret: credential.NewSecret("Wrong-Secret-of-nobody-2")}), "SignatureDoesNotMatch"},
+		{"a secret that no header carries", key("line break", credential.AccessKey{ID: good.ID, Secret: credential.NewSecret("Wrong-Secret\r\nof-nobody-3")}), "CredentialFetchFailed"},
+		{"an id that no header carries", key("odd id", credential.AccessKey{ID: "LTAI5t\r\nX: y", Secret: credential.NewSecret("Wrong-Secret-of-nobody-4")}), "CredentialFetchFailed"},
+		{"throttling", fault("throttled", localacr.Throttle), "Throttling"},
+		{"a page", fault("page", localacr.HTML), "502"},
+		{"a refusal with status 200", fault("refusal", localacr.NotSuccess), "GetAuthorizationToken"},
+		{"a malformed configuration", func(t *testing.T) {
+			s.configure(t, map[string]string{"acr-registry-info": "- instanceId: cri-program\n  accessKeySecret: [" + pasted + "\n   password: " + pasted + "\n"})
+		}, "InvalidConfiguration"},
+		{"somebody's Secret", func(t *testing.T) {
+			s.configure(t, s.watching(namespace, foreign))
+		}, "ForeignSecret"},
+	}
+}
+
+func TestASecretStandsNowhereButWhereItBelongs(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		t.Run(format, func(t *testing.T) {
+			s := openSite(t)
+			namespace, foreign := s.namespace(t, "watched"), s.namespace(t, "foreign")
+			known := secrets{"the access key secret": s.acr.AccessKey().Secret.Reveal()}
+			troubles := s.troubles(known, namespace, foreign)
+			theirs := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secretName}, StringData: map[string]string{"password": known["a password in somebody's Secret"]}}
+			if _, err := s.admin.CoreV1().Secrets(foreign).Create(t.Context(), theirs, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			p := s.run(t, "--leader-elect=false", "--verbose", "--log-format", format)
+			s.configure(t, s.watching(namespace))
+			s.served(t, namespace)
+			known.collect(t, s, namespace)
+			for _, trouble := range troubles {
+				seen := len(p.log.String())
+				trouble.cause(t)
+				s.eventually(t, "the log tells of "+trouble.name, func(context.Context) error {
+					if news := p.log.String()[seen:]; !strings.Contains(news, trouble.says) {
+						return fmt.Errorf("it has no %q: %s", trouble.says, news)
+					}
+					return nil
+				})
+			}
+			s.acr.Faults().Clear()
+			last := s.acr.AddAccessKey(everything)
+			known["the last access key secret"] = last.Secret.Reveal()
+			before := s.served(t, namespace)
+			s.setAccessKey(t, last)
+			s.eventually(t, "a new credential arrives", func(ctx context.Context) error {
+				now, _, err := s.pullSecret(ctx, namespace)
+				if err != nil || now.ResourceVersion == before.ResourceVersion {
+					return fmt.Errorf("not yet (%w)", err)
+				}
+				return nil
+			})
+			known.collect(t, s, namespace)
+			s.search(t, p, known, namespace, foreign)
+		})
+	}
+}
+
+// search looks everywhere.
+func (s *site) search(t *testing.T, p *program, known secrets, namespace, foreign string) {
+	t.Helper()
+	places := map[string]string{
+		"its log": p.log.String(), "the audit log": fileText(t, filepath.Join(controlPlane.dir, "cluster", "audit.log")),
+		"its arguments":   fileText(t, fmt.Sprintf("/proc/%d/cmdline", p.process.Pid)),
+		"its environment": fileText(t, fmt.Sprintf("/proc/%d/environ", p.process.Pid)),
+	}
+	status, metrics, err := p.get(t.Context(), "/metrics")
+	if err != nil || status != 200 {
+		t.Fatalf("metrics: got status %d (%v)", status, err)
+	}
+	places["its metrics"] = metrics
+	core := s.admin.CoreV1()
+	events, err := core.Events(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	places["the Events"] = jsonText(t, events, err)
+	maps, err := core.ConfigMaps(home).List(t.Context(), metav1.ListOptions{})
+	places["its ConfigMaps"] = jsonText(t, maps, err)
+	leases, err := s.admin.CoordinationV1().Leases(home).List(t.Context(), metav1.ListOptions{})
+	places["its leases"] = jsonText(t, leases, err)
+	accounts, err := core.ServiceAccounts(namespace).List(t.Context(), metav1.ListOptions{})
+	places["the ServiceAccounts"] = jsonText(t, accounts, err)
+	for _, in := range []string{home, namespace, foreign} {
+		all, err := core.Secrets(in).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range all.Items {
+			places["what stands beside the data of Secret "+in+"/"+secret.Name] = jsonText(t, secret.ObjectMeta, nil)
+		}
+	}
+	for where, text := range places {
+		if text == "" && where != "its leases" {
+			t.Errorf("%s: nothing to search in", where)
+		}
+		if found := known.in(text); len(found) > 0 {
+			t.Errorf("%s holds %q", where, found)
+		}
+	}
+	for _, word := range []string{"CredentialFetchFailed", "InvalidConfiguration", "ForeignSecret"} {
+		if !strings.Contains(places["the Events"], word) {
+			t.Errorf("no Event %s: the search was too early", word)
+		}
+	}
+	s.searchFinds(t, known, namespace)
+}
+
+// searchFinds is the other half of the proof: where the secrets belong, the
+// same search finds them.
+func (s *site) searchFinds(t *testing.T, known secrets, namespace string) {
+	t.Helper()
+	for where, want := range map[string]string{
+		namespace + "/" + secretName:       "temporary password",
+		home + "/pullkey-credentials":      "temporary password",
+		"kube-system/alibaba-addon-secret": "the last access key secret",
+	} {
+		in, name, _ := strings.Cut(where, "/")
+		secret, err := s.admin.CoreV1().Secrets(in).Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := bytes.Join([][]byte{secret.Data[corev1.DockerConfigJsonKey], secret.Data["credentials.json"], secret.Data["access-key-secret"]}, nil)
+		if found := fmt.Sprint(known.in(string(content))); !strings.Contains(found, want) {
+			t.Errorf("the search finds %s in %s, want %s", found, where, want)
+		}
+	}
+}
+
+func fileText(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func jsonText(t *testing.T, object any, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
