@@ -57,5 +57,5 @@ tools: .bin/golangci-lint ## build the pinned tools into .bin
 .bin/golangci-lint: tools/go.mod tools/go.sum
 	@echo "building golangci-lint (about two minutes, once) …"
 	@mkdir -p .bin
-	$(GO) -C tools build -trimpath -o ../.bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	$(GO) -C tools build -trimpath -buildvcs=false -o ../.bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@

@@ -40,6 +40,7 @@ type Options struct {
 	Dir      string        // state and logs; ours alone
 	Lifetime time.Duration // of the ACR's temporary users; 0 means an hour
 	Audit    bool          // the API server records every request
+	Admin    bool          // the local ACR takes faults at run time, on loopback in the sandbox
 	Progress io.Writer     // builds and installations; nil for nowhere
 }
 
@@ -84,7 +85,7 @@ func (l *Lab) open(ctx context.Context) error {
 	}
 	l.ACR, err = localacr.Start(ctx, localacr.Options{
 		Address: registryAddress, Listen: l.Sandbox.Listen, CredentialLifetime: l.Lifetime, Log: l.accessLog,
-		Admin: true,
+		Dir: l.path("acr-content"), Admin: l.Admin,
 	})
 	if err != nil {
 		return err
@@ -102,6 +103,9 @@ func (l *Lab) open(ctx context.Context) error {
 	return nil
 }
 
+// startLimit is many times what a start takes (seconds), for slow machines.
+const startLimit = 4 * time.Minute
+
 // StartCluster builds what is not built yet and starts a Kubernetes with one
 // node, whose container runtime knows the local ACR by ACR's names.
 func (l *Lab) StartCluster(ctx context.Context) error {
@@ -111,7 +115,9 @@ func (l *Lab) StartCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.Cluster, err = cluster.Start(ctx, cluster.Options{
+	limited, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	l.Cluster, err = cluster.Start(limited, cluster.Options{
 		Dir: l.Dir, Binaries: bin, Audit: l.Audit, Sandbox: l.Sandbox, Node: true, CAFile: l.CAFile(),
 	})
 	return err
@@ -127,14 +133,16 @@ func (l *Lab) path(name string) string { return filepath.Join(l.Dir, name) }
 // from.
 func (l *Lab) CAFile() string { return l.path("acr-ca.crt") }
 
-// LogDir is where every part leaves its log.
-func (l *Lab) LogDir() string { return l.Dir }
-
 // Inside is a command that runs in the sandbox and trusts the local ACR.
 func (l *Lab) Inside(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := l.Sandbox.Command(ctx, name, args...)
-	cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+l.CAFile(), "SSL_CERT_DIR=/nonexistent")
+	cmd.Env = append(cmd.Env, Trusting(l.CAFile())...)
 	return cmd
+}
+
+// Trusting are the variables that make a program trust one authority alone.
+func Trusting(caFile string) []string {
+	return []string{"SSL_CERT_FILE=" + caFile, "SSL_CERT_DIR=/nonexistent"}
 }
 
 // HTTP is a client that reaches the local ACR from outside and trusts it.

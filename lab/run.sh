@@ -10,8 +10,14 @@ if [ "$command" = lab ] && { [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; 
 	echo "hint: make localacr runs the local ACR alone, anywhere; make check runs the tests that need no root" >&2
 	exit 1
 fi
+if [ "$command" = lab ]; then
+	. lab/packages.sh
+	needs ip:iproute2
+fi
 command -v go > /dev/null || { echo "This needs Go 1.26 in PATH." >&2; exit 1; }
 mkdir -p .bin
+# The first chapter begins with the building of its parts.
+[ "${1:-}" != demo ] || echo "1. A local ACR"
 began=$(date +%s)
 go -C lab build -trimpath -buildvcs=false -o "../.bin/$command" "./cmd/$command" &
 build=$!
@@ -19,7 +25,7 @@ trap 'kill $build 2> /dev/null || true' INT TERM
 while kill -0 $build 2> /dev/null; do
 	sleep 1
 	elapsed=$(($(date +%s) - began))
-	[ $((elapsed % 10)) != 3 ] || echo "building .bin/$command … ${elapsed}s"
+	[ $((elapsed % 10)) != 3 ] || echo "   building its registry, authorization server and API … ${elapsed}s"
 done
 wait $build
 trap - INT TERM

@@ -97,6 +97,8 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
   [plugins."io.containerd.cri.v1.images".pinned_images]
     sandbox = %[5]q
 [plugins."io.containerd.cri.v1.runtime"]
+  # its profile would stay in the host's kernel after the lab
+  disable_apparmor = true
   # without CAP_SYS_RESOURCE nobody may lower a score (proc(5), oom_score_adj)
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true

@@ -286,9 +286,11 @@ func needRoot(t *testing.T) {
 // cleared: cgroups, and processes and mounts that name its folders.
 func nothingLeft(t *testing.T, cgroup string, dirs ...string) {
 	t.Helper()
-	folders, err := filepath.Glob("/sys/fs/cgroup/*" + cgroup)
-	if err != nil || len(folders) > 0 {
-		t.Errorf("cgroups are left: %v %v", folders, err)
+	for _, pattern := range []string{"/sys/fs/cgroup/*" + cgroup, "/sys/fs/cgroup" + cgroup} { // v1, v2
+		folders, err := filepath.Glob(pattern)
+		if err != nil || len(folders) > 0 {
+			t.Errorf("cgroups are left: %v %v", folders, err)
+		}
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

@@ -53,7 +53,7 @@ func distributionParts(ctx context.Context, out io.Writer) (runc, cni string, er
 }
 
 func apt(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "apt-get", args...) //nolint:gosec // package names from above
+	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-o", "DPkg::Lock::Timeout=300"}, args...)...) //nolint:gosec // package names from above
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	return cmd
 }

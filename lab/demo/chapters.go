@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,13 +20,14 @@ import (
 // localACR shows the registry side alone: private images, and the temporary
 // credential that ACR's API hands out for them.
 func (s *story) localACR(ctx context.Context) error {
+	s.http = s.lab.HTTP()
 	for _, i := range s.lab.ACR.Instances() {
 		edition := "Enterprise " + i.ID
 		if i.ID == "" {
 			edition = "Personal Edition"
 		}
 		s.say("%s in %s", edition, i.Region)
-		image, err := s.lab.Push(ctx, i.Hosts[0], "shop-"+s.tag+"/app")
+		image, err := s.lab.Push(ctx, i.Hosts[0], s.repository())
 		if err != nil {
 			return err
 		}
@@ -33,17 +35,17 @@ func (s *story) localACR(ctx context.Context) error {
 		s.say("  private image %s", image)
 	}
 	i := s.lab.ACR.Instances()[0]
-	status, err := s.ask(ctx, i, credential.Credential{})
+	status, _, err := s.ask(ctx, i, credential.Credential{})
 	if err != nil {
 		return err
 	}
 	s.say("Without a credential the authorization server answers %d.", status)
-	client := acr.Client{HTTP: s.lab.HTTP(), UserAgent: "pullkey demo"}
+	client := acr.Client{HTTP: s.http, UserAgent: "demo"}
 	got, err := client.AuthorizationToken(ctx, s.lab.ACR.AccessKey(), acr.Instance{ID: i.ID, Region: i.Region})
 	if err != nil {
 		return err
 	}
-	if status, err = s.ask(ctx, i, got); err != nil {
+	if status, _, err = s.ask(ctx, i, got); err != nil {
 		return err
 	}
 	s.say("GetAuthorizationToken, signed with the access key: user %s,", got.Username)
@@ -56,22 +58,45 @@ func (s *story) localACR(ctx context.Context) error {
 }
 
 // ask asks an instance's authorization server for a token, as docker login
-// does, and returns the status.
-func (s *story) ask(ctx context.Context, i localacr.RunningInstance, c credential.Credential) (int, error) {
-	query := url.Values{"service": {i.Service}, "scope": {"repository:shop-" + s.tag + "/app:pull"}}
+// does, and returns the status and the token.
+func (s *story) ask(ctx context.Context, i localacr.RunningInstance, c credential.Credential) (int, credential.Secret, error) {
+	query := url.Values{"service": {i.Service}, "scope": {"repository:" + s.repository() + ":pull"}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, i.Realm+"?"+query.Encode(), nil)
 	if err != nil {
-		return 0, fmt.Errorf("ask for a token: %w", err)
+		return 0, credential.Secret{}, fmt.Errorf("ask for a token: %w", err)
 	}
 	if c.Username != "" {
 		request.SetBasicAuth(c.Username, c.Password.Reveal())
 	}
-	response, err := s.lab.HTTP().Do(request)
+	response, err := s.http.Do(request)
 	if err != nil {
-		return 0, fmt.Errorf("ask for a token: %w", err)
+		return 0, credential.Secret{}, fmt.Errorf("ask for a token: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }() // read to its end below
+	var answer struct{ Token string }
+	if response.StatusCode == http.StatusOK {
+		err = json.NewDecoder(response.Body).Decode(&answer)
+	}
+	return response.StatusCode, credential.NewSecret(answer.Token), err
+}
+
+// manifest asks the registry itself for the first image's manifest and returns
+// the status.
+func (s *story) manifest(ctx context.Context, i localacr.RunningInstance, token credential.Secret) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodHead, "https://"+i.Hosts[0]+"/v2/"+s.repository()+"/manifests/1", nil)
+	if err != nil {
+		return 0, fmt.Errorf("ask the registry: %w", err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token.Reveal())
+	request.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json")
+	response, err := s.http.Do(request)
+	if err != nil {
+		return 0, fmt.Errorf("ask the registry: %w", err)
 	}
 	return response.StatusCode, response.Body.Close()
 }
+
+func (s *story) repository() string { return "shop-" + s.tag + "/app" }
 
 func (s *story) kubernetes(ctx context.Context) error {
 	if err := s.lab.StartCluster(ctx); err != nil {
@@ -93,8 +118,8 @@ func (s *story) pullkey(ctx context.Context) error {
 	if err := s.lab.Install(ctx); err != nil {
 		return err
 	}
-	s.say("deploy/ is applied; the controller runs as")
-	s.say("  system:serviceaccount:%s:pullkey-controller", lab.Namespace)
+	s.say("deploy/ is applied; the controller has the rights of")
+	s.say("  ServiceAccount %s/pullkey-controller and no other", lab.Namespace)
 	if err := s.lab.Configure(ctx, threshold, "default", first, second); err != nil {
 		return err
 	}
@@ -120,19 +145,28 @@ func (s *story) firstPod(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.first, s.until = found.password, found.expires
+	s.first = found.credential
+	i := s.lab.ACR.Instances()[0]
+	status, token, err := s.ask(ctx, i, s.first)
+	if err != nil {
+		return err
+	}
+	s.token = token
+	if status, err = s.manifest(ctx, i, token); err != nil || status != http.StatusOK {
+		return fmt.Errorf("the pull Secret's credential opens the registry with status %d (%w)", status, err)
+	}
 	s.say("Secret %s", lab.SecretName)
-	for _, host := range found.registries {
+	for _, host := range found.credential.Hosts {
 		s.say("  for %s", host)
 	}
-	s.say("  until %s (%s from now)", found.expires.Format(time.TimeOnly), time.Until(found.expires).Round(time.Second))
+	s.say("  until %s (%s from now)", found.credential.ExpiresAt.Format(time.TimeOnly), time.Until(found.credential.ExpiresAt).Round(time.Second))
 	account, err := s.kubectl(ctx, "get", "serviceaccount", "default", "--namespace", first,
 		"--output", "jsonpath={.imagePullSecrets[*].name}")
 	if err != nil {
 		return err
 	}
 	s.say("ServiceAccount default names: %s", account)
-	return nil
+	return named(account, "ServiceAccount default of "+first)
 }
 
 // runPod makes a namespace and a pod in it with one apply and waits until the
@@ -167,15 +201,20 @@ spec:
 		return err
 	}
 	s.say("It was born with imagePullSecrets: %s", names)
+	return named(names, "pod app of "+namespace)
+}
+
+// named is an error unless the pull Secret is among the names.
+func named(names, whose string) error {
+	if !slices.Contains(strings.Fields(names), lab.SecretName) {
+		return fmt.Errorf("%s does not name %s but %q", whose, lab.SecretName, names)
+	}
 	return nil
 }
 
-// secret is what the story tells of a pull Secret.
-type secret struct {
-	registries []string
-	expires    time.Time
-	password   string // of the Enterprise instance's public host; never printed
-}
+// secret is what the story tells of a pull Secret: the credential for the
+// Enterprise instance's public host, with all hosts that the Secret is for.
+type secret struct{ credential credential.Credential }
 
 func (s *story) pullSecret(ctx context.Context, namespace string) (secret, error) {
 	text, err := s.kubectl(ctx, "get", "secret", lab.SecretName, "--namespace", namespace, "--output", "json")
@@ -194,7 +233,7 @@ func (s *story) pullSecret(ctx context.Context, namespace string) (secret, error
 		return secret{}, fmt.Errorf("read the pull Secret of %s: %w", namespace, err)
 	}
 	var config struct {
-		Auths map[string]struct{ Password string }
+		Auths map[string]struct{ Username, Password string }
 	}
 	if err := json.Unmarshal(document, &config); err != nil {
 		return secret{}, fmt.Errorf("read the pull Secret of %s: %w", namespace, err)
@@ -203,46 +242,60 @@ func (s *story) pullSecret(ctx context.Context, namespace string) (secret, error
 	if err != nil {
 		return secret{}, fmt.Errorf("read the pull Secret of %s: %w", namespace, err)
 	}
-	return secret{
-		registries: strings.Split(found.Metadata.Annotations["pullkey.dev/registries"], ","),
-		expires:    expires.Local(),
-		password:   config.Auths[s.lab.ACR.Instances()[0].Hosts[0]].Password,
-	}, nil
+	entry := config.Auths[s.lab.ACR.Instances()[0].Hosts[0]]
+	return secret{credential.Credential{
+		Username: entry.Username, Password: credential.NewSecret(entry.Password),
+		Hosts:     strings.Split(found.Metadata.Annotations["pullkey.dev/registries"], ","),
+		ExpiresAt: expires.Local(),
+	}}, nil
 }
 
 // rotation waits until the first pod's credential has expired, shows that it
 // is refused, and runs a pod with its successor.
 func (s *story) rotation(ctx context.Context) error {
 	first, second := s.namespaces()
-	s.say("waiting until %s for the first credential to expire …", s.until.Format(time.TimeOnly))
-	timer := time.NewTimer(time.Until(s.until.Add(time.Second)))
+	s.say("waiting until %s for the first credential to expire …", s.first.ExpiresAt.Format(time.TimeOnly))
+	timer := time.NewTimer(time.Until(s.first.ExpiresAt.Add(time.Second)))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
 	}
-	i := s.lab.ACR.Instances()[0]
-	status, err := s.ask(ctx, i, credential.Credential{Username: "cr_temp_user", Password: credential.NewSecret(s.first)})
-	if err != nil {
+	if err := s.oldIsRefused(ctx); err != nil {
 		return err
-	}
-	s.say("The old password is answered %d.", status)
-	if status != http.StatusUnauthorized {
-		return fmt.Errorf("the authorization server still takes a credential that has expired: status %d", status)
 	}
 	now, err := s.pullSecret(ctx, first)
 	if err != nil {
 		return err
 	}
-	if now.password == s.first {
+	if now.credential.Password.Equal(s.first.Password) {
 		return fmt.Errorf("the pull Secret still holds the credential that has expired")
 	}
-	s.say("The Secret holds another since, good until %s.", now.expires.Format(time.TimeOnly))
+	s.say("The Secret holds another since, good until %s.", now.credential.ExpiresAt.Format(time.TimeOnly))
 	s.seen = len(s.lab.ACR.AccessLog().Entries())
 	if err := s.runPod(ctx, second, s.images[""]); err != nil {
 		return err
 	}
 	s.conversation()
+	return nil
+}
+
+// oldIsRefused tries the first credential, and the token it was once worth.
+func (s *story) oldIsRefused(ctx context.Context) error {
+	i := s.lab.ACR.Instances()[0]
+	login, _, err := s.ask(ctx, i, s.first)
+	if err != nil {
+		return err
+	}
+	pull, err := s.manifest(ctx, i, s.token)
+	if err != nil {
+		return err
+	}
+	s.say("The old password: the authorization server answers %d;", login)
+	s.say("a token that it was worth: the registry answers %d.", pull)
+	if login != http.StatusUnauthorized || pull != http.StatusUnauthorized {
+		return fmt.Errorf("a credential that has expired is still taken: login %d, pull %d", login, pull)
+	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package demo tells pullkey's main job as it happens: private images, a real
 // kubelet, and a credential that nobody typed, that expires and is replaced in
-// time. Every line it prints was asked of the parts a moment before.
+// time. What it tells was asked of the parts a moment before.
 package demo
 
 import (
@@ -9,10 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"net/http"
 	"strings"
 	"time"
 
+	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/lab"
 	"github.com/pullkey/pullkey/lab/localacr"
 	"github.com/pullkey/pullkey/lab/sandbox"
@@ -38,10 +39,11 @@ type story struct {
 	began  time.Time
 	tag    string // makes this run's names its own
 	images map[string]string
-	seen   int // entries of the ACR's access log that were told
+	http   *http.Client // reaches the local ACR
+	seen   int          // entries of the ACR's access log that were told
 
-	first string // password of the first pod's pull Secret
-	until time.Time
+	first credential.Credential // that of the first pod's pull Secret
+	token credential.Secret     // a bearer token that it opened the registry with
 }
 
 type chapter struct {
@@ -63,9 +65,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := sandbox.Supported(); err != nil {
 		return fmt.Errorf("%w; without that, `make localacr` runs the local ACR alone", err)
 	}
-	dir, err := os.MkdirTemp("", "pullkey-demo-")
+	dir, done, err := lab.Workdir("demo")
 	if err != nil {
-		return fmt.Errorf("make a folder for the demo: %w", err)
+		return err
 	}
 	s := &story{
 		Options: o, began: time.Now(), tag: strings.ToLower(rand.Text()[:6]), images: map[string]string{},
@@ -75,20 +77,20 @@ func Run(ctx context.Context, o Options) (err error) {
 		err = errors.Join(err, s.lab.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("%w\nthe logs of every part are in %s", err, dir)
+		return errors.Join(fmt.Errorf("%w\nthe logs of every part are in %s", err, dir), done(true))
 	}
 	s.line("")
 	s.line("Everything is stopped, nothing is left mounted. It took %s.", s.elapsed())
-	return os.RemoveAll(dir)
+	return done(false)
 }
 
 func (s *story) tell(ctx context.Context, dir string) error {
 	for i, c := range chapters {
+		// The first chapter's title stands already: lab/run.sh says it while it
+		// builds the local ACR.
 		if i > 0 {
-			s.line("")
-		}
-		s.line("%d. %s", i+1, c.title)
-		if i == 0 {
+			s.line("\n%d. %s", i+1, c.title)
+		} else {
 			var err error
 			s.lab, err = lab.Open(ctx, lab.Options{Root: s.Root, Dir: dir, Lifetime: lifetime, Progress: s.Out})
 			if err != nil {
@@ -127,10 +129,7 @@ func (s *story) conversation() {
 }
 
 func tell(e localacr.Entry) string {
-	who := "containerd"
-	if strings.HasPrefix(e.UserAgent, "pullkey") {
-		who = "pullkey"
-	}
+	who, _, _ := strings.Cut(e.UserAgent, "/")
 	answer := "yes"
 	if e.Status >= 400 || e.Code != "" && e.Status != 200 {
 		answer = fmt.Sprintf("no (%d %s)", e.Status, e.Code)

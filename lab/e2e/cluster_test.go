@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pullkey/pullkey/lab"
 	"github.com/pullkey/pullkey/lab/cluster"
 )
 
@@ -35,6 +36,7 @@ const (
 var controlPlane struct {
 	once    sync.Once
 	dir     string
+	done    func(keep bool) error
 	cluster *cluster.Cluster
 	err     error
 }
@@ -42,11 +44,10 @@ var controlPlane struct {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if c := controlPlane.cluster; c != nil {
-		if err := c.Stop(); err != nil {
+		if err := errors.Join(c.Stop(), controlPlane.done(false)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
-		_ = os.RemoveAll(controlPlane.dir)
 	}
 	os.Exit(code)
 }
@@ -63,7 +64,7 @@ func onControlPlane(t *testing.T) *plane {
 	t.Helper()
 	controlPlane.once.Do(func() {
 		// It outlives the test that happens to be first.
-		controlPlane.cluster, controlPlane.dir, controlPlane.err = startControlPlane(context.Background())
+		controlPlane.err = startControlPlane(context.Background())
 	})
 	if controlPlane.err != nil {
 		t.Fatal(controlPlane.err)
@@ -75,20 +76,23 @@ func onControlPlane(t *testing.T) *plane {
 	return p
 }
 
-func startControlPlane(ctx context.Context) (*cluster.Cluster, string, error) {
+func startControlPlane(ctx context.Context) error {
 	bin, err := cluster.Build(ctx, cluster.BuildOptions{Root: root, Progress: os.Stderr})
 	if err != nil {
-		return nil, "", err
+		return err
 	}
-	dir, err := os.MkdirTemp("", "pullkey-e2e-")
+	dir, done, err := lab.Workdir("e2e")
 	if err != nil {
-		return nil, "", err
+		return err
 	}
-	c, err := cluster.Start(ctx, cluster.Options{Dir: dir, Binaries: bin, Audit: true})
+	limited, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	c, err := cluster.Start(limited, cluster.Options{Dir: dir, Binaries: bin, Audit: true})
 	if err != nil {
-		return c, dir, err
+		return errors.Join(err, done(true))
 	}
-	return c, dir, install(ctx, c)
+	controlPlane.cluster, controlPlane.dir, controlPlane.done = c, dir, done
+	return install(ctx, c)
 }
 
 // install applies deploy/ as a user would.

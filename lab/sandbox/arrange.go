@@ -46,6 +46,9 @@ func masked() []string { return []string{"/run", "/var/run", "/var/lib", "/var/l
 
 // Hides says whether a path of the host is not seen inside.
 func Hides(path string) bool {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
 	return slices.ContainsFunc(masked(), func(folder string) bool {
 		return path == folder || strings.HasPrefix(path, folder+"/")
 	})

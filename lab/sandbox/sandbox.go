@@ -15,10 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -61,7 +63,7 @@ func Start(ctx context.Context, o Options) (*Sandbox, error) {
 	}
 	for _, path := range []string{dir, o.Init} {
 		if Hides(path) {
-			return nil, fmt.Errorf("starting a sandbox: %s would not be seen inside, which has %s of its own; choose another place", path, strings.Join(masked(), ", "))
+			return nil, fmt.Errorf("starting a sandbox: %s would not be seen inside, which has %s of its own; set TMPDIR and XDG_CACHE_HOME to other places", path, strings.Join(masked(), ", "))
 		}
 	}
 	s := &Sandbox{dir: filepath.Join(dir, "sandbox"), closers: map[io.Closer]struct{}{}}
@@ -126,7 +128,7 @@ func (s *Sandbox) enter(ctx context.Context, o Options) error {
 	}
 	s.init, err = daemon.Start(ctx, "sandbox", filepath.Join(s.dir, "sandbox.log"), func(ctx context.Context) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, "unshare", args...) //nolint:gosec // our own script and arguments
-		cmd.Env = environment()
+		cmd.Env = Environment()
 		cmd.ExtraFiles = []*os.File{inside}
 		cmd.Cancel = func() error { return killChildren(cmd) }
 		return cmd
@@ -168,7 +170,7 @@ func (s *Sandbox) Cgroup() string { return "/" + s.groups.Name }
 func (s *Sandbox) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	args = append([]string{"--target", strconv.Itoa(s.pid), "--net", "--mount", "--pid", "--ipc", "--uts", "--", name}, args...)
 	cmd := exec.CommandContext(ctx, "nsenter", args...) //nolint:gosec // the caller's own command
-	cmd.Env = environment()
+	cmd.Env = Environment()
 	cmd.Cancel = func() error { return killChildren(cmd) }
 	return cmd
 }
@@ -207,10 +209,29 @@ func (s *Sandbox) KillAll(ctx context.Context) error {
 	return nil
 }
 
-// environment makes the system's tools found also where root's path has no
-// sbin (su without a login shell).
-func environment() []string {
-	return append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
+// Clear removes what a sandbox in the folder left when its owner crashed. It is
+// an error while one runs there.
+func Clear(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "sandbox.lock")); errors.Is(err, fs.ErrNotExist) {
+		return nil // there never was one
+	}
+	unlock, err := filelock.Try(filepath.Join(dir, "sandbox.lock"))
+	if err != nil {
+		return fmt.Errorf("clearing an earlier sandbox in %s: %w", dir, err)
+	}
+	defer unlock()
+	return (&Sandbox{dir: filepath.Join(dir, "sandbox")}).clearEarlier()
+}
+
+// Environment is ours without what leads out of a sandbox or to places that it
+// hides: proxies and the session's folder. The system's tools are found also
+// where root's path has no sbin (su without a login shell).
+func Environment() []string {
+	kept := slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(strings.ToUpper(variable), "=")
+		return strings.HasSuffix(name, "_PROXY") || name == "XDG_RUNTIME_DIR"
+	})
+	return append(kept, "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
 }
 
 // Supported says in a sentence what a sandbox lacks here, or nil.

@@ -19,9 +19,10 @@ import (
 	"github.com/pullkey/pullkey/lab/sandbox"
 )
 
-// running is what a lab that is up tells the other commands.
+// running is what a lab that is up, or on its way, tells the other commands.
 type running struct {
 	PID     int      // of lab serve
+	Ready   bool     // everything runs
 	Sandbox int      // process 1 of the sandbox
 	CAFile  string   // the local ACR's authority
 	Try     []string // commands to print
@@ -70,9 +71,14 @@ func up(ctx context.Context, root string, _ []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if r, err := state(dir); err == nil {
+	switch r, err := state(dir); {
+	case err == nil && r.Ready:
 		_, _ = fmt.Fprintln(out, "A lab is up already.")
 		return printTry(out, r)
+	case err == nil:
+		return fmt.Errorf("a lab is coming up already (process %d); make lab-down stops it", r.PID)
+	case !errors.Is(err, errNotUp):
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -99,6 +105,7 @@ func up(ctx context.Context, root string, _ []string, out io.Writer) error {
 	_ = said.Close() // the server's own end stays open until it has ended
 	if err := follow(ctx, ready, out); err != nil {
 		_ = server.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		_ = server.Wait()                          // its own words are in the log
 		return fmt.Errorf("%w; its log is %s", err, log.Name())
 	}
 	r, err := state(dir)
@@ -117,12 +124,10 @@ func follow(ctx context.Context, from *os.File, out io.Writer) error {
 	for {
 		n, err := from.Read(buffer)
 		text := string(buffer[:n])
-		tail += text
-		if before, _, found := strings.Cut(text, readyMark); found {
-			_, _ = io.WriteString(out, before)
+		if tail += text; strings.HasSuffix(tail, readyMark) {
 			return nil
 		}
-		_, _ = io.WriteString(out, text)
+		_, _ = io.WriteString(out, strings.ReplaceAll(text, "\x00", ""))
 		if err != nil {
 			return errors.Join(errors.New("the lab did not come up"), ctx.Err())
 		}
@@ -130,7 +135,7 @@ func follow(ctx context.Context, from *os.File, out io.Writer) error {
 }
 
 // readyMark ends what lab serve says to lab up.
-const readyMark = "\x00ready"
+const readyMark = "ready\x00"
 
 func printTry(out io.Writer, r running) error {
 	_, err := fmt.Fprintf(out, "\nTry:\n  %s\n\nmake lab-down stops it.\n", strings.Join(r.Try, "\n  "))
@@ -148,15 +153,29 @@ func serve(ctx context.Context, root string, _ []string, _ io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	l, err := lab.Open(ctx, lab.Options{Root: root, Dir: dir, Progress: said})
-	if err != nil {
-		return tellBoth(said, err)
+	if err := (running{PID: os.Getpid()}).write(dir); err != nil {
+		return err
 	}
-	defer func() { err = errors.Join(err, l.Close(), os.Remove(filepath.Join(dir, "running.json"))) }()
+	l, err := lab.Open(ctx, lab.Options{Root: root, Dir: dir, Admin: true, Progress: said})
+	if err != nil {
+		return tellBoth(said, errors.Join(err, tidy(dir)))
+	}
+	defer func() { err = errors.Join(err, l.Close(), tidy(dir)) }()
 	r, err := bringUp(ctx, l)
 	if err != nil {
 		return tellBoth(said, err)
 	}
+	if err := r.write(dir); err != nil {
+		return err
+	}
+	_, _ = io.WriteString(said, readyMark) // nobody may be waiting any more
+	_ = said.Close()
+	<-ctx.Done()
+	return nil
+}
+
+// write keeps the state for the other commands.
+func (r running) write(dir string) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("write the lab's state: %w", err)
@@ -164,10 +183,19 @@ func serve(ctx context.Context, root string, _ []string, _ io.Writer) (err error
 	if err := os.WriteFile(filepath.Join(dir, "running.json"), text, 0o600); err != nil {
 		return fmt.Errorf("write the lab's state: %w", err)
 	}
-	_, _ = io.WriteString(said, readyMark) // nobody may be waiting any more
-	_ = said.Close()
-	<-ctx.Done()
 	return nil
+}
+
+// tidy leaves nothing of a lab in its folder but the logs.
+func tidy(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	errs := []error{err}
+	for _, path := range left {
+		if name := filepath.Base(path); filepath.Ext(name) != ".log" && name != "cluster" {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func tellBoth(w io.Writer, err error) error {
@@ -177,7 +205,7 @@ func tellBoth(w io.Writer, err error) error {
 
 // bringUp starts everything and says what to try.
 func bringUp(ctx context.Context, l *lab.Lab) (running, error) {
-	r := running{PID: os.Getpid(), Sandbox: l.Sandbox.PID(), CAFile: l.CAFile()}
+	r := running{PID: os.Getpid(), Ready: true, Sandbox: l.Sandbox.PID(), CAFile: l.CAFile()}
 	if err := l.StartCluster(ctx); err != nil {
 		return r, err
 	}
@@ -211,13 +239,14 @@ func bringUp(ctx context.Context, l *lab.Lab) (running, error) {
 		"kubectl -n mine get pods",
 		fmt.Sprintf("make lab-exec CMD='docker login %s -u %s --password-stdin' < %s", host, user, file),
 		fmt.Sprintf("make lab-exec CMD='skopeo inspect docker://%s'", image),
+		fmt.Sprintf(`make lab-exec CMD='curl -d {\"fault\":\"throttle\"} %s/faults'`, l.ACR.Admin()),
 	}
 	return r, nil
 }
 
 // inside runs a command in the sandbox of the lab that is up, with the local
 // ACR's authority as the only one it trusts.
-func inside(ctx context.Context, _ string, args []string, out io.Writer) error {
+func inside(_ context.Context, _ string, args []string, _ io.Writer) error {
 	dir, err := home()
 	if err != nil {
 		return err
@@ -229,17 +258,16 @@ func inside(ctx context.Context, _ string, args []string, out io.Writer) error {
 	if len(args) == 0 {
 		return errors.New("lab exec needs a command")
 	}
-	args = append([]string{"--target", strconv.Itoa(r.Sandbox), "--net", "--mount", "--pid", "--ipc", "--uts", "--"}, args...)
-	cmd := exec.CommandContext(ctx, "nsenter", args...) //nolint:gosec // the user's own command
+	program, err := exec.LookPath("nsenter")
+	if err != nil {
+		return fmt.Errorf("find nsenter (Debian package util-linux): %w", err)
+	}
+	args = append([]string{"nsenter", "--target", strconv.Itoa(r.Sandbox), "--net", "--mount", "--pid", "--ipc", "--uts", "--"}, args...)
 	// docker and skopeo keep what they log in with here, not in the user's home.
 	logins := filepath.Join(dir, "docker")
-	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+r.CAFile, "SSL_CERT_DIR=/nonexistent",
-		"DOCKER_CONFIG="+logins, "REGISTRY_AUTH_FILE="+filepath.Join(logins, "config.json"))
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, out, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w", args[len(args)-1], err)
-	}
-	return nil
+	variables := append(sandbox.Environment(), lab.Trusting(r.CAFile)...)
+	variables = append(variables, "DOCKER_CONFIG="+logins, "REGISTRY_AUTH_FILE="+filepath.Join(logins, "config.json"))
+	return fmt.Errorf("become nsenter: %w", syscall.Exec(program, args, variables)) //nolint:gosec // the user's own command
 }
 
 // down stops the lab that is up and waits until it has ended.
@@ -251,7 +279,7 @@ func down(ctx context.Context, _ string, _ []string, out io.Writer) error {
 	r, err := state(dir)
 	if errors.Is(err, errNotUp) {
 		_, _ = fmt.Fprintln(out, "No lab is up.")
-		return nil
+		return errors.Join(sandbox.Clear(dir), tidy(dir)) // of one that crashed
 	}
 	if err != nil {
 		return err

@@ -1,0 +1,46 @@
+# Sourced by the scripts: needs PROGRAM:PACKAGE … installs the Debian packages
+# of the programs that are missing, as root; otherwise it says what is missing
+# and goes on, since whoever needs a program says so too.
+needs() {
+	missing=
+	for pair; do
+		PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" > /dev/null || missing="$missing ${pair#*:}"
+	done
+	[ -n "$missing" ] || return 0
+	if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+		echo "not installed, and only root with apt-get could:$missing"
+		return 0
+	fi
+	echo "installing$missing …"
+	if ! quietly apt install -y --no-install-recommends $missing; then
+		quietly apt update && quietly apt install -y --no-install-recommends $missing || {
+			echo "$said" >&2
+			return 1
+		}
+	fi
+}
+
+# needs_docker makes Debian's docker client available. The package would start
+# an engine; the tests need the client alone, so it is only unpacked.
+needs_docker() {
+	if command -v docker > /dev/null || [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+		return 0
+	fi
+	unpacked=${XDG_CACHE_HOME:-$HOME/.cache}/pullkey/docker
+	if [ ! -x "$unpacked/usr/bin/docker" ]; then
+		echo "unpacking Debian's docker client into the cache folder …"
+		mkdir -p "$unpacked"
+		if ! (cd "$unpacked" && { quietly apt download docker.io || { quietly apt update && quietly apt download docker.io; }; } || { echo "$said" >&2; exit 1; }); then
+			return 1
+		fi
+		dpkg -x "$unpacked"/docker.io_*.deb "$unpacked"
+		rm "$unpacked"/docker.io_*.deb
+	fi
+	PATH=$PATH:$unpacked/usr/bin
+}
+
+# Another apt may be at work, as on a machine that has just started.
+apt() { DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@"; }
+
+# quietly keeps what a command says in $said.
+quietly() { said=$("$@" 2>&1); }
