@@ -2,17 +2,21 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
 // denied tells a refusal by our policies, whose messages all begin so.
@@ -58,9 +62,11 @@ func TestPullkeyReadsNoSecretThatIsNotItsOwn(t *testing.T) {
 	}
 }
 
+// refused takes 403 alone: a request of the test's own that is malformed is
+// answered otherwise, and proves nothing.
 func refused(t *testing.T, what string, err error) {
 	t.Helper()
-	if !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+	if !apierrors.IsForbidden(err) {
 		t.Errorf("%s: got %v, want a refusal", what, err)
 	}
 }
@@ -96,6 +102,138 @@ func TestPullkeyWritesNoSecretThatIsNotItsOwn(t *testing.T) {
 	now, err := p.admin.CoreV1().Secrets(namespace).Get(ctx, secretName, metav1.GetOptions{})
 	if err != nil || now.ResourceVersion != theirs.ResourceVersion {
 		t.Errorf("their Secret is not as it was: %v", err)
+	}
+}
+
+// pullSecretOf is the Secret as pullkey creates it.
+func pullSecretOf(namespace string) *applycorev1.SecretApplyConfiguration {
+	return applycorev1.Secret(secretName, namespace).WithType(corev1.SecretTypeDockerConfigJson).
+		WithLabels(map[string]string{"app.kubernetes.io/managed-by": "pullkey"}).
+		WithAnnotations(map[string]string{"pullkey.dev/registries": "example.com"}).
+		WithData(map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths":{}}`)})
+}
+
+func TestPullkeyCreatesNoSecretThatMeansSomethingToOthers(t *testing.T) {
+	p := onControlPlane(t)
+	ctx := t.Context()
+	namespace := p.namespace(t, "tenant")
+	create := func(s *applycorev1.SecretApplyConfiguration) error {
+		_, err := p.pullkey.CoreV1().Secrets(*s.Namespace).Apply(ctx, s,
+			metav1.ApplyOptions{FieldManager: "pullkey", Force: true, DryRun: []string{metav1.DryRunAll}})
+		return err
+	}
+	good := func() *applycorev1.SecretApplyConfiguration { return pullSecretOf(namespace) }
+	master := func(key string) *applycorev1.SecretApplyConfiguration {
+		return applycorev1.Secret("pullkey-credentials", home).WithType("pullkey.dev/credentials").
+			WithLabels(map[string]string{"app.kubernetes.io/managed-by": "pullkey"}).WithData(map[string][]byte{key: []byte("{}")})
+	}
+	if err := create(good()); err != nil {
+		t.Errorf("as pullkey makes it: %v", err)
+	}
+	if err := create(master("credentials.json")); err != nil {
+		t.Errorf("the master copy as pullkey makes it: %v", err)
+	}
+	owner := applymetav1.OwnerReference().WithAPIVersion("v1").WithKind("ConfigMap").WithName("x").WithUID("y")
+	for what, attempt := range map[string]*applycorev1.SecretApplyConfiguration{
+		"the label by which Argo CD selects clusters":   good().WithLabels(map[string]string{"argocd.argoproj.io/secret-type": "cluster"}),
+		"the annotation by which a replicator fills it": good().WithAnnotations(map[string]string{"reflector.v1.k8s.emberstack.com/reflects": "kube-system/theirs"}),
+		"an annotation that begins nearly as ours":      good().WithAnnotations(map[string]string{"pullkey.development/x": "y"}),
+		"a finalizer":             good().WithFinalizers("example.com/stay"),
+		"an owner":                good().WithOwnerReferences(owner),
+		"more data":               good().WithData(map[string][]byte{"server": []byte("https://example.com")}),
+		"more data, as text":      good().WithStringData(map[string]string{"config": "{}"}),
+		"for ever":                good().WithImmutable(true),
+		"the master copy's data":  good().WithData(map[string][]byte{"credentials.json": []byte("{}")}),
+		"a master copy of others": master(corev1.DockerConfigJsonKey),
+	} {
+		err := create(attempt)
+		refused(t, what, err)
+		if !denied(err) {
+			t.Errorf("%s: got %v, want the policy to refuse it", what, err)
+		}
+	}
+}
+
+func TestPullkeyLeavesWhatOthersPutOnItsSecretAsItIs(t *testing.T) {
+	p := onControlPlane(t)
+	ctx := t.Context()
+	namespace := p.namespace(t, "tenant")
+	secrets, theirs := p.pullkey.CoreV1().Secrets(namespace), p.admin.CoreV1().Secrets(namespace)
+	if _, err := secrets.Apply(ctx, pullSecretOf(namespace), metav1.ApplyOptions{FieldManager: "pullkey"}); err != nil {
+		t.Fatal(err)
+	}
+	// An owner that is not there would have the Secret collected as garbage.
+	owner, err := p.admin.CoreV1().ConfigMaps(namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "owner"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := theirs.Patch(ctx, secretName, types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{"team":"a"},"annotations":{"note":"x"},
+		"finalizers":["example.com/theirs"],"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"owner","uid":%q}]}}`, owner.UID), metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, patch := range map[string]string{
+		"add a label":                    `{"metadata":{"labels":{"argocd.argoproj.io/secret-type":"cluster"}}}`,
+		"change their label":             `{"metadata":{"labels":{"team":"b"}}}`,
+		"remove their label":             `{"metadata":{"labels":{"team":null}}}`,
+		"remove the mark":                `{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`,
+		"add an annotation":              `{"metadata":{"annotations":{"reflector.v1.k8s.emberstack.com/reflects":"kube-system/theirs"}}}`,
+		"change their annotation":        `{"metadata":{"annotations":{"note":"y"}}}`,
+		"remove their annotations":       `{"metadata":{"annotations":null}}`,
+		"add a finalizer":                `{"metadata":{"finalizers":["example.com/theirs","example.com/stay"]}}`,
+		"remove their finalizer":         `{"metadata":{"finalizers":null}}`,
+		"remove their owner":             `{"metadata":{"ownerReferences":null}}`,
+		"add data":                       `{"data":{"server":"eA=="}}`,
+		"make it stay as it is for ever": `{"immutable":true}`,
+		"add data, as text":              `{"stringData":{"name":"x"}}`,
+	} {
+		_, err := secrets.Patch(ctx, secretName, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		refused(t, what, err)
+		if !denied(err) {
+			t.Errorf("%s: got %v, want the policy to refuse it", what, err)
+		}
+	}
+	renew := []byte(`{"metadata":{"annotations":{"pullkey.dev/registries":null,"pullkey.dev/expires-at":"soon"}},"data":{".dockerconfigjson":"e30="}}`)
+	after, err := secrets.Patch(ctx, secretName, types.MergePatchType, renew, metav1.PatchOptions{})
+	if err != nil {
+		t.Fatalf("renew it: %v", err)
+	}
+	want := before.DeepCopy()
+	want.Annotations = map[string]string{"note": "x", "pullkey.dev/expires-at": "soon"}
+	want.Data[corev1.DockerConfigJsonKey] = []byte("{}")
+	want.ResourceVersion, want.ManagedFields = after.ResourceVersion, after.ManagedFields
+	if diff := cmp.Diff(want, after); diff != "" {
+		t.Errorf("renewed, it is not as it was:\n%s", diff)
+	}
+	// Without theirs, the namespace could not end.
+	if _, err := theirs.Patch(ctx, secretName, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := secrets.Delete(ctx, secretName, metav1.DeleteOptions{}); err != nil {
+		t.Errorf("delete it: %v", err)
+	}
+}
+
+// The API server checks the expressions against the types that they are about
+// and writes what it finds into the status.
+func TestTheAPIServerFindsNoFaultWithTheLimits(t *testing.T) {
+	p := onControlPlane(t)
+	for _, name := range []string{"pullkey-limit-secrets", "pullkey-limit-serviceaccounts"} {
+		var checked *admissionv1.TypeChecking
+		p.eventually(t, name+" is checked", func(ctx context.Context) error {
+			policy, err := p.admin.AdmissionregistrationV1().ValidatingAdmissionPolicies().Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if policy.Status.TypeChecking == nil || policy.Status.ObservedGeneration != policy.Generation {
+				return errors.New("not yet")
+			}
+			checked = policy.Status.TypeChecking
+			return nil
+		})
+		for _, w := range checked.ExpressionWarnings {
+			t.Errorf("%s: %s: %s", name, w.FieldRef, w.Warning)
+		}
 	}
 }
 
@@ -154,6 +292,8 @@ func TestPullkeyChangesNothingOfAServiceAccountButItsEntry(t *testing.T) {
 		{"change a label", `[{"op":"replace","path":"/metadata/labels/team","value":"b"}]`},
 		{"add an annotation", `[{"op":"add","path":"/metadata/annotations","value":{"eks.amazonaws.com/role-arn":"x"}}]`},
 		{"add a finalizer", `[{"op":"add","path":"/metadata/finalizers","value":["pullkey.dev/stay"]}]`},
+		{"add an owner", `[{"op":"add","path":"/metadata/ownerReferences","value":[{"apiVersion":"v1","kind":"ConfigMap","name":"x","uid":"y"}]}]`},
+		{"add a generateName", `[{"op":"add","path":"/metadata/generateName","value":"x-"}]`},
 		{"change the mounted Secrets", `[{"op":"remove","path":"/secrets/0"}]`},
 		{"switch automounting", `[{"op":"add","path":"/automountServiceAccountToken","value":true}]`},
 	} {
@@ -179,5 +319,43 @@ func TestPullkeyChangesNothingOfAServiceAccountButItsEntry(t *testing.T) {
 	}
 	if _, err := accounts.Patch(ctx, "app", types.JSONPatchType, []byte(`[{"op":"remove","path":"/imagePullSecrets/2"}]`), metav1.PatchOptions{}); err != nil {
 		t.Errorf("remove our own entry: %v", err)
+	}
+}
+
+// Somebody else may have named our Secret several times. That must not keep
+// pullkey from taking one entry out.
+func TestPullkeyNamesItsSecretNeverMoreOftenThanItWasNamed(t *testing.T) {
+	p := onControlPlane(t)
+	ctx := t.Context()
+	namespace := p.namespace(t, "tenant")
+	entry := corev1.LocalObjectReference{Name: secretName}
+	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "app"}, ImagePullSecrets: []corev1.LocalObjectReference{entry, entry, {Name: "mine"}, entry}}
+	if _, err := p.admin.CoreV1().ServiceAccounts(namespace).Create(ctx, sa, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	edit := func(patch string) error {
+		_, err := p.pullkey.CoreV1().ServiceAccounts(namespace).Patch(ctx, "app", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+		return err
+	}
+	add, remove := `[{"op":"add","path":"/imagePullSecrets/-","value":{"name":"`+secretName+`"}}]`, `[{"op":"remove","path":"/imagePullSecrets/0"}]`
+	for _, step := range []struct {
+		name, patch string
+		refused     bool
+	}{
+		{"three to four", add, true},
+		{"three to two", remove, false},
+		{"two to three", add, true},
+		{"two to one", remove, false},
+		{"one to two", add, true},
+		{"one to none", `[{"op":"remove","path":"/imagePullSecrets/1"}]`, false},
+		{"none to one", add, false},
+	} {
+		err := edit(step.patch)
+		if step.refused {
+			refused(t, step.name, err)
+		}
+		if denied(err) != step.refused || !step.refused && err != nil {
+			t.Errorf("%s: got %v", step.name, err)
+		}
 	}
 }
