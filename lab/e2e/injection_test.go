@@ -9,6 +9,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/lab/localacr"
@@ -149,6 +150,38 @@ func TestPodsWithManagedImagesAreBornWithTheSecret(t *testing.T) {
 	}
 }
 
+// A ServiceAccount can bind its pods to the Secrets that it lists. The API
+// server then judges the name that the policy added as if the user had written
+// it, and the policy cannot see the ServiceAccount.
+func TestAPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret(t *testing.T) {
+	o := openOffice(t)
+	watched := o.namespace(t, "watched")
+	o.configure(t, o.injecting(watched))
+	ours := o.acr.Instances()[0].Hosts[0] + "/team/app:1"
+	o.soonBorn(t, watched, podOf(ours), secretName)
+	for _, account := range []string{"builder", "unselected"} {
+		sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
+			Name: account, Annotations: map[string]string{"kubernetes.io/enforce-mountable-secrets": "true"},
+		}}
+		if _, err := o.admin.CoreV1().ServiceAccounts(watched).Create(t.Context(), sa, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pod := podOf(ours)
+	pod.Spec.ServiceAccountName = "unselected"
+	if got, err := o.born(t.Context(), watched, pod); !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), secretName) {
+		t.Errorf("not selected: born with %q (%v), want it to be forbidden for the Secret's name", got, err)
+	}
+	pod.Spec.Containers[0].Image = "busybox"
+	if got, err := o.born(t.Context(), watched, pod); err != nil || len(got) > 0 {
+		t.Errorf("not selected, with another image: born with %q (%v)", got, err)
+	}
+	pod.Spec.ServiceAccountName, pod.Spec.Containers[0].Image = "builder", ours
+	if got, err := o.born(t.Context(), watched, pod); err != nil || !slices.Equal(got, []string{secretName}) {
+		t.Errorf("selected: born with %q (%v), want the Secret", got, err)
+	}
+}
+
 func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) {
 	o := openOffice(t)
 	watched := o.namespace(t, "watched")
@@ -160,10 +193,10 @@ func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) {
 		"registry.cn-shanghai.aliyuncs.com":            {secretName},
 		"REGISTRY.cn-shanghai.aliyuncs.com":            {secretName},
 		"registry-vpc.cn-shenzhen.aliyuncs.com":        {secretName},
-		"registry-vpc.cn-beijing.aliyuncs.com":         nil, // outside the second glob
-		"registry.cn-beijing.evil.aliyuncs.com":        nil, // a star is no dot
-		"registry.cn-beijing-aliyuncs.com":             nil, // a dot is a dot
-		"registry.cn-beijing.aliyuncs.com.example.com": nil, // both ends are anchored
+		"registry-vpc.cn-beijing.aliyuncs.com":         nil,          // outside the second glob
+		"registry.cn-beijing.evil.aliyuncs.com":        nil,          // a star is no dot
+		"registry.cn-beijing-aliyuncs.com":             nil,          // a dot is a dot
+		"registry.cn-beijing.aliyuncs.com.example.com": nil,          // both ends are anchored
 		"my-registry.cn-beijing.aliyuncs.com":          nil,
 		"registry.cn-beijing.aliyuncs.com:8443":        nil,
 	} {
