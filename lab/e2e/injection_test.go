@@ -193,6 +193,7 @@ func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) {
 		"registry.cn-shanghai.aliyuncs.com":            {secretName},
 		"REGISTRY.cn-shanghai.aliyuncs.com":            {secretName},
 		"registry-vpc.cn-shenzhen.aliyuncs.com":        {secretName},
+		"registry.oss-cn-hangzhou.aliyuncs.com":        {secretName}, // no registry: SECURITY.md
 		"registry-vpc.cn-beijing.aliyuncs.com":         nil,          // outside the second glob
 		"registry.cn-beijing.evil.aliyuncs.com":        nil,          // a star is no dot
 		"registry.cn-beijing-aliyuncs.com":             nil,          // a dot is a dot
