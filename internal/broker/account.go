@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type account struct {
 	state     State
 	failures  int
 	again     bool // somebody wants another attempt, whatever the one under way brings
+	anew      bool // what is asked for, or in whose name, is another than that of the credential
 }
 
 // run fetches whenever it is due, until ctx ends.
@@ -64,7 +66,9 @@ func (b *Broker) run(ctx context.Context, a *account) {
 }
 
 // attempt fetches once and plans the next time. It tells whether the
-// credential is a new one.
+// credential is a new one. Asked for the same as before, a source may not take
+// life away: an answer that ends earlier than the living credential is an
+// error like any other.
 func (a *account) attempt(ctx context.Context) bool {
 	a.mu.Lock()
 	source := a.source
@@ -80,10 +84,14 @@ func (a *account) attempt(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
+	if err == nil && !a.anew {
+		err = endsEarlier(got, a.state.Credential)
+	}
 	a.state.Tried = true
 	a.state.Err = err
 	if err == nil {
 		a.failures = 0
+		a.anew = a.again
 		a.state.Credential = got
 		a.state.Next = credential.RenewAt(got, a.threshold, a.spread)
 	} else {
@@ -94,6 +102,17 @@ func (a *account) attempt(ctx context.Context) bool {
 		a.state.Next = time.Now()
 	}
 	return err == nil
+}
+
+// endsEarlier is the error of an answer that would end before the credential
+// in use, which lives.
+func endsEarlier(got, used credential.Credential) error {
+	if used.Username == "" || used.Expired(time.Now()) || got.ExpiresAt.IsZero() ||
+		!used.ExpiresAt.IsZero() && !got.ExpiresAt.Before(used.ExpiresAt) {
+		return nil
+	}
+	return fmt.Errorf("take the new credential: it ends at %s, before the one in use, which is kept",
+		got.ExpiresAt.UTC().Format(time.RFC3339))
 }
 
 // Delayed is an error that says how long the other side wants to be left
@@ -159,7 +178,7 @@ func (a *account) poke() {
 
 // due is poke with a.mu held.
 func (a *account) due() {
-	a.again = true
+	a.again, a.anew = true, true
 	a.state.Next = time.Now()
 	a.nudge()
 }

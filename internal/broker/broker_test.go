@@ -30,6 +30,8 @@ func (c *cloud) Key() string              { return c.key }
 func (c *cloud) Equal(other Source) bool  { return c.asks == other.(*cloud).asks }
 func (c *cloud) set(err error, hang bool) { c.mu.Lock(); c.err, c.hang = err, hang; c.mu.Unlock() }
 
+func (c *cloud) lives(life time.Duration) { c.mu.Lock(); c.life = life; c.mu.Unlock() }
+
 func (c *cloud) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -39,7 +41,7 @@ func (c *cloud) count() int {
 func (c *cloud) Fetch(ctx context.Context) (credential.Credential, error) {
 	c.mu.Lock()
 	c.calls = append(c.calls, time.Now())
-	err, hang := c.err, c.hang
+	err, hang, life := c.err, c.hang, c.life
 	c.mu.Unlock()
 	if hang {
 		<-ctx.Done()
@@ -50,7 +52,7 @@ func (c *cloud) Fetch(ctx context.Context) (credential.Credential, error) {
 	}
 	return credential.Credential{
 		Username: "cr_temp_user", Password: credential.NewSecret(time.Now().String()),
-		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(c.life),
+		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(life),
 	}, nil
 }
 
@@ -160,6 +162,66 @@ func TestAnOutageKeepsTheLastGoodCredential(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestALivingCredentialIsNotGivenUpForOneThatEndsEarlier(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		asked func(ctx context.Context, b *Broker) // what makes the second attempt
+		taken bool
+	}{
+		{"in a renewal", func(context.Context, *Broker) { pass(45 * time.Minute) }, false},
+		{"with a new access key it is", func(_ context.Context, b *Broker) { b.Refresh() }, true},
+		{"asking for something else it is", func(ctx context.Context, b *Broker) {
+			b.Set(ctx, []Source{&cloud{key: "a", asks: "two hosts", life: 5 * time.Second}}, threshold)
+		}, true},
+		{"also where that takes two attempts", func(_ context.Context, b *Broker) {
+			acr := b.accounts["a"].source.(*cloud)
+			acr.set(errors.New("denied"), false)
+			b.Refresh()
+			synctest.Wait()
+			acr.set(nil, false)
+			pass(backoffFirst)
+		}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+				acr := &cloud{key: "a", life: time.Hour}
+				b.Set(ctx, []Source{acr}, threshold)
+				synctest.Wait()
+				good := b.States()[0].Credential
+				acr.lives(5 * time.Second)
+				pass(time.Minute)
+				test.asked(ctx, b)
+				synctest.Wait()
+				s := b.States()[0]
+				if taken := !s.Credential.Password.Equal(good.Password); taken != test.taken || (s.Err == nil) != test.taken {
+					t.Errorf("taken %v, error %v; want taken %v, or an error", taken, s.Err, test.taken)
+				}
+				if saved := store.all["a"]; !saved.Password.Equal(s.Credential.Password) {
+					t.Error("the master copy holds another one")
+				}
+			})
+		})
+	}
+}
+
+func TestOneThatEndsEarlierIsTakenOnceTheOldOneIsDead(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		acr := &cloud{key: "a", life: time.Hour}
+		b.Set(ctx, []Source{acr}, threshold)
+		synctest.Wait()
+		good := b.States()[0].Credential
+		acr.lives(5 * time.Second)
+		pass(50 * time.Minute)
+		if got := acr.count(); got < 2 || got > 30 {
+			t.Errorf("got %d calls after 50 minutes, want a backoff", got)
+		}
+		pass(10*time.Minute + fetchTimeout)
+		if b.States()[0].Credential.Password.Equal(good.Password) {
+			t.Error("the dead credential is kept")
+		}
+	})
 }
 
 func TestAHangingAccountBlocksNoOther(t *testing.T) {
