@@ -112,9 +112,8 @@ func New(o Options) *Controller {
 // Run keeps the cluster until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
 	c.begun.Store(true)
-	if err := c.broker.Load(ctx); err != nil {
-		// Without the master copy the credentials are asked for anew.
-		c.Log.Warn("read the master copy of the credentials", "error", err)
+	if err := c.begin(ctx, c.broker.Load); err != nil {
+		return nil //nolint:nilerr // it was told to stop meanwhile
 	}
 	switch err := c.caches.start(ctx); {
 	case ctx.Err() != nil:

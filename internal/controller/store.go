@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -42,6 +43,32 @@ type kept struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
+// readAgain is how long the wait is before what pullkey kept is read again,
+// doubled up to half a minute: an API server that has just started answers in
+// a moment.
+func readAgain() wait.DelayFunc {
+	return wait.Backoff{Duration: time.Second, Factor: 2, Steps: 10, Cap: 30 * time.Second}.DelayFunc()
+}
+
+// begin reads what pullkey kept, before anything is done, and until that goes
+// well: begun without it, an account whose cloud is down would lose what it
+// has, here and in every namespace. What somebody else wrote in its place is
+// passed over. The only error is that of a ctx that has ended.
+func (c *Controller) begin(ctx context.Context, read func(context.Context) error) error {
+	said := false
+	return readAgain().Until(ctx, true, true, func(ctx context.Context) (bool, error) {
+		err := read(ctx)
+		if err != nil && !said && ctx.Err() == nil {
+			said = true
+			c.Log.Warn("begin with what was kept", "error", err)
+		}
+		return err == nil || errors.Is(err, errNotAsWritten), nil
+	})
+}
+
+// errNotAsWritten says that somebody else wrote what pullkey keeps.
+var errNotAsWritten = errors.New("it is not as pullkey writes it")
+
 // Load reads the master copy; none is an empty one.
 func (m *masterCopy) Load(ctx context.Context) (map[string]credential.Credential, error) {
 	found, err := m.client.CoreV1().Secrets(m.namespace).Get(ctx, masterCopyName, metav1.GetOptions{})
@@ -64,7 +91,7 @@ func decode(found *corev1.Secret) (map[string]credential.Credential, error) {
 	var stored map[string]kept
 	if found.Type != masterCopyType || json.Unmarshal(found.Data[masterCopyKey], &stored) != nil {
 		// The decoder's own error could quote what it read.
-		return nil, errors.New("it is not as pullkey writes it")
+		return nil, errNotAsWritten
 	}
 	all := map[string]credential.Credential{}
 	for key, k := range stored {

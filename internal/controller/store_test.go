@@ -1,13 +1,23 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/pullkey/pullkey/internal/credential"
 )
@@ -63,6 +73,61 @@ func TestAMasterCopyThatIsNotOursIsRefusedAndNotQuoted(t *testing.T) {
 			if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), secret) {
 				t.Errorf("the error quotes the content: %v", err)
 			}
+		})
+	}
+}
+
+// Begun without the master copy, an account whose cloud is down would lose
+// its entry in every Secret, and the master copy would be overwritten.
+func TestNothingIsDoneBeforeTheMasterCopyIsRead(t *testing.T) {
+	refused := apierrors.NewForbidden(corev1.Resource("secrets"), masterCopyName, errors.New("the rights are not loaded yet"))
+	for _, c := range []struct {
+		name  string
+		found *corev1.Secret
+		err   error
+		after time.Duration
+		goes  bool
+	}{
+		{"there is none", nil, nil, 0, true},
+		{"it is there", masterCopyWith(`{"a":{"username":"u","password":"p","hosts":["h"],"issuedAt":"2026-07-01T12:00:00Z"}}`), nil, 0, true},
+		{"somebody else wrote it", masterCopyWith("[]"), nil, 0, true},
+		{"the API server refuses", nil, refused, time.Hour, false},
+		{"it does not answer in time", nil, context.DeadlineExceeded, time.Hour, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer synctest.Wait()
+				defer cancel()
+				client := fake.NewClientset()
+				client.PrependReactor("get", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+					named := action.(clienttesting.GetAction).GetName() == masterCopyName
+					return named && (c.err != nil || c.found != nil), c.found, c.err
+				})
+				var log strings.Builder
+				k := New(Options{
+					Client: client, Log: slog.New(slog.NewTextHandler(&log, nil)), Events: record.NewFakeRecorder(9), Now: time.Now,
+					SecretName: "pull", Namespace: "pullkey-system",
+					Configuration: cache.NewObjectName("kube-system", "acr-configuration"), AccessKey: cache.NewObjectName("kube-system", "key"),
+				})
+				defer k.queue.ShutDown()
+				var ended error
+				go func() { ended = k.Run(ctx) }()
+				pass(c.after)
+				asked := len(client.Actions())
+				others := slices.ContainsFunc(client.Actions(), func(a clienttesting.Action) bool {
+					get, ok := a.(clienttesting.GetAction)
+					return !ok || get.GetName() != masterCopyName
+				})
+				if others != c.goes || !c.goes && (asked < 100 || asked > 130 || strings.Count(log.String(), "\n") != 1) {
+					t.Errorf("goes on: %v, want %v; asked %d times, and said\n%s", others, c.goes, asked, &log)
+				}
+				cancel()
+				synctest.Wait()
+				if ended != nil {
+					t.Errorf("told to stop, it says %v", ended)
+				}
+			})
 		})
 	}
 }
