@@ -36,8 +36,9 @@ type account struct {
 	anew      bool // what is asked for, or in whose name, is another than that of the credential
 }
 
-// run fetches whenever it is due, until ctx ends.
-func (b *Broker) run(ctx context.Context, a *account) {
+// run fetches whenever it is due, until ctx, the account's, ends. life is the
+// broker's.
+func (b *Broker) run(life, ctx context.Context, a *account) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -57,7 +58,7 @@ func (b *Broker) run(ctx context.Context, a *account) {
 			continue // woken only to look at a new plan
 		}
 		if a.attempt(ctx) {
-			b.save(ctx)
+			b.save(life)
 		}
 		if ctx.Err() == nil {
 			b.changed()

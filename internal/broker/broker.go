@@ -61,13 +61,25 @@ type Broker struct {
 	accounts map[string]*account
 	stored   map[string]credential.Credential
 
-	saving sync.Mutex // serialises Save, so that the newest copy is the one kept
+	saving  sync.Mutex // serialises Save, so that the newest copy is the one kept
+	failing bool       // the last Save went wrong, and that was said; saving guards it
+
+	unsaved chan struct{} // holds something while the master copy is to be written again
+	keeping sync.Once
 }
+
+const (
+	// saveAgain is the wait before the master copy is written again. Until
+	// then a restart would begin with an older one.
+	saveAgain = 5 * time.Second
+	// saveTimeout bounds one Save, for which the accounts wait.
+	saveTimeout = 10 * time.Second
+)
 
 // New returns a broker without accounts. changed is called after each change
 // of any account's state; it must not block.
 func New(store Store, log *slog.Logger, changed func()) *Broker {
-	return &Broker{store: store, log: log, changed: changed, accounts: map[string]*account{}}
+	return &Broker{store: store, log: log, changed: changed, accounts: map[string]*account{}, unsaved: make(chan struct{}, 1)}
 }
 
 // Load reads the master copy. Accounts that Set names later begin with what
@@ -84,9 +96,10 @@ func (b *Broker) Load(ctx context.Context) error {
 }
 
 // Set declares the accounts: new ones are fetched at once, those no longer
-// named are dropped, and the others keep what they have. Accounts live until
-// ctx ends.
+// named are dropped, and the others keep what they have. Accounts, and the
+// writing of the master copy, live until ctx ends.
 func (b *Broker) Set(ctx context.Context, sources []Source, threshold time.Duration) {
+	b.keeping.Do(func() { go b.keep(ctx) })
 	b.mu.Lock()
 	named := map[string]bool{}
 	for _, s := range sources {
@@ -104,7 +117,7 @@ func (b *Broker) Set(ctx context.Context, sources []Source, threshold time.Durat
 		}
 		a.resume(b.stored[s.Key()])
 		b.accounts[s.Key()] = a
-		go b.run(run, a)
+		go b.run(ctx, run, a)
 	}
 	for key, a := range b.accounts {
 		if !named[key] {
@@ -158,7 +171,8 @@ func (b *Broker) Settled() bool {
 }
 
 // save writes the master copy. A copy that can't be kept is no reason to hold
-// a good credential back: it is logged, and written again with the next.
+// a good credential back: it is logged once, and written again after a while.
+// ctx is the broker's: a new configuration, which ends accounts, ends no Save.
 func (b *Broker) save(ctx context.Context) {
 	b.saving.Lock()
 	defer b.saving.Unlock()
@@ -168,7 +182,39 @@ func (b *Broker) save(ctx context.Context) {
 			all[s.Key] = s.Credential
 		}
 	}
-	if err := b.store.Save(ctx, all); err != nil {
-		b.log.Warn("keep the master copy of the credentials", "error", err)
+	limited, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	err := b.store.Save(limited, all)
+	if err == nil || ctx.Err() != nil {
+		b.failing = false
+		return
+	}
+	if !b.failing {
+		b.failing = true
+		b.log.Warn("keep the master copy of the credentials; trying on", "error", err)
+	}
+	select {
+	case b.unsaved <- struct{}{}:
+	default:
+	}
+}
+
+// keep writes the master copy again where that went wrong, until ctx ends.
+func (b *Broker) keep(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.unsaved:
+		}
+		timer.Reset(saveAgain)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		b.save(ctx)
 	}
 }

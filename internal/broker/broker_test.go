@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -61,17 +62,36 @@ type memory struct {
 	mu   sync.Mutex
 	all  map[string]credential.Credential
 	fail error
+	slow time.Duration // what a Save takes
 }
 
 func (m *memory) Load(context.Context) (map[string]credential.Credential, error) {
 	return m.all, m.fail
 }
 
-func (m *memory) Save(_ context.Context, all map[string]credential.Credential) error {
+func (m *memory) Save(ctx context.Context, all map[string]credential.Credential) error {
+	m.mu.Lock()
+	fail, slow := m.fail, m.slow
+	m.mu.Unlock()
+	timer := time.NewTimer(slow)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.all = all
-	return m.fail
+	if fail == nil {
+		m.all = all
+	}
+	return fail
+}
+
+func (m *memory) set(fail error, slow time.Duration) {
+	m.mu.Lock()
+	m.fail, m.slow = fail, slow
+	m.mu.Unlock()
 }
 
 // inBubble runs the story with a broker of one store; its goroutines end with it.
@@ -274,6 +294,49 @@ func TestARestartForgetsNothing(t *testing.T) {
 		}
 		if s := again.States()[0]; !again.Settled() || !s.Credential.Password.Equal(good.Password) {
 			t.Error("the restarted broker does not serve the stored credential")
+		}
+	})
+}
+
+func TestAMasterCopyThatCouldNotBeWrittenIsWrittenAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		var log strings.Builder
+		b.log = slog.New(slog.NewTextHandler(&log, nil))
+		for _, trouble := range []struct {
+			name string
+			fail error
+			slow time.Duration
+		}{
+			{"the API server refuses", errors.New("write the Secret: refused"), 0},
+			{"it never answers", nil, time.Hour},
+		} {
+			log.Reset()
+			store.set(trouble.fail, trouble.slow)
+			acr := &cloud{key: trouble.name, life: 12 * time.Hour}
+			b.Set(ctx, []Source{acr}, threshold)
+			pass(time.Minute)
+			store.set(nil, 0)
+			pass(saveAgain + saveTimeout)
+			if _, kept := store.all[trouble.name]; !kept || acr.count() != 1 {
+				t.Errorf("%s: kept %v after %d calls, want it kept without another call", trouble.name, kept, acr.count())
+			}
+			if said := strings.Count(log.String(), "\n"); said != 1 {
+				t.Errorf("%s: said %d times, want once:\n%s", trouble.name, said, &log)
+			}
+		}
+	})
+}
+
+func TestANewConfigurationEndsNoSave(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		a, other := &cloud{key: "a", life: time.Hour}, &cloud{key: "b", hang: true}
+		store.set(nil, time.Second)
+		b.Set(ctx, []Source{a, other}, threshold)
+		synctest.Wait()
+		b.Set(ctx, []Source{other}, threshold) // while a's credential is being saved
+		pass(time.Second)
+		if _, kept := store.all["a"]; !kept {
+			t.Error("the Save under way was given up")
 		}
 	})
 }
