@@ -119,13 +119,7 @@ func TestParseWarnsOfWhatHasNoEffect(t *testing.T) {
 		data map[string]string
 		want []string
 	}{
-		{"a misspelled key", one("watch-namespaces", "all"), []string{`watch-namespaces: the key "watch-namespaces" is not known and has no effect; is watch-namespace meant?`}},
-		{"the spelling of the managed addon", one("watchNamespace", ""), []string{`watchNamespace: the key "watchNamespace" is not known and has no effect; is watch-namespace meant?`}},
 		{"a key from elsewhere", one("colour", "red"), []string{`colour: the key "colour" is not known and has no effect`}},
-		{"a misspelled field", one(keyInfo, "- instanceID: \"\"\n  region-id: cn-beijing\n"), []string{
-			`acr-registry-info, line 1: the field "instanceID" is not known and has no effect; is instanceId meant?`,
-			`acr-registry-info, line 2: the field "region-id" is not known and has no effect; is regionId meant?`,
-		}},
 		{"a field from elsewhere", one(keyInfo, "- instanceId: cri-x1\n  comment: my own\n"), []string{`acr-registry-info, line 2: the field "comment" is not known and has no effect`}},
 		{"an instance that is listed twice", one(keyInfo, "- instanceId: cri-x1\n- instanceId: cri-x1\n"), []string{`acr-registry-info, line 2: the instance is listed before; the domains of both items are served`}},
 		{"no email", one(keyEmail, "\nnobody"), []string{`notify-email, line 2: this is not an email address and is left out`}},
@@ -245,6 +239,16 @@ func TestParseNamesEveryMistake(t *testing.T) {
 		}},
 		{"rrsa neither on nor off", one(keyRRSA, "enable: maybe"), []problem{{keyRRSA, 1, "enable: [redacted]", "neither true nor false"}}},
 		{"rrsa as a word", one(keyRRSA, "true"), []problem{{keyRRSA, 1, "true", "not a list of fields"}}},
+
+		{"a misspelled key", one("watch-namespaces", "all"), []problem{{"watch-namespaces", 0, "", `the key "watch-namespaces" is not known; is watch-namespace meant?`}}},
+		{"the spelling of the managed addon, beside the right one", map[string]string{"watchNamespace": "", keyNamespaces: "all"}, []problem{{"watchNamespace", 0, "", `the key "watchNamespace" is not known; is watch-namespace meant?`}}},
+		{"misspelled fields", one(keyInfo, "- instanceID: cri-x1\n  region-id: cn-beijing\n  domain: a.io\n"), []problem{
+			{keyInfo, 1, "instanceID: [redacted]", `the field "instanceID" is not known; is instanceId meant?`},
+			{keyInfo, 2, "region-id: [redacted]", `the field "region-id" is not known; is regionId meant?`},
+			{keyInfo, 3, "domain: [redacted]", `the field "domain" is not known; is domains meant?`},
+		}},
+		{"a misspelled field of an access key", one(keyInfo, "- instanceId: cri-x1\n  customAccesKeySecret: s3cret\n"), []problem{{keyInfo, 2, "[redacted]", `the field "customAccesKeySecret" is not known; is customAccessKeySecret meant?`}}},
+		{"rrsa switched on by a misspelled field", one(keyRRSA, "enabled: true"), []problem{{keyRRSA, 1, "enabled: [redacted]", `the field "enabled" is not known; is enable meant?`}}},
 
 		{"namespaces that cannot be", one(keyNamespaces, "default,My_NS\n*, a b\n"+strings.Repeat("x", 64)), []problem{
 			{keyNamespaces, 1, "default,My_NS", `"My_NS" cannot be the name of a namespace`},

@@ -140,11 +140,13 @@ func (v *value) quote(s string) string {
 	return strconv.Quote(printable(s))
 }
 
-// unknown warns of a name that nobody knows.
+// unknown warns of a name that nobody knows. One that is probably another,
+// misspelled, is an error: without it the default would apply, which may be
+// another instance, or the end of the Secret in most namespaces.
 func (v *value) unknown(what string, line int, name string, known []string) {
 	for _, k := range known {
 		if near(name, k) {
-			v.warn(line, fmt.Sprintf("the %s %q is not known and has no effect; is %s meant?", what, printable(name), k))
+			v.fail(line, fmt.Sprintf("the %s %q is not known; is %s meant?", what, printable(name), k), "write "+k+", or take it out")
 			return
 		}
 	}

@@ -16,6 +16,7 @@ const (
 	fieldID      = "instanceId"
 	fieldRegion  = "regionId"
 	fieldDomains = "domains"
+	fieldEnable  = "enable"
 )
 
 var (
@@ -204,8 +205,11 @@ func (v *value) mustBeOff() {
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
 		name, content := root.Content[i], root.Content[i+1]
-		if !strings.EqualFold(clean(name.Value), "enable") {
-			continue
+		if field := clean(name.Value); !strings.EqualFold(field, fieldEnable) {
+			if near(field, fieldEnable) {
+				v.unknown("field", name.Line, field, []string{fieldEnable})
+			}
+			continue // the other fields of these keys do nothing while they are off
 		}
 		switch strings.ToLower(v.text(content)) {
 		case "", "false", "no", "off":
