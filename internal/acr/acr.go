@@ -120,7 +120,8 @@ func (c *Client) token(ctx context.Context, key credential.AccessKey, i Instance
 
 // Endpoints returns the hosts of the enabled endpoints of an Enterprise
 // instance, public and VPC, the cloud's own and custom domains, sorted. For
-// the Personal Edition, which has no such list, it returns PersonalHosts.
+// the Personal Edition, which has no such list, it returns PersonalHosts. A
+// domain that is no registry host is left out.
 func (c *Client) Endpoints(ctx context.Context, key credential.AccessKey, i Instance) ([]string, error) {
 	if i.ID == "" {
 		return PersonalHosts(i.Region), nil
@@ -140,6 +141,7 @@ func (c *Client) Endpoints(ctx context.Context, key credential.AccessKey, i Inst
 		return nil, &Error{Action: actionEndpoints, Instance: i, Status: http.StatusOK, RequestID: answer.RequestID, Message: problem, kind: kind}
 	}
 	var hosts []string
+	var noHost error
 	for _, e := range answer.Endpoints {
 		if !e.Enable {
 			continue
@@ -147,10 +149,14 @@ func (c *Client) Endpoints(ctx context.Context, key credential.AccessKey, i Inst
 		for _, d := range e.Domains {
 			host, err := image.ParseHost(d.Domain)
 			if err != nil {
-				return bad(KindUnavailable, "the answer lists a domain that is no registry host: "+printable(err.Error()))
+				noHost = err
+				continue
 			}
 			hosts = append(hosts, host)
 		}
+	}
+	if len(hosts) == 0 && noHost != nil {
+		return bad(KindUnavailable, "the answer lists a domain that is no registry host, and no other: "+printable(noHost.Error()))
 	}
 	if len(hosts) == 0 {
 		return bad(KindNotFound, "the instance has no enabled endpoint")

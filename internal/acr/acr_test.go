@@ -167,10 +167,10 @@ func TestEachAttemptIsOneRequestWithANonceOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestEndpointsAreTheEnabledOnes(t *testing.T) {
+func TestEndpointsAreTheEnabledOnesThatAreHosts(t *testing.T) {
 	t.Parallel()
 	srv := newCloud(t, staticKey, writes(200, `{"IsSuccess":true,"Code":"success","Endpoints":[
-		{"EndpointType":"internet","Enable":true,"Domains":[{"Domain":"Acme-registry.cn-hangzhou.cr.aliyuncs.com","Type":"SYSTEM"},{"Domain":"images.example.com","Type":"USER"}]},
+		{"EndpointType":"internet","Enable":true,"Domains":[{"Domain":"Acme-registry.cn-hangzhou.cr.aliyuncs.com","Type":"SYSTEM"},{"Domain":"images.example.com","Type":"USER"},{"Domain":"*.example.com","Type":"USER"}]},
 		{"EndpointType":"vpc","Enable":true,"Domains":[{"Domain":"acme-registry-vpc.cn-hangzhou.cr.aliyuncs.com","Type":"SYSTEM"},{"Domain":"images.example.com","Type":"USER"}],"LinkedVpcs":[{"VpcId":"vpc-1"}]},
 		{"EndpointType":"other","Enable":false,"Domains":[{"Domain":"off.example.com","Type":"USER"}]}]}`))
 	got, err := srv.client().Endpoints(t.Context(), staticKey, enterprise)
