@@ -72,13 +72,13 @@ func (b *Broker) run(life, ctx context.Context, a *account) {
 // error like any other.
 func (a *account) attempt(ctx context.Context) bool {
 	a.mu.Lock()
-	source := a.source
+	source, last := a.source, a.state.Credential
 	a.again = false
 	a.mu.Unlock()
 
 	limited, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	got, err := source.Fetch(limited)
+	got, err := source.Fetch(limited, last)
 
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -160,9 +160,10 @@ func (a *account) reconfigure(s Source, threshold time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	same, moved := a.source.Equal(s), a.threshold != threshold
-	a.source, a.threshold = s, threshold
+	a.threshold = threshold
 	switch {
 	case !same:
+		a.source = s // one that asks for the same would have to learn again what the old one knows
 		a.due()
 	case moved && a.state.Err == nil && a.state.Credential.Username != "":
 		a.state.Next = credential.RenewAt(a.state.Credential, threshold, a.spread)

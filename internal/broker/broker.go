@@ -27,8 +27,8 @@ type Source interface {
 	// Equal tells whether other, of the same key, asks for the same.
 	Equal(other Source) bool
 	// Fetch asks for a new credential, once. The broker sets the deadline and
-	// repeats.
-	Fetch(ctx context.Context) (credential.Credential, error)
+	// repeats. last is the one in use, its Username empty before the first.
+	Fetch(ctx context.Context, last credential.Credential) (credential.Credential, error)
 }
 
 // Store keeps the master copy across restarts.

@@ -39,7 +39,7 @@ func (c *cloud) count() int {
 	return len(c.calls)
 }
 
-func (c *cloud) Fetch(ctx context.Context) (credential.Credential, error) {
+func (c *cloud) Fetch(ctx context.Context, _ credential.Credential) (credential.Credential, error) {
 	c.mu.Lock()
 	c.calls = append(c.calls, time.Now())
 	err, hang, life := c.err, c.hang, c.life
@@ -369,6 +369,19 @@ func TestAnAccountThatAsksForSomethingElseAsksAtOnceAndKeepsWhatItHas(t *testing
 	})
 }
 
+func TestAnAccountThatAsksForTheSameKeepsItsSource(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		first, second := &cloud{key: "a", life: time.Hour}, &cloud{key: "a", life: time.Hour}
+		b.Set(ctx, []Source{first}, threshold)
+		synctest.Wait()
+		b.Set(ctx, []Source{second}, threshold)
+		pass(46 * time.Minute)
+		if first.count() != 2 || second.count() != 0 {
+			t.Errorf("the source was asked %d times and one that is equal %d times, want 2 and 0", first.count(), second.count())
+		}
+	})
+}
+
 func TestAnAccountNoLongerNamedIsDropped(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
 		a, other := &cloud{key: "a", life: time.Hour}, &cloud{key: "b", life: time.Hour}
@@ -415,8 +428,8 @@ type forever struct{ *cloud }
 
 func (f forever) Equal(other Source) bool { return f.cloud.Equal(other.(forever).cloud) }
 
-func (f forever) Fetch(ctx context.Context) (credential.Credential, error) {
-	c, err := f.cloud.Fetch(ctx)
+func (f forever) Fetch(ctx context.Context, last credential.Credential) (credential.Credential, error) {
+	c, err := f.cloud.Fetch(ctx, last)
 	c.ExpiresAt = time.Time{}
 	return c, err
 }

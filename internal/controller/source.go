@@ -47,13 +47,13 @@ func (s *source) Equal(other broker.Source) bool {
 }
 
 // Fetch asks for one authorization token and for the hosts that it is for.
-func (s *source) Fetch(ctx context.Context) (credential.Credential, error) {
+func (s *source) Fetch(ctx context.Context, last credential.Credential) (credential.Credential, error) {
 	c := s.controller
 	key, err := c.readAccessKey()
 	if err != nil {
 		return credential.Credential{}, err
 	}
-	hosts, err := s.hosts(ctx, key)
+	hosts, err := s.hosts(ctx, key, last.Hosts)
 	if err != nil {
 		c.metrics.fetch(s.instance, err)
 		return credential.Credential{}, err
@@ -67,10 +67,16 @@ func (s *source) Fetch(ctx context.Context) (credential.Credential, error) {
 // hosts returns the configured domains, or all of the instance's. A host that
 // is neither ACR's by its name, nor listed by the cloud, nor allowed at
 // installation gets no credential: whoever may edit the configuration must not
-// be able to send one elsewhere.
-func (s *source) hosts(ctx context.Context, key credential.AccessKey) ([]string, error) {
+// be able to send one elsewhere. While the cloud lists none, those that have the
+// credential already may have the next one too: it must not end for want of a
+// list.
+func (s *source) hosts(ctx context.Context, key credential.AccessKey, served []string) ([]string, error) {
 	if len(s.domains) == 0 {
-		return s.own(ctx, key)
+		own, err := s.own(ctx, key)
+		if err != nil && len(served) > 0 {
+			return served, nil
+		}
+		return own, err
 	}
 	var strange []string
 	for _, d := range s.domains {
@@ -83,10 +89,13 @@ func (s *source) hosts(ctx context.Context, key credential.AccessKey) ([]string,
 	}
 	own, err := s.own(ctx, key)
 	if err != nil {
-		return nil, err
+		own = served
 	}
 	strange = slices.DeleteFunc(strange, func(d string) bool { return slices.Contains(own, d) })
-	if len(strange) > 0 {
+	switch {
+	case len(strange) > 0 && err != nil:
+		return nil, err
+	case len(strange) > 0:
 		return nil, fmt.Errorf("domains of instance %q: %s is no host of ACR and not among the instance's domains; "+
 			"a host of your own must be allowed at installation (--allow-host)", s.instance.ID, strings.Join(strange, ", "))
 	}

@@ -83,7 +83,7 @@ func TestACredentialIsForHostsThatMayHaveIt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			cloud, now := newCloud(t, own, ofACR), noon
-			got, err := cloud.asks(&now, c.id, c.allowed, c.domains).hosts(t.Context(), anyKey)
+			got, err := cloud.asks(&now, c.id, c.allowed, c.domains).hosts(t.Context(), anyKey, nil)
 			slices.Sort(got)
 			slices.Sort(c.want)
 			if !slices.Equal(got, c.want) || (err != nil) != (c.want == nil) {
@@ -104,7 +104,7 @@ func TestTheListOfDomainsIsBelievedForAnHourAndLongerInAnOutage(t *testing.T) {
 	cloud, now := newCloud(t, "hub.example.com"), noon
 	s := cloud.asks(&now, "cri-x", nil, nil)
 	cloud.down.Store(true)
-	if _, err := s.hosts(t.Context(), anyKey); err == nil {
+	if _, err := s.hosts(t.Context(), anyKey, nil); err == nil {
 		t.Error("without any list there are hosts")
 	}
 	cloud.down.Store(false)
@@ -122,13 +122,39 @@ func TestTheListOfDomainsIsBelievedForAnHourAndLongerInAnOutage(t *testing.T) {
 	} {
 		now = noon.Add(step.after)
 		cloud.down.Store(step.down)
-		got, err := s.hosts(t.Context(), anyKey)
+		got, err := s.hosts(t.Context(), anyKey, nil)
 		if err != nil || !slices.Equal(got, []string{"hub.example.com"}) {
 			t.Errorf("%s: got %q, %v", step.name, got, err)
 		}
 		if asked := cloud.asked.Load(); asked != step.asked {
 			t.Errorf("%s: asked %d times, want %d", step.name, asked, step.asked)
 		}
+	}
+}
+
+// A source of a new process has no list yet; the credential it begins with has
+// hosts.
+func TestWithoutAListTheHostsOfTheLastCredentialCount(t *testing.T) {
+	t.Parallel()
+	const own, other = "hub.example.com", "other.example.com"
+	for _, c := range []struct {
+		name                  string
+		domains, served, want []string // no want: the cloud's error
+	}{
+		{"all domains", nil, []string{own}, []string{own}},
+		{"a domain that has it", []string{own}, []string{own, other}, []string{own}},
+		{"one that has it and one that does not", []string{own, other}, []string{own}, nil},
+		{"without a credential", nil, nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cloud, now := newCloud(t, own), noon
+			cloud.down.Store(true)
+			got, err := cloud.asks(&now, "cri-x", nil, c.domains).hosts(t.Context(), anyKey, c.served)
+			if !slices.Equal(got, c.want) || (err != nil) != (c.want == nil) || err != nil && !strings.Contains(err.Error(), "503") {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
 	}
 }
 
