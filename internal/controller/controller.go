@@ -104,7 +104,7 @@ func New(o Options) *Controller {
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost)),
 	}
-	c.broker = broker.New(&masterCopy{o.Client, o.Namespace}, o.Log, c.replan)
+	c.broker = broker.New(&masterCopy{o.Client, o.Namespace, o.AllowedHosts}, o.Log, c.replan)
 	c.caches = newCaches(c)
 	return c
 }

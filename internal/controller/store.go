@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/credential"
 )
 
@@ -32,6 +34,7 @@ const (
 type masterCopy struct {
 	client    kubernetes.Interface
 	namespace string
+	allowed   []string // hosts that the operator allows
 }
 
 // kept is a credential as it is stored.
@@ -39,6 +42,7 @@ type kept struct {
 	Username  string    `json:"username"`
 	Password  string    `json:"password"`
 	Hosts     []string  `json:"hosts"`
+	Listed    []string  `json:"listed,omitempty"` // those of the hosts that the cloud's word alone allows
 	IssuedAt  time.Time `json:"issuedAt"`
 	ExpiresAt time.Time `json:"expiresAt"`
 }
@@ -78,16 +82,23 @@ func (m *masterCopy) Load(ctx context.Context) (map[string]credential.Credential
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s/%s: %w", m.namespace, masterCopyName, err)
 	}
-	all, err := decode(found)
+	all, err := m.decode(found)
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s/%s: %w", m.namespace, masterCopyName, err)
 	}
 	return all, nil
 }
 
+// mayServe tells whether a host is ACR's by its name, or allowed today. A host
+// of the broker's that is neither was listed by the cloud (source.hosts).
+func (m *masterCopy) mayServe(host string) bool {
+	return acr.IsHost(host) || slices.Contains(m.allowed, host)
+}
+
 // decode reads the credentials that a master copy holds. Those that lack a
-// part are left out, and so asked for anew.
-func decode(found *corev1.Secret) (map[string]credential.Credential, error) {
+// part are left out, and so asked for anew; so are hosts that were allowed when
+// the copy was written, and are not today.
+func (m *masterCopy) decode(found *corev1.Secret) (map[string]credential.Credential, error) {
 	var stored map[string]kept
 	if found.Type != masterCopyType || json.Unmarshal(found.Data[masterCopyKey], &stored) != nil {
 		// The decoder's own error could quote what it read.
@@ -95,7 +106,8 @@ func decode(found *corev1.Secret) (map[string]credential.Credential, error) {
 	}
 	all := map[string]credential.Credential{}
 	for key, k := range stored {
-		if k.Username == "" || k.Password == "" || len(k.Hosts) == 0 || k.IssuedAt.IsZero() {
+		k.Hosts = slices.DeleteFunc(k.Hosts, func(h string) bool { return !m.mayServe(h) && !slices.Contains(k.Listed, h) })
+		if k.Username == "" || k.Password == "" || len(k.Hosts) == 0 || k.IssuedAt.IsZero() || k.ExpiresAt.IsZero() {
 			continue
 		}
 		all[key] = credential.Credential{
@@ -106,10 +118,11 @@ func decode(found *corev1.Secret) (map[string]credential.Credential, error) {
 	return all, nil
 }
 
-func encode(all map[string]credential.Credential) ([]byte, error) {
+func (m *masterCopy) encode(all map[string]credential.Credential) ([]byte, error) {
 	stored := map[string]kept{}
 	for key, c := range all {
-		stored[key] = kept{c.Username, c.Password.Reveal(), c.Hosts, c.IssuedAt, c.ExpiresAt}
+		listed := slices.DeleteFunc(slices.Clone(c.Hosts), m.mayServe)
+		stored[key] = kept{c.Username, c.Password.Reveal(), c.Hosts, listed, c.IssuedAt, c.ExpiresAt}
 	}
 	body, err := json.Marshal(stored) //nolint:gosec // into a Secret, which is where it belongs
 	if err != nil {
@@ -120,7 +133,7 @@ func encode(all map[string]credential.Credential) ([]byte, error) {
 
 // Save replaces the master copy.
 func (m *masterCopy) Save(ctx context.Context, all map[string]credential.Credential) error {
-	body, err := encode(all)
+	body, err := m.encode(all)
 	if err != nil {
 		return err
 	}

@@ -30,13 +30,13 @@ func TestTheMasterCopyGivesBackWhatItWasGiven(t *testing.T) {
 	t.Parallel()
 	all := map[string]credential.Credential{
 		"a": {Username: "u", Password: credential.NewSecret("p\x00\"</script>ü"), Hosts: []string{"a.example.com", "b:1"}, IssuedAt: noon, ExpiresAt: noon.Add(time.Hour)},
-		"b": {Username: "u", Password: credential.NewSecret("q"), Hosts: []string{"c.example.com"}, IssuedAt: noon},
+		"b": {Username: "u", Password: credential.NewSecret("q"), Hosts: []string{"c.example.com"}, IssuedAt: noon, ExpiresAt: noon.Add(time.Minute)},
 	}
-	body, err := encode(all)
+	body, err := new(masterCopy).encode(all)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decode(masterCopyWith(string(body)))
+	got, err := new(masterCopy).decode(masterCopyWith(string(body)))
 	if err != nil || len(got) != len(all) {
 		t.Fatalf("got %v, %v", got, err)
 	}
@@ -66,7 +66,7 @@ func TestAMasterCopyThatIsNotOursIsRefusedAndNotQuoted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := decode(found)
+			got, err := new(masterCopy).decode(found)
 			if err == nil || got != nil {
 				t.Fatalf("got %v, %v; want an error", got, err)
 			}
@@ -74,6 +74,31 @@ func TestAMasterCopyThatIsNotOursIsRefusedAndNotQuoted(t *testing.T) {
 				t.Errorf("the error quotes the content: %v", err)
 			}
 		})
+	}
+}
+
+// The operator may withdraw --allow-host between two starts; the cloud's word
+// outlives them, or a restart during an outage would lose those hosts.
+func TestAMasterCopySendsNothingToAHostThatIsWithdrawn(t *testing.T) {
+	t.Parallel()
+	const withdrawn, allowed, listed, ofACR = "old.example.com", "new.example.com", "hub.example.com", "demo-registry.cn-hangzhou.cr.aliyuncs.com"
+	life := credential.Credential{Username: "u", Password: credential.NewSecret("p"), IssuedAt: noon, ExpiresAt: noon.Add(time.Hour)}
+	mixed, alone := life, life
+	mixed.Hosts, alone.Hosts = []string{allowed, listed, ofACR, withdrawn}, []string{withdrawn}
+	all := map[string]credential.Credential{"mixed": mixed, "alone": alone}
+	before, today := &masterCopy{allowed: []string{withdrawn, allowed}}, &masterCopy{allowed: []string{allowed}}
+	for _, start := range []string{"the first start without it", "the next one"} {
+		body, err := before.encode(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all, err = today.decode(masterCopyWith(string(body))); err != nil {
+			t.Fatal(err)
+		}
+		if _, served := all["alone"]; served || !slices.Equal(all["mixed"].Hosts, []string{allowed, listed, ofACR}) {
+			t.Errorf("%s: got %v, want mixed alone, without %s", start, all, withdrawn)
+		}
+		before = today
 	}
 }
 
@@ -135,19 +160,20 @@ func TestNothingIsDoneBeforeTheMasterCopyIsRead(t *testing.T) {
 // One that lacks a part would be used, and never renewed.
 func TestACredentialThatLacksAPartIsAskedForAnew(t *testing.T) {
 	t.Parallel()
-	const issued = `"issuedAt":"2026-07-01T12:00:00Z"`
-	got, err := decode(masterCopyWith(`{
+	const issued = `"listed":["h"],"issuedAt":"2026-07-01T12:00:00Z","expiresAt":"2026-07-01T13:00:00Z"`
+	got, err := new(masterCopy).decode(masterCopyWith(`{
 		"whole": {"username":"u","password":"p","hosts":["h"],` + issued + `},
 		"empty": {}, "null": null,
 		"no user": {"password":"p","hosts":["h"],` + issued + `},
 		"no password": {"username":"u","hosts":["h"],` + issued + `},
 		"no host": {"username":"u","password":"p","hosts":[],` + issued + `},
-		"no time": {"username":"u","password":"p","hosts":["h"]}}`))
+		"no time": {"username":"u","password":"p","hosts":["h"],"listed":["h"]},
+		"no end": {"username":"u","password":"p","hosts":["h"],"listed":["h"],"issuedAt":"2026-07-01T12:00:00Z"}}`))
 	if err != nil || len(got) != 1 || got["whole"].Username != "u" {
 		t.Errorf("got %v, %v; want the whole one alone", got, err)
 	}
 	for _, nothing := range []string{"null", "{}"} {
-		if got, err := decode(masterCopyWith(nothing)); err != nil || len(got) > 0 {
+		if got, err := new(masterCopy).decode(masterCopyWith(nothing)); err != nil || len(got) > 0 {
 			t.Errorf("%s: got %v, %v", nothing, got, err)
 		}
 	}
