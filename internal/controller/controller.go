@@ -17,7 +17,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -82,9 +81,10 @@ type Controller struct {
 	// that a write of the planner's is to be tried again.
 	lastGoodKept, unfinished bool
 
+	quarrels *quarrels
+
 	mu       sync.Mutex
-	reported map[string]string         // what was last said, by what it is about
-	added    map[types.UID][]time.Time // when our entry was added, by ServiceAccount
+	reported map[string]string // what was last said, by what it is about
 }
 
 // retryFirst and retryMost bound the wait before a namespace is tried again.
@@ -100,7 +100,7 @@ func New(o Options) *Controller {
 		metrics:  newMetrics(),
 		dirty:    make(chan struct{}, 1),
 		reported: map[string]string{},
-		added:    map[types.UID][]time.Time{},
+		quarrels: &quarrels{now: o.Now},
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost)),
 	}

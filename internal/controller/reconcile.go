@@ -59,7 +59,10 @@ func (c *Controller) attach(ctx context.Context, namespace string, plan *plan) e
 	}
 	c.settled(namespace)
 	return c.eachServiceAccount(namespace, func(sa *corev1.ServiceAccount) error {
-		return c.keepEntry(ctx, sa, plan.attaches(sa.Name))
+		if !plan.attaches(sa.Name) {
+			return nil // an entry here may be the user's own: nothing tells who put it there
+		}
+		return c.keepEntry(ctx, sa, true)
 	})
 }
 

@@ -24,6 +24,7 @@ const (
 	reasonFetchFailed          = "CredentialFetchFailed"
 	reasonForeignSecret        = "ForeignSecret"
 	reasonEntryRemoved         = "EntryRemoved"
+	reasonContested            = "Contested"
 	reasonSyncFailed           = "SyncFailed"
 )
 

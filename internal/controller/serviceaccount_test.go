@@ -2,18 +2,11 @@ package controller
 
 import (
 	"encoding/json"
-	"io"
-	"log/slog"
 	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/tools/record"
 )
 
 func refs(names ...string) []corev1.LocalObjectReference {
@@ -44,6 +37,8 @@ func TestTheListNamesTheSecretOnceOrNotAtAllAndNothingElseMoves(t *testing.T) {
 		{"not wanted, an empty list", nil, false, 0, nil},
 		{"not wanted, in the middle", refs("z", "ours", "a"), false, 1, refs("z", "a")},
 		{"not wanted, the only one", refs("ours"), false, 1, refs()},
+		{"not wanted, three times", refs("ours", "a", "ours", "ours", "b"), false, 3, refs("a", "b")},
+		{"wanted, and there twice", refs("ours", "a", "ours"), true, 0, refs("ours", "a", "ours")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -84,49 +79,4 @@ func applied(t *testing.T, edits []jsonPatch, sa *corev1.ServiceAccount) *corev1
 		t.Fatal(err)
 	}
 	return after
-}
-
-func TestWhoKeepsRemovingOurEntryIsLeftAlone(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name  string
-		added []time.Duration // before now
-		as    types.UID       // of the ServiceAccount that got them
-		gone  bool            // it was deleted since
-		want  bool
-	}{
-		{name: "never added", want: false},
-		{name: "two removals", added: []time.Duration{2 * time.Minute, time.Minute}, as: "1", want: false},
-		{name: "three removals in ten minutes", added: []time.Duration{10 * time.Minute, 2 * time.Minute, 0}, as: "1", want: true},
-		{name: "three removals in more than ten minutes", added: []time.Duration{10*time.Minute + 1, 2 * time.Minute, 0}, as: "1", want: false},
-		{name: "another ServiceAccount of the same name before", added: []time.Duration{2, 1, 0}, as: "2", want: false},
-		{name: "it was deleted", added: []time.Duration{2, 1, 0}, as: "1", gone: true, want: false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			events := record.NewFakeRecorder(10)
-			sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app", UID: "1"}}
-			k := &Controller{
-				Options:  Options{Now: func() time.Time { return noon }, Events: events, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), SecretName: "ours"},
-				reported: map[string]string{}, added: map[types.UID][]time.Time{},
-			}
-			for _, ago := range c.added {
-				k.added[c.as] = append(k.added[c.as], noon.Add(-ago))
-			}
-			if c.gone {
-				k.gone(sa)
-			}
-			for range 2 {
-				if got := k.unwanted("ServiceAccount ns/app", sa); got != c.want {
-					t.Errorf("got %v", got)
-				}
-			}
-			if got := len(events.Events); got > 1 || (got == 1) != c.want {
-				t.Errorf("said %d times", got)
-			}
-			if c.want && !strings.Contains(<-events.Events, reasonEntryRemoved) {
-				t.Error("the Event has another reason")
-			}
-		})
-	}
 }

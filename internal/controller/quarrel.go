@@ -1,0 +1,88 @@
+package controller
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+const (
+	// Somebody who undoes this often within this time what pullkey does means
+	// it, or is a program that will go on: pullkey gives way. An entry is added
+	// three times; a Secret is written once and mended three times.
+	entriesMost     = 3
+	contentsMost    = 4
+	quarrelsForgets = 10 * time.Minute
+)
+
+// quarrels count what pullkey does to the same object for the same goal. Two
+// programs that undo each other's work would otherwise do so without end.
+type quarrels struct {
+	now func() time.Time
+	mu  sync.Mutex
+	of  map[string]*quarrel
+}
+
+type quarrel struct {
+	goal string
+	acts []time.Time // of late
+	lost bool
+}
+
+// acted notes that pullkey has brought the goal about.
+func (q *quarrels) acted(about, goal string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.of == nil {
+		q.of = map[string]*quarrel{}
+	}
+	if known, ok := q.of[about]; !ok || known.goal != goal {
+		q.of[about] = &quarrel{goal: goal}
+	}
+	q.of[about].acts = append(q.of[about].acts, q.now())
+}
+
+// lost tells that the goal was brought about most times of late, and so not to
+// do it again. It stays lost until there is another goal, or others concede.
+func (q *quarrels) lost(about, goal string, most int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	known, ok := q.of[about]
+	if !ok || known.goal != goal {
+		return false
+	}
+	since := q.now().Add(-quarrelsForgets)
+	known.acts = slices.DeleteFunc(known.acts, func(at time.Time) bool { return at.Before(since) })
+	known.lost = known.lost || len(known.acts) >= most
+	return known.lost
+}
+
+// conceded ends a quarrel that was lost: others have brought the goal about.
+func (q *quarrels) conceded(about, goal string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if known, ok := q.of[about]; ok && known.lost && known.goal == goal {
+		delete(q.of, about)
+	}
+}
+
+// forget drops the quarrel about an object that is gone.
+func (q *quarrels) forget(about string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.of, about)
+}
+
+// givesWay tells whether the object is to be left alone because somebody keeps
+// undoing what pullkey does to it, and says so once.
+func (c *Controller) givesWay(object *corev1.ObjectReference, goal string, most int, reason, message string) bool {
+	about := key(object.Kind, object.Namespace, object.Name)
+	if !c.quarrels.lost(about, goal, most) {
+		c.unsay(about)
+		return false
+	}
+	c.say(about, object, reason, message)
+	return true
+}
