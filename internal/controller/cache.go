@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
@@ -173,6 +174,7 @@ type written struct {
 	now     func() time.Time
 	mu      sync.Mutex
 	objects map[string]memory
+	gone    map[types.UID]time.Time // the Secrets that pullkey has deleted, and when
 }
 
 type memory struct {
@@ -220,6 +222,26 @@ func (w *written) newest(kind, namespace, name string) (metav1.Object, bool) {
 		return nil, false
 	}
 	return mine.object, ok
+}
+
+// noteDeleted remembers a deletion, and drops the memory of old ones.
+func (w *written) noteDeleted(uid types.UID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gone == nil {
+		w.gone = map[types.UID]time.Time{}
+	}
+	maps.DeleteFunc(w.gone, func(_ types.UID, at time.Time) bool { return w.now().Sub(at) >= believed })
+	w.gone[uid] = w.now()
+}
+
+// deleted tells that the controller has deleted the object, which the cache may
+// still show.
+func (w *written) deleted(uid types.UID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at, ok := w.gone[uid]
+	return ok && w.now().Sub(at) < believed
 }
 
 // newer tells whether a was written after b. Versions that can't be compared

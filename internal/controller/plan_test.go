@@ -2,6 +2,7 @@ package controller
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"github.com/pullkey/pullkey/internal/credential"
 )
 
+var errAny = errors.New("any")
+
 var noon = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
 // holding is the state of an account with a credential for the hosts.
@@ -22,6 +25,10 @@ func holding(key, password string, issued, expires time.Time, hosts ...string) b
 	return broker.State{Key: key, Credential: credential.Credential{
 		Username: "cr_temp_user", Password: credential.NewSecret(password), Hosts: hosts, IssuedAt: issued, ExpiresAt: expires,
 	}}
+}
+
+func holdingOne() []broker.State {
+	return []broker.State{holding("a", "1", noon, noon.Add(time.Hour), "a.example.com")}
 }
 
 func settings(change ...func(*acrconfig.Settings)) acrconfig.Settings {
@@ -166,7 +173,7 @@ func TestAPlanIsTheSameUntilANamespaceWouldLookOtherwise(t *testing.T) {
 	}{
 		{"nothing else", settings(), base, true, true},
 		{"an error of an account that still has its credential", settings(), []broker.State{
-			{Key: "a", Credential: base[0].Credential, Err: errNotOurs, Next: later}, {Key: "b", Err: errNotOurs},
+			{Key: "a", Credential: base[0].Credential, Err: errAny, Next: later}, {Key: "b", Err: errAny},
 		}, true, true},
 		{"another threshold", settings(func(s *acrconfig.Settings) { s.ExpiringThreshold = time.Minute }), base, true, true},
 		{"another password", settings(), state("2", later, "a.example.com"), false, true},

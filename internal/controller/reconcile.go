@@ -7,12 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
-
-// errNotOurs says that a Secret of our name was made by somebody else.
-var errNotOurs = errors.New("a Secret of that name was made by somebody else")
 
 // Reconcile makes one namespace as the plan wants it. It reads only caches,
 // writes only differences, and may be called at any time.
@@ -23,7 +19,8 @@ func (c *Controller) Reconcile(ctx context.Context, name string) error {
 	}
 	namespace, err := c.caches.namespaces.Get(name)
 	if apierrors.IsNotFound(err) {
-		c.forget(name)
+		c.settled(name)
+		c.quarrels.forget(key(kindSecret, name, c.SecretName))
 		return nil
 	}
 	if err != nil {
@@ -50,11 +47,12 @@ func (c *Controller) attach(ctx context.Context, namespace string, plan *plan) e
 	if plan.document == nil {
 		return nil // no credential yet; what stands there stays
 	}
-	switch err := c.keepSecret(ctx, namespace, plan); {
-	case errors.Is(err, errNotOurs):
-		c.foreign(namespace)
+	err := c.keepSecret(ctx, namespace, plan)
+	if why, ok := errors.AsType[foreignError](err); ok {
+		c.foreign(namespace, why)
 		return nil
-	case err != nil:
+	}
+	if err != nil {
 		return err
 	}
 	c.settled(namespace)
@@ -70,7 +68,11 @@ func (c *Controller) attach(ctx context.Context, namespace string, plan *plan) e
 // Secret. Where the Secret is not ours, neither is the entry.
 func (c *Controller) detach(ctx context.Context, namespace string) error {
 	secret := c.secretIn(namespace)
-	if secret == nil || !ours(secret) {
+	if secret == nil || !ours(secret) || secret.DeletionTimestamp != nil {
+		return nil
+	}
+	if c.givesWay(c.secretReference(namespace), goalGone, entriesMost, reasonContested, "somebody keeps making Secret "+
+		c.SecretName+" anew, although this namespace is not watched any more: pullkey leaves it alone") {
 		return nil
 	}
 	err := c.eachServiceAccount(namespace, func(sa *corev1.ServiceAccount) error {
@@ -79,14 +81,7 @@ func (c *Controller) detach(ctx context.Context, namespace string) error {
 	if err != nil {
 		return err
 	}
-	err = c.Client.CoreV1().Secrets(namespace).Delete(ctx, c.SecretName, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion},
-	})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("delete Secret %s/%s: %w", namespace, c.SecretName, err)
-	}
-	c.metrics.write(kindSecret, "delete")
-	return nil
+	return c.deleteSecret(ctx, secret)
 }
 
 // eachServiceAccount does it for every ServiceAccount of the namespace, also
@@ -106,20 +101,17 @@ func (c *Controller) eachServiceAccount(namespace string, do func(*corev1.Servic
 	return errors.Join(errs...)
 }
 
-// foreign says once that the Secret of our name is somebody else's.
-func (c *Controller) foreign(namespace string) {
+// foreign says once why the Secret of our name is left alone.
+func (c *Controller) foreign(namespace string, why foreignError) {
 	c.metrics.foreign.set(namespace, true)
 	c.say(kindSecret+" "+namespace, c.secretReference(namespace), reasonForeignSecret,
-		"Secret "+c.SecretName+" was not made by pullkey and is left alone: this namespace gets no credential from it")
+		"Secret "+c.SecretName+" "+why.Error()+", so it is left alone: this namespace gets no credential from it")
 }
 
 func (c *Controller) settled(namespace string) {
 	c.metrics.foreign.set(namespace, false)
 	c.unsay(kindSecret + " " + namespace)
 }
-
-// forget drops what is remembered of a namespace that is gone.
-func (c *Controller) forget(namespace string) { c.settled(namespace) }
 
 // terminating tells that the write came too late: the namespace is going away.
 // It is the one Forbidden with a cause of its own.

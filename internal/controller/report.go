@@ -122,7 +122,7 @@ func newMetrics() *metrics {
 		}),
 	}
 	m.foreign = &namespaceSet{names: map[string]bool{}, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "pullkey_foreign_secrets", Help: "Watched namespaces whose Secret of our name somebody else made.",
+		Name: "pullkey_foreign_secrets", Help: "Watched namespaces whose Secret of our name is left alone.",
 	})}
 	m.registry.MustRegister(m.configured, m.expiry, m.fetches, m.writes, m.retries, m.foreign.gauge)
 	return m

@@ -2,11 +2,14 @@ package controller
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
@@ -19,56 +22,121 @@ const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 	managedBy      = "pullkey"
 
+	// annotationNamespace names the namespace that the Secret was made for. What
+	// copies Secrets elsewhere copies label and annotations with them.
+	annotationNamespace  = "pullkey.dev/namespace"
 	annotationIssuedAt   = "pullkey.dev/issued-at"
 	annotationExpiresAt  = "pullkey.dev/expires-at"
 	annotationRegistries = "pullkey.dev/registries"
 )
 
-// ours tells whether pullkey made the Secret, which its label says. A name
-// proves nothing.
-func ours(s *corev1.Secret) bool { return s.Labels[labelManagedBy] == managedBy }
+// ours tells whether pullkey made the Secret, and made it here, as its label
+// and its annotation say. A name proves nothing.
+func ours(s *corev1.Secret) bool { return strange(s) == "" }
+
+// strange says why the Secret is not ours.
+func strange(s *corev1.Secret) string {
+	switch madeFor := s.Annotations[annotationNamespace]; {
+	case s.Labels[labelManagedBy] != managedBy:
+		return "was not made by pullkey"
+	case madeFor == "":
+		return "has pullkey's label, but not its annotation " + annotationNamespace
+	case madeFor != s.Namespace:
+		return "is a copy of the one that pullkey made for namespace " + madeFor
+	}
+	return ""
+}
+
+// unfit says why the Secret can't be made to hold the credential. Neither its
+// type nor that it is immutable can be changed in place.
+func unfit(s *corev1.Secret) string {
+	switch {
+	case s.Type != corev1.SecretTypeDockerConfigJson:
+		return "is of type " + string(s.Type) + " instead of " + string(corev1.SecretTypeDockerConfigJson)
+	case s.Immutable != nil && *s.Immutable:
+		return "is immutable"
+	}
+	return ""
+}
+
+// foreignError says why the Secret of our name is left alone.
+type foreignError string
+
+func (e foreignError) Error() string { return string(e) }
 
 // secretIn returns our Secret's newest known state in the namespace, reduced,
 // or nil where there is none.
 func (c *Controller) secretIn(namespace string) *corev1.Secret {
-	cached, err := c.caches.secrets.Secrets(namespace).Get(c.SecretName)
+	newest, err := c.caches.secrets.Secrets(namespace).Get(c.SecretName)
 	mine, ok := c.caches.written.newest(kindSecret, namespace, c.SecretName)
-	switch {
-	case err != nil && ok:
-		return mine.(*corev1.Secret)
-	case err != nil:
-		return nil
-	case ok && newer(mine, cached):
-		return mine.(*corev1.Secret)
-	default:
-		return cached
+	if ok && (err != nil || newer(mine, newest)) {
+		newest = mine.(*corev1.Secret)
 	}
+	if newest == nil || c.caches.written.deleted(newest.UID) {
+		return nil
+	}
+	return newest
 }
 
 // keepSecret creates the Secret where it is missing and mends it where it
-// differs. It returns errNotOurs where the name is taken.
+// differs. It returns a foreignError where the name is taken, and gives way to
+// whoever keeps changing it, until the next credential.
 func (c *Controller) keepSecret(ctx context.Context, namespace string, plan *plan) error {
+	annotations := merged(plan.annotations, map[string]string{annotationNamespace: namespace})
 	existing := c.secretIn(namespace)
-	switch {
-	case existing == nil:
-		return c.createSecret(ctx, namespace, plan)
-	case !ours(existing):
-		return errNotOurs
-	case bytes.Equal(digest(existing.Data), plan.digest) && containsAll(existing.Annotations, plan.annotations):
-		return nil
-	default:
-		return c.updateSecret(ctx, existing, plan)
+	if existing != nil {
+		if why := cmp.Or(strange(existing), unfit(existing)); why != "" {
+			return foreignError(why)
+		}
+		if bytes.Equal(digest(existing.Data), plan.digest) && containsAll(existing.Annotations, annotations) {
+			return nil
+		}
 	}
+	goal := fmt.Sprintf("%x %v", plan.digest, annotations)
+	if c.givesWay(c.secretReference(namespace), goal, contentsMost, reasonContested, "somebody keeps changing or deleting Secret "+
+		c.SecretName+": pullkey leaves it as it is until it has another credential") {
+		return nil
+	}
+	var err error
+	if existing == nil {
+		err = c.createSecret(ctx, namespace, annotations, plan)
+	} else {
+		err = c.updateSecret(ctx, existing, annotations, plan)
+	}
+	if err == nil {
+		c.quarrels.acted(key(kindSecret, namespace, c.SecretName), goal)
+	}
+	return err
 }
+
+// deleteSecret deletes the very version that was read.
+func (c *Controller) deleteSecret(ctx context.Context, secret *corev1.Secret) error {
+	err := c.Client.CoreV1().Secrets(secret.Namespace).Delete(ctx, c.SecretName, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion},
+	})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("delete Secret %s/%s: %w", secret.Namespace, c.SecretName, err)
+	}
+	c.metrics.write(kindSecret, "delete")
+	c.caches.written.noteDeleted(secret.UID)
+	c.quarrels.acted(key(kindSecret, secret.Namespace, c.SecretName), goalGone)
+	return nil
+}
+
+// goalGone is the goal of a deletion.
+const goalGone = "gone"
 
 // createSecret uses server-side apply without force, because that alone names
 // the object when rights are checked. Should somebody have made a Secret of
 // that name meanwhile, the apply conflicts, or the policy of deploy/limits.yaml
 // refuses it; the cache will show it next time.
-func (c *Controller) createSecret(ctx context.Context, namespace string, plan *plan) error {
+func (c *Controller) createSecret(ctx context.Context, namespace string, annotations map[string]string, plan *plan) error {
 	apply := applycorev1.Secret(c.SecretName, namespace).
 		WithLabels(map[string]string{labelManagedBy: managedBy}).
-		WithAnnotations(plan.annotations).
+		WithAnnotations(annotations).
 		WithType(corev1.SecretTypeDockerConfigJson).
 		WithData(map[string][]byte{corev1.DockerConfigJsonKey: plan.document})
 	made, err := c.Client.CoreV1().Secrets(namespace).Apply(ctx, apply, metav1.ApplyOptions{FieldManager: FieldManager})
@@ -81,11 +149,11 @@ func (c *Controller) createSecret(ctx context.Context, namespace string, plan *p
 
 // updateSecret replaces the whole content, and only of the very version that
 // was read.
-func (c *Controller) updateSecret(ctx context.Context, existing *corev1.Secret, plan *plan) error {
+func (c *Controller) updateSecret(ctx context.Context, existing *corev1.Secret, annotations map[string]string, plan *plan) error {
 	patch := []jsonPatch{
 		{Op: "replace", Path: "/metadata/resourceVersion", Value: existing.ResourceVersion},
 		{Op: "add", Path: "/data", Value: map[string][]byte{corev1.DockerConfigJsonKey: plan.document}},
-		{Op: "add", Path: "/metadata/annotations", Value: merged(existing.Annotations, plan.annotations)},
+		{Op: "add", Path: "/metadata/annotations", Value: merged(existing.Annotations, annotations)},
 	}
 	body, err := json.Marshal(patch)
 	if err != nil {
@@ -131,11 +199,7 @@ func containsAll(have, want map[string]string) bool {
 
 func merged(have, want map[string]string) map[string]string {
 	all := make(map[string]string, len(have)+len(want))
-	for k, v := range have {
-		all[k] = v
-	}
-	for k, v := range want {
-		all[k] = v
-	}
+	maps.Copy(all, have)
+	maps.Copy(all, want)
 	return all
 }

@@ -1,10 +1,15 @@
 package e2e
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 func TestAnEntryThatTheUserPutThereHimselfStays(t *testing.T) {
@@ -28,4 +33,94 @@ func TestAnEntryThatTheUserPutThereHimselfStays(t *testing.T) {
 	o.served(t, namespace)
 	o.attached(t, namespace, "a-own", secretName, "mine")
 	o.attached(t, namespace, "default", secretName) // nor does a smaller selection take any
+}
+
+func TestSomebodyWhoKeepsChangingOurSecretIsLeftInPeaceUntilTheNextCredential(t *testing.T) {
+	o := openOffice(t)
+	namespace := o.namespace(t, "fought")
+	o.configure(t, o.config(namespace))
+	o.served(t, namespace)
+	secrets := o.admin.CoreV1().Secrets(namespace)
+	theirs := []byte(`{"data":{".dockerconfigjson":"e30="}}`)
+	for range 3 {
+		if _, err := secrets.Patch(t.Context(), secretName, types.MergePatchType, theirs, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		o.served(t, namespace)
+	}
+	last, err := secrets.Patch(t.Context(), secretName, types.MergePatchType, theirs, metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.says(t, "Contested", secretName)
+	if now, _, err := o.pullSecret(t.Context(), namespace); err != nil || now.ResourceVersion != last.ResourceVersion {
+		t.Errorf("their content is gone (%v)", err)
+	}
+	o.setAccessKey(t, o.acr.AddAccessKey(everything)) // brings other credentials
+	o.served(t, namespace)
+	if got := o.said("Contested"); got != 1 {
+		t.Errorf("got %d Events about it, want 1", got)
+	}
+}
+
+func TestACopyOfOurSecretElsewhereIsNotOurs(t *testing.T) {
+	o := openOffice(t)
+	source, copied, dropped := o.namespace(t, "source"), o.namespace(t, "copied"), o.namespace(t, "dropped")
+	o.configure(t, o.config(source, dropped))
+	secret := o.served(t, source)
+	o.served(t, dropped)
+	theirs, err := o.admin.CoreV1().Secrets(copied).Create(t.Context(), &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: secretName, Labels: secret.Labels, Annotations: secret.Annotations},
+		Type:       secret.Type, Data: secret.Data,
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.addEntry(t.Context(), copied, "default", secretName); err != nil {
+		t.Fatal(err)
+	}
+	asItWas := func() {
+		t.Helper()
+		now, _, err := o.pullSecret(t.Context(), copied)
+		if err != nil || now.UID != theirs.UID || now.ResourceVersion != theirs.ResourceVersion {
+			t.Errorf("the copy is not as it was (%v)", err)
+		}
+		o.attached(t, copied, "default", secretName)
+	}
+	// Every namespace is looked at again; of one, the effect is seen.
+	o.configure(t, o.config(source))
+	o.eventually(t, "ours is gone from the namespace that is dropped", func(ctx context.Context) error {
+		_, _, err := o.pullSecret(ctx, dropped)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("it is there: %w", err)
+	})
+	asItWas()
+	// Watched, the copy is told to be one.
+	o.configure(t, o.config(source, copied))
+	o.says(t, "ForeignSecret", "is a copy", source)
+	asItWas()
+}
+
+func TestASecretThatCannotBeMendedIsSaidToBeForeign(t *testing.T) {
+	o := openOffice(t)
+	namespace := o.namespace(t, "frozen")
+	o.configure(t, o.config(namespace))
+	o.served(t, namespace)
+	freeze := []byte(`{"immutable":true}`)
+	if _, err := o.admin.CoreV1().Secrets(namespace).Patch(t.Context(), secretName, types.MergePatchType, freeze, metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	o.says(t, "ForeignSecret", "is immutable")
+	if err := o.admin.CoreV1().Secrets(namespace).Delete(t.Context(), secretName, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	o.eventually(t, "it is made anew", func(ctx context.Context) error {
+		now, _, err := o.pullSecret(ctx, namespace)
+		if err == nil && now.Immutable != nil {
+			return errors.New("it is immutable still")
+		}
+		return err
+	})
 }

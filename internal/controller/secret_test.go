@@ -1,0 +1,140 @@
+package controller
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/pullkey/pullkey/internal/acrconfig"
+)
+
+// made is a Secret as pullkey makes it, changed.
+func made(change ...func(*corev1.Secret)) *corev1.Secret {
+	s := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "ns", Name: "ours", UID: "u", ResourceVersion: "7",
+			Labels: map[string]string{labelManagedBy: managedBy}, Annotations: map[string]string{annotationNamespace: "ns"},
+		},
+		Type: corev1.SecretTypeDockerConfigJson,
+	}
+	for _, c := range change {
+		c(s)
+	}
+	return s
+}
+
+func TestASecretThatIsNotOursOrCannotBeIsLeftAloneForAReason(t *testing.T) {
+	t.Parallel()
+	yes := true
+	for _, c := range []struct {
+		name   string
+		secret *corev1.Secret
+		ours   bool // it may be deleted
+		why    string
+	}{
+		{"ours", made(), true, ""},
+		{"without our label", made(func(s *corev1.Secret) { s.Labels = nil }), false, "was not made by pullkey"},
+		{"another's label", made(func(s *corev1.Secret) { s.Labels = map[string]string{labelManagedBy: "Helm"} }), false, "was not made by pullkey"},
+		{"a copy of another namespace's", made(func(s *corev1.Secret) { s.Annotations[annotationNamespace] = "other" }), false, "is a copy of the one that pullkey made for namespace other"},
+		{"our label alone", made(func(s *corev1.Secret) { s.Annotations = nil }), false, "not its annotation pullkey.dev/namespace"},
+		{"another type", made(func(s *corev1.Secret) { s.Type = corev1.SecretTypeOpaque }), true, "is of type Opaque instead of kubernetes.io/dockerconfigjson"},
+		{"immutable", made(func(s *corev1.Secret) { s.Immutable = &yes }), true, "is immutable"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if got := ours(c.secret); got != c.ours {
+				t.Errorf("ours: got %v", got)
+			}
+			k, client := standing(t, c.secret)
+			p := newestPlan(t, acrconfig.Names{All: true})
+			err := k.keepSecret(t.Context(), "ns", p)
+			if writes := len(client.Actions()); (writes == 0) != (c.why != "") {
+				t.Errorf("got %d writes", writes)
+			}
+			if c.why == "" && err != nil || c.why != "" && (err == nil || !strings.Contains(err.Error(), c.why)) {
+				t.Errorf("got %v, want %q", err, c.why)
+			}
+		})
+	}
+}
+
+func newestPlan(t *testing.T, namespaces acrconfig.Names) *plan {
+	t.Helper()
+	p, problems := newPlan(acrconfig.Settings{Namespaces: namespaces}, holdingOne())
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return p
+}
+
+// standing is a controller whose caches stand still: they show the namespace
+// ns with this Secret for ever.
+func standing(t *testing.T, secret *corev1.Secret) (*Controller, *fake.Clientset) {
+	t.Helper()
+	client := fake.NewClientset(secret)
+	k := New(Options{
+		Client: client, Now: func() time.Time { return noon }, Events: &record.FakeRecorder{},
+		Log: slog.New(slog.DiscardHandler), SecretName: "ours", Namespace: "pullkey-system",
+	})
+	t.Cleanup(k.queue.ShutDown)
+	shows := func(objects ...any) cache.Indexer {
+		indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+		for _, o := range objects {
+			short, err := slim(o)
+			if err == nil {
+				err = indexer.Add(short)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return indexer
+	}
+	k.caches.secrets = corelisters.NewSecretLister(shows(secret))
+	k.caches.namespaces = corelisters.NewNamespaceLister(shows(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}))
+	k.caches.serviceAccounts = corelisters.NewServiceAccountLister(shows())
+	return k, client
+}
+
+func TestASecretIsDeletedOnceHoweverLongTheCacheShowsIt(t *testing.T) {
+	t.Parallel()
+	k, client := standing(t, made())
+	k.plan.Store(newestPlan(t, acrconfig.Names{List: []string{"other"}}))
+	for range 3 {
+		if err := k.Reconcile(t.Context(), "ns"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if actions := client.Actions(); len(actions) != 1 || actions[0].GetVerb() != "delete" {
+		t.Errorf("got %v, want one deletion", actions)
+	}
+}
+
+func TestADeletionThatFoundNothingIsNotCounted(t *testing.T) {
+	t.Parallel()
+	k, client := standing(t, made())
+	k.plan.Store(newestPlan(t, acrconfig.Names{List: []string{"other"}}))
+	if err := client.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("secrets"), "ns", "ours"); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Reconcile(t.Context(), "ns"); err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := k.metrics.registry.Gather()
+	if err != nil || len(client.Actions()) != 1 {
+		t.Fatalf("got %v, %v", client.Actions(), err)
+	}
+	for _, m := range metrics {
+		if m.GetName() == "pullkey_writes_total" {
+			t.Errorf("counted: %v", m)
+		}
+	}
+}
