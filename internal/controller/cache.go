@@ -22,7 +22,8 @@ import (
 
 // caches hold only what is ours or needed, and of that as little as decides:
 // namespaces as name, labels and deletion time; ServiceAccounts as their list;
-// our Secrets as a digest; the configuration and the access key whole.
+// our Secrets as a digest; the configuration, the access key and the parameters
+// of the injection whole.
 type caches struct {
 	factories []informers.SharedInformerFactory
 	informers []cache.SharedIndexInformer
@@ -32,6 +33,7 @@ type caches struct {
 	serviceAccounts corelisters.ServiceAccountLister
 	configuration   corelisters.ConfigMapLister
 	accessKey       corelisters.SecretLister
+	injection       corelisters.ConfigMapLister
 
 	written written
 }
@@ -41,15 +43,17 @@ func newCaches(c *Controller) *caches {
 	ours := named(c, metav1.NamespaceAll, c.SecretName, slim)
 	config := named(c, c.Configuration.Namespace, c.Configuration.Name, dropManagedFields)
 	key := named(c, c.AccessKey.Namespace, c.AccessKey.Name, dropManagedFields)
+	injection := named(c, c.Namespace, injectionName, dropManagedFields)
 
 	k := &caches{
 		written:         written{now: c.Now},
-		factories:       []informers.SharedInformerFactory{everything, ours, config, key},
+		factories:       []informers.SharedInformerFactory{everything, ours, config, key, injection},
 		namespaces:      everything.Core().V1().Namespaces().Lister(),
 		serviceAccounts: everything.Core().V1().ServiceAccounts().Lister(),
 		secrets:         ours.Core().V1().Secrets().Lister(),
 		configuration:   config.Core().V1().ConfigMaps().Lister(),
 		accessKey:       key.Core().V1().Secrets().Lister(),
+		injection:       injection.Core().V1().ConfigMaps().Lister(),
 	}
 	// A namespace's own object, and what stands in a namespace, both lead to
 	// that namespace.
@@ -58,6 +62,7 @@ func newCaches(c *Controller) *caches {
 	k.on(c, ours.Core().V1().Secrets().Informer(), c.seen)
 	k.on(c, config.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
 	k.on(c, key.Core().V1().Secrets().Informer(), func(metav1.Object) { c.replan() })
+	k.on(c, injection.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
 	return k
 }
 

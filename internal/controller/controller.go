@@ -76,7 +76,7 @@ type Controller struct {
 	settings  *acrconfig.Settings // in force; nil before the first valid ones
 	lastGood  map[string]string   // the data that they were read from
 	accessKey credential.AccessKey
-	injected  map[string]string // the parameters as last written
+	injected  *corev1.ConfigMap // the parameters as last written
 	// lastGoodKept tells that lastGood stands in the cluster too; unfinished,
 	// that a write of the planner's is to be tried again.
 	lastGoodKept, unfinished bool

@@ -2,12 +2,16 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 )
@@ -61,21 +65,63 @@ func globExpression(host string) string {
 	return strings.ReplaceAll(regexp.QuoteMeta(host), `\*`, `[^.]*`)
 }
 
-// inject writes the parameters where they have changed. Until there are hosts
-// there is nothing to inject for; what stands there stays.
+// inject keeps the parameters exactly as they should be: a key that somebody
+// else put there would widen what is injected into. Until there are hosts there
+// is nothing to inject for; what stands there stays.
 func (c *Controller) inject(ctx context.Context, p *plan) {
 	data := injection(p)
-	if len(p.hosts) == 0 || maps.Equal(data, c.injected) {
+	existing, err := c.caches.injection.ConfigMaps(c.Namespace).Get(injectionName)
+	if err != nil {
+		existing = nil
+	} else if c.injected != nil && newer(c.injected, existing) {
+		existing = c.injected // the cache lags behind our own write
+	}
+	if len(p.hosts) == 0 || existing != nil && maps.Equal(data, existing.Data) {
 		return
 	}
-	apply := applycorev1.ConfigMap(injectionName, c.Namespace).
-		WithLabels(map[string]string{labelManagedBy: managedBy}).WithData(data)
-	_, err := c.Client.CoreV1().ConfigMaps(c.Namespace).Apply(ctx, apply,
-		metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	object := &corev1.ObjectReference{Kind: "ConfigMap", APIVersion: "v1", Namespace: c.Namespace, Name: injectionName}
+	goal := fmt.Sprintf("%x %v", p.digest, data)
+	if c.givesWay(object, goal, contentsMost, reasonContested, "somebody keeps changing or deleting ConfigMap "+
+		injectionName+": pullkey leaves it as it is until it has another credential") {
+		return
+	}
+	made, err := c.replaceData(ctx, existing, injectionName, data)
 	if err != nil {
 		c.Log.Warn("write the parameters of the injection", "error", err)
 		c.unfinished = true
 		return
 	}
-	c.injected = data
+	if c.injected == nil || c.injected.ResourceVersion != made.ResourceVersion {
+		c.quarrels.acted(key(object.Kind, object.Namespace, object.Name), goal)
+	}
+	c.injected = made
+}
+
+// replaceData makes the data of a ConfigMap of pullkey's own exactly this. It
+// creates the ConfigMap by server-side apply, since that alone names the object
+// when rights are checked, and otherwise replaces all data of the very version
+// that was read: an apply would leave in place what others added.
+func (c *Controller) replaceData(ctx context.Context, existing *corev1.ConfigMap, name string, data map[string]string) (*corev1.ConfigMap, error) {
+	configMaps := c.Client.CoreV1().ConfigMaps(c.Namespace)
+	if existing == nil {
+		apply := applycorev1.ConfigMap(name, c.Namespace).
+			WithLabels(map[string]string{labelManagedBy: managedBy}).WithData(data)
+		made, err := configMaps.Apply(ctx, apply, metav1.ApplyOptions{FieldManager: FieldManager})
+		if err != nil {
+			return nil, fmt.Errorf("create ConfigMap %s/%s: %w", c.Namespace, name, err)
+		}
+		return made, nil
+	}
+	body, err := json.Marshal([]jsonPatch{
+		{Op: "replace", Path: "/metadata/resourceVersion", Value: existing.ResourceVersion},
+		{Op: "add", Path: "/data", Value: data},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode a patch: %w", err)
+	}
+	made, err := configMaps.Patch(ctx, name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+	if err != nil {
+		return nil, fmt.Errorf("update ConfigMap %s/%s: %w", c.Namespace, name, err)
+	}
+	return made, nil
 }

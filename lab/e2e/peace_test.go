@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -123,4 +124,48 @@ func TestASecretThatCannotBeMendedIsSaidToBeForeign(t *testing.T) {
 		}
 		return err
 	})
+}
+
+func TestTheParametersOfTheInjectionAreKeptAsTheyShouldBe(t *testing.T) {
+	o := openOffice(t)
+	namespace := o.namespace(t, "watched")
+	o.configure(t, o.config(namespace))
+	o.served(t, namespace)
+	parameters := o.admin.CoreV1().ConfigMaps(home)
+	const name = "pullkey-injection"
+	right, err := parameters.Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mended := func(after string) {
+		t.Helper()
+		o.eventually(t, "mended after: "+after, func(ctx context.Context) error {
+			now, err := parameters.Get(ctx, name, metav1.GetOptions{})
+			if err == nil && !maps.Equal(now.Data, right.Data) {
+				return fmt.Errorf("got %v", now.Data)
+			}
+			return err
+		})
+	}
+	for _, edit := range []string{
+		`{"data":{"all-namespaces":"","hosts-matching":"^.*$"}}`,
+		`{"data":null}`,
+	} {
+		if _, err := parameters.Patch(t.Context(), name, types.MergePatchType, []byte(edit), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		mended(edit)
+	}
+	if err := parameters.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	mended("a deletion")
+
+	// A fourth edit is left, and said: two programs would go on for ever.
+	if _, err := parameters.Patch(t.Context(), name, types.MergePatchType, []byte(`{"data":{"x":""}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	o.says(t, "Contested", name)
+	o.setAccessKey(t, o.acr.AddAccessKey(everything)) // brings other credentials
+	mended("a new credential")
 }
