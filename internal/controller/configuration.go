@@ -3,58 +3,37 @@ package controller
 import (
 	"context"
 	"errors"
-	"maps"
+	"fmt"
+	"reflect"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
 )
 
-// lastGoodName is the ConfigMap that holds the last valid configuration, as it
-// was written. A valid one holds no secret.
-const lastGoodName = "pullkey-last-good"
-
-// configureFirst begins with the last valid configuration, so that one that
-// was broken or deleted meanwhile changes nothing.
-func (c *Controller) configureFirst(ctx context.Context) {
-	kept, err := c.Client.CoreV1().ConfigMaps(c.Namespace).Get(ctx, lastGoodName, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return
-	case err != nil:
-		c.Log.Warn("read the last valid configuration", "error", err)
-		return
-	}
-	settings, _, err := acrconfig.Parse(kept.Data, acrconfig.Defaults{Region: c.Region})
-	if err != nil {
-		c.Log.Warn("the last valid configuration is not valid any more", "error", err)
-		return
-	}
-	c.lastGood, c.lastGoodKept = kept.Data, true
-	c.enforce(ctx, settings)
-}
+// errMissing says that there is no configuration, where an invalid one is an
+// error of the parser.
+var errMissing = errors.New("is missing")
 
 // configure reads the configuration and puts it into force when it is valid
-// and new. Missing or invalid, it is reported, and what was in force stays so.
+// and new. Missing or invalid, it is reported, and what was in force stays so;
+// after a start that is what was valid last.
 func (c *Controller) configure(ctx context.Context) {
 	const about = "configuration"
-	found, err := c.caches.configuration.ConfigMaps(c.Configuration.Namespace).Get(c.Configuration.Name)
+	settings, warnings, err := c.readConfiguration()
 	if err != nil {
 		c.metrics.configured.Set(0)
-		c.say(about, c.configurationReference(), reasonNoConfiguration,
-			"there is no ConfigMap "+c.Configuration.String()+": "+c.stays())
-		return
-	}
-	settings, warnings, err := acrconfig.Parse(found.Data, acrconfig.Defaults{Region: c.Region})
-	if err != nil {
-		c.metrics.configured.Set(0)
-		c.say(about, c.configurationReference(), reasonInvalidConfiguration, withHints(err)+": "+c.stays())
+		if c.settings == nil && c.fallback != nil {
+			c.enforce(ctx, *c.fallback)
+		}
+		reason := reasonInvalidConfiguration
+		if errors.Is(err, errMissing) {
+			reason = reasonNoConfiguration
+		}
+		c.say(about, c.configurationReference(), reason, withHints(err)+": "+c.stays())
 		return
 	}
 	c.unsay(about)
@@ -62,15 +41,31 @@ func (c *Controller) configure(ctx context.Context) {
 	for _, w := range warnings {
 		c.say("configuration "+w.String(), c.configurationReference(), reasonConfigurationWarning, w.String())
 	}
-	if c.settings != nil && maps.Equal(c.lastGood, found.Data) {
-		if !c.lastGoodKept {
-			c.keepLastGood(ctx)
-		}
-		return
+	if c.settings == nil || !reflect.DeepEqual(*c.settings, settings) {
+		c.enforce(ctx, settings)
+		c.lastGoodKept = false
 	}
-	c.lastGood = found.Data
-	c.keepLastGood(ctx)
-	c.enforce(ctx, settings)
+	if !c.lastGoodKept {
+		c.keepLastGood(ctx)
+	}
+}
+
+// readConfiguration reads the ConfigMap. One without any value is no better
+// than none: taken at its word it would be the vendor's defaults, and whoever
+// emptied it would take the Secret from every other namespace.
+func (c *Controller) readConfiguration() (acrconfig.Settings, []acrconfig.Warning, error) {
+	found, err := c.caches.configuration.ConfigMaps(c.Configuration.Namespace).Get(c.Configuration.Name)
+	if err != nil {
+		return acrconfig.Settings{}, nil, fmt.Errorf("ConfigMap %s %w", c.Configuration, errMissing)
+	}
+	empty := true
+	for _, value := range found.Data {
+		empty = empty && strings.TrimSpace(value) == ""
+	}
+	if empty {
+		return acrconfig.Settings{}, nil, fmt.Errorf("ConfigMap %s has no value, so the configuration %w", c.Configuration, errMissing)
+	}
+	return acrconfig.Parse(found.Data, acrconfig.Defaults{Region: c.Region})
 }
 
 // withHints is the text of the parser's errors, each with its remedy.
@@ -105,18 +100,6 @@ func (c *Controller) enforce(ctx context.Context, s acrconfig.Settings) {
 		})
 	}
 	c.broker.Set(ctx, sources, s.ExpiringThreshold)
-}
-
-func (c *Controller) keepLastGood(ctx context.Context) {
-	apply := applycorev1.ConfigMap(lastGoodName, c.Namespace).
-		WithLabels(map[string]string{labelManagedBy: managedBy}).WithData(c.lastGood)
-	_, err := c.Client.CoreV1().ConfigMaps(c.Namespace).Apply(ctx, apply,
-		metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
-	if err != nil {
-		c.Log.Warn("keep the valid configuration for the next start", "error", err)
-	}
-	c.lastGoodKept = err == nil
-	c.unfinished = c.unfinished || err != nil
 }
 
 func (c *Controller) configurationReference() *corev1.ObjectReference {

@@ -74,11 +74,11 @@ type Controller struct {
 
 	// The planner's alone.
 	settings  *acrconfig.Settings // in force; nil before the first valid ones
-	lastGood  map[string]string   // the data that they were read from
+	fallback  *acrconfig.Settings // the last valid ones of an earlier run; nil for none
 	accessKey credential.AccessKey
 	injected  *corev1.ConfigMap // the parameters as last written
-	// lastGoodKept tells that lastGood stands in the cluster too; unfinished,
-	// that a write of the planner's is to be tried again.
+	// lastGoodKept tells that the settings in force stand in the cluster too;
+	// unfinished, that a write of the planner's is to be tried again.
 	lastGoodKept, unfinished bool
 
 	quarrels *quarrels

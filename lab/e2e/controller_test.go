@@ -87,10 +87,12 @@ func TestWithoutAValidConfigurationNothingIsDoneAndNothingUndone(t *testing.T) {
 
 	o.configure(t, map[string]string{"watch-namespace": "nowhere", "acr-registry-info": "- instanceId: \"cri-x\" // mine"})
 	o.says(t, "InvalidConfiguration", "acr-registry-info", "the last valid configuration stays in force")
+	o.configure(t, map[string]string{"watch-namespace": ""})
+	o.says(t, "NoConfiguration", "has no value", "the last valid configuration stays in force")
 	if err := o.admin.CoreV1().ConfigMaps("kube-system").Delete(t.Context(), "acr-configuration", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	o.says(t, "NoConfiguration", "the last valid configuration stays in force")
+	o.says(t, "NoConfiguration", "acr-configuration is missing: the last valid configuration stays in force")
 
 	// Also after a restart.
 	o.stop()

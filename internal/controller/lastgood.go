@@ -1,0 +1,125 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullkey/pullkey/internal/acrconfig"
+)
+
+const (
+	// lastGoodName is the ConfigMap that holds the last valid settings. It
+	// holds them as they were understood, not as they were written: a comment
+	// or a misspelt key could hold a secret.
+	lastGoodName = "pullkey-last-good"
+	lastGoodKey  = "settings.json"
+)
+
+// readAgainMost bounds the wait before the last valid settings are read again.
+const readAgainMost = 30 * time.Second
+
+// configureFirst reads the last valid settings, so that a configuration that
+// was broken or deleted meanwhile changes nothing. It goes on until it knows
+// what they are, or ctx ends: without them, nothing could be kept.
+func (c *Controller) configureFirst(ctx context.Context) {
+	for wait := time.Second; ; wait = min(2*wait, readAgainMost) {
+		kept, err := c.readLastGood(ctx)
+		if err == nil && kept == nil {
+			return
+		}
+		if err == nil {
+			if c.fallback, err = decodeSettings(kept.Data); err != nil {
+				c.Log.Warn("the last valid settings are not as pullkey writes them", "error", err)
+			}
+			return
+		}
+		if wait == time.Second {
+			c.Log.Warn("read the last valid settings; trying on", "error", err)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// readLastGood returns the ConfigMap, or nil where there is none.
+func (c *Controller) readLastGood(ctx context.Context) (*corev1.ConfigMap, error) {
+	found, err := c.Client.CoreV1().ConfigMaps(c.Namespace).Get(ctx, lastGoodName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read ConfigMap %s/%s: %w", c.Namespace, lastGoodName, err)
+	}
+	return found, nil
+}
+
+// keepLastGood writes the settings in force where others stand.
+func (c *Controller) keepLastGood(ctx context.Context) {
+	data, err := encodeSettings(*c.settings)
+	var existing *corev1.ConfigMap
+	if err == nil {
+		existing, err = c.readLastGood(ctx)
+	}
+	if err == nil && (existing == nil || !maps.Equal(existing.Data, data)) {
+		_, err = c.replaceData(ctx, existing, lastGoodName, data)
+	}
+	if err != nil {
+		c.Log.Warn("keep the valid configuration for the next start", "error", err)
+	}
+	c.lastGoodKept = err == nil
+	c.unfinished = c.unfinished || err != nil
+}
+
+func encodeSettings(s acrconfig.Settings) (map[string]string, error) {
+	body, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode the settings: %w", err)
+	}
+	return map[string]string{lastGoodKey: string(body)}, nil
+}
+
+// decodeSettings reads what encodeSettings wrote, and nothing that is not
+// wholly so: what is half read would take Secrets away. An error quotes nothing.
+func decodeSettings(data map[string]string) (*acrconfig.Settings, error) {
+	var s acrconfig.Settings
+	decoder := json.NewDecoder(strings.NewReader(data[lastGoodKey]))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil {
+		return nil, errors.New(lastGoodKey + " is missing or no such JSON")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New(lastGoodKey + " goes on after its end")
+	}
+	switch {
+	case len(s.Instances) == 0:
+		return nil, errors.New("there is no instance")
+	case slices.ContainsFunc(s.Instances, func(i acrconfig.Instance) bool { return i.Region == "" }):
+		return nil, errors.New("an instance has no region")
+	case s.ExpiringThreshold <= 0:
+		return nil, errors.New("the threshold is not above zero")
+	case !sound(s.Namespaces) || !sound(s.ServiceAccounts):
+		return nil, errors.New("the names are not sorted, or there are none")
+	}
+	return &s, nil
+}
+
+// sound tells whether names can be looked up, which needs them in order.
+func sound(n acrconfig.Names) bool {
+	return n.All || len(n.List) > 0 && n.List[0] != "" && slices.IsSorted(n.List)
+}
