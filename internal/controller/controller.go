@@ -80,8 +80,10 @@ type Controller struct {
 	// lastGoodKept tells that the settings in force stand in the cluster too;
 	// unfinished, that a write of the planner's is to be tried again.
 	lastGoodKept, unfinished bool
+	expiring                 map[string]bool // accounts with a gauge
 
 	quarrels *quarrels
+	troubles *troubles
 
 	mu       sync.Mutex
 	reported map[string]string // what was last said, by what it is about
@@ -101,6 +103,7 @@ func New(o Options) *Controller {
 		dirty:    make(chan struct{}, 1),
 		reported: map[string]string{},
 		quarrels: &quarrels{now: o.Now},
+		troubles: &troubles{},
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost)),
 	}
@@ -149,26 +152,13 @@ func (c *Controller) next(ctx context.Context) bool {
 	err := c.Reconcile(ctx, name)
 	if err == nil || ctx.Err() != nil {
 		c.queue.Forget(name)
+		c.troubles.over(name)
 		return true
 	}
 	c.metrics.retries.Inc()
 	c.complain(name, err, c.queue.NumRequeues(name))
 	c.queue.AddRateLimited(name)
 	return true
-}
-
-// patient is how many tries a namespace gets before its trouble is told: a
-// conflict is ordinary, and an API server that has just started refuses what it
-// will allow in a moment.
-const patient = 6
-
-func (c *Controller) complain(name string, err error, tries int) {
-	c.Log.Debug("reconcile", "namespace", name, "tries", tries, "error", err)
-	if tries == patient {
-		c.Log.Warn("a namespace is not as it should be; trying on", "namespace", name, "error", err)
-		c.Events.Event(&corev1.ObjectReference{Kind: "Namespace", APIVersion: "v1", Name: name, Namespace: name},
-			corev1.EventTypeWarning, reasonSyncFailed, err.Error())
-	}
 }
 
 // replan asks the planner to look again. It never blocks.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,12 +57,9 @@ func (c *Controller) unsay(about string) {
 
 // report tells how the accounts are.
 func (c *Controller) report(states []broker.State) {
-	c.metrics.expiry.Reset()
+	c.expires(states)
 	for _, s := range states {
 		about := "account " + s.Key
-		if s.Credential.Username != "" && !s.Credential.ExpiresAt.IsZero() {
-			c.metrics.expiry.WithLabelValues(s.Key).Set(float64(s.Credential.ExpiresAt.Unix()))
-		}
 		if s.Err == nil {
 			c.unsay(about)
 			continue
@@ -72,6 +70,25 @@ func (c *Controller) report(states []broker.State) {
 		}
 		c.sayOnce(about, meaning(s.Err), c.configurationReference(), reasonFetchFailed, message)
 	}
+}
+
+// expires sets the gauge of each account that has a credential and takes away
+// those of the others. Never all: whoever reads the metrics meanwhile would
+// take every account for gone.
+func (c *Controller) expires(states []broker.State) {
+	now := map[string]bool{}
+	for _, s := range states {
+		if s.Credential.Username != "" && !s.Credential.ExpiresAt.IsZero() {
+			now[s.Key] = true
+			c.metrics.expiry.WithLabelValues(s.Key).Set(float64(s.Credential.ExpiresAt.Unix()))
+		}
+	}
+	for account := range c.expiring {
+		if !now[account] {
+			c.metrics.expiry.DeleteLabelValues(account)
+		}
+	}
+	c.expiring = now
 }
 
 // numbers differ from try to try where the trouble is the same: the port of
@@ -135,14 +152,27 @@ func (m *metrics) handler() http.Handler {
 func (m *metrics) write(kind, verb string) { m.writes.WithLabelValues(kind, verb).Inc() }
 
 func (m *metrics) fetch(i acr.Instance, err error) {
-	code := "ok"
-	if err != nil {
-		code = "error"
-		if refused, ok := errors.AsType[*acr.Error](err); ok && refused.Code != "" {
-			code = refused.Code
-		}
+	m.fetches.WithLabelValues(i.Region, i.ID, codeOf(err)).Inc()
+}
+
+// codeOf is the code of the cloud that ended an attempt, without what may stand
+// behind its first dot. Codes that are not known are one: a proxy before the
+// cloud could write another each time, and each would be a new time series.
+func codeOf(err error) string {
+	if err == nil {
+		return "ok"
 	}
-	m.fetches.WithLabelValues(i.Region, i.ID, code).Inc()
+	refused, ok := errors.AsType[*acr.Error](err)
+	if !ok || refused.Code == "" {
+		return "error"
+	}
+	switch family, _, _ := strings.Cut(refused.Code, "."); family {
+	case "INSTANCE_NOT_EXIST", "NAMESPACE_NOT_EXIST", "REPO_NOT_EXIST", "USER_NOT_EXIST",
+		"MissingSecurityToken", "InvalidSecurityToken", "InvalidAccessKeyId", "InvalidAccessKeyIdError",
+		"SignatureDoesNotMatch", "SignatureNonceUsed", "InvalidTimeStamp", "Forbidden", "NoPermission", "Throttling":
+		return family
+	}
+	return "other"
 }
 
 // namespaceSet is a gauge that counts names.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/broker"
 )
 
 // refusal is the error that ACR's client makes of an answer.
@@ -82,5 +84,65 @@ func TestAnInvalidConfigurationIsToldWithPlaceAndRemedy(t *testing.T) {
 	}
 	if got := withHints(errors.New("alone")); got != "alone" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestTheCodesOfTheFetchCounterAreAFewThatAreKnown(t *testing.T) {
+	t.Parallel()
+	said := func(code string) error { return fmt.Errorf("account: %w", &acr.Error{Code: code}) }
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{nil, "ok"},
+		{errors.New("no route"), "error"},
+		{said(""), "error"},
+		{said("InvalidAccessKeyId"), "InvalidAccessKeyId"},
+		{said("Throttling.User"), "Throttling"},
+		{said("Forbidden.RAM.x7f3"), "Forbidden"},
+		{said("proxy-error-7f3a"), "other"},
+		{said(".Throttling"), "other"},
+	} {
+		if got := codeOf(c.err); got != c.want {
+			t.Errorf("%v: got %q, want %q", c.err, got, c.want)
+		}
+	}
+}
+
+func TestTheGaugeOfAnAccountGoesWithIt(t *testing.T) {
+	t.Parallel()
+	k := &Controller{metrics: newMetrics()}
+	later := noon.Add(time.Hour)
+	a, b := holding("a", "1", noon, later, "a.example.com"), holding("b", "1", noon, later, "b.example.com")
+	forever := holding("c", "1", noon, time.Time{}, "c.example.com")
+	for _, step := range []struct {
+		states []broker.State
+		want   []string
+	}{
+		{[]broker.State{a, b, forever, {Key: "d"}}, []string{"a", "b"}},
+		{[]broker.State{b}, []string{"b"}},
+		{nil, nil},
+		{[]broker.State{a}, []string{"a"}},
+	} {
+		k.expires(step.states)
+		families, err := k.metrics.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, family := range families {
+			if family.GetName() != "pullkey_credential_expiry_timestamp_seconds" {
+				continue
+			}
+			for _, m := range family.GetMetric() {
+				got = append(got, m.GetLabel()[0].GetValue())
+				if m.GetGauge().GetValue() != float64(later.Unix()) {
+					t.Errorf("got %v", m)
+				}
+			}
+		}
+		if !slices.Equal(got, step.want) {
+			t.Errorf("got %q, want %q", got, step.want)
+		}
 	}
 }

@@ -1,0 +1,81 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/record"
+)
+
+func TestATroubleThatAllShareIsNotToldForEachNamespace(t *testing.T) {
+	t.Parallel()
+	secrets := schema.GroupResource{Resource: "secrets"}
+	for _, c := range []struct {
+		name string
+		err  func(namespace string) error
+		want int // Events for 1,000 namespaces
+	}{
+		{"nobody answers", func(n string) error {
+			return &url.Error{Op: "Patch", URL: "https://10.0.0.1/api/v1/namespaces/" + n + "/secrets/x", Err: errors.New("dial tcp 10.0.0.1:443: connection refused")}
+		}, 4},
+		{"the API server is overloaded", func(n string) error { return apierrors.NewTooManyRequests("for "+n, 1) }, 4},
+		{"pullkey lacks a right", func(n string) error {
+			return apierrors.NewForbidden(secrets, "x", errors.New(`User "system:serviceaccount:a:b" cannot patch resource "secrets" in the namespace "`+n+`"`))
+		}, 4},
+		{"a quota of each", func(string) error { return apierrors.NewForbidden(secrets, "x", errors.New("exceeded quota: q")) }, 1000},
+		{"a policy of somebody", func(string) error {
+			return apierrors.NewForbidden(secrets, "x", errors.New("ValidatingAdmissionPolicy 'p' denied request: User may not"))
+		}, 1000},
+		{"an object that is refused", func(string) error { return apierrors.NewInvalid(schema.GroupKind{Kind: "Secret"}, "x", nil) }, 1000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			events := record.NewFakeRecorder(5000)
+			k := &Controller{Options: Options{Events: events, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Namespace: "home"}, troubles: &troubles{}}
+			everyone := func() {
+				for i := range 1000 {
+					name := fmt.Sprintf("tenant-%d", i)
+					for tries := range patient + 3 {
+						k.complain(name, fmt.Errorf("update Secret %s/x: %w", name, c.err(name)), tries)
+					}
+				}
+			}
+			everyone()
+			if got := len(events.Events); got != c.want {
+				t.Fatalf("got %d Events, want %d", got, c.want)
+			}
+			if first := <-events.Events; !strings.Contains(first, reasonSyncFailed) || !strings.Contains(first, "tenant-0") {
+				t.Errorf("got %q", first)
+			}
+			if c.want == 1000 {
+				return
+			}
+			before := len(events.Events)
+			for i := range 1000 {
+				k.troubles.over(fmt.Sprintf("tenant-%d", i))
+			}
+			if everyone(); len(events.Events) != before+c.want {
+				t.Errorf("after it was over it is told %d times, want %d", len(events.Events)-before, c.want)
+			}
+		})
+	}
+}
+
+func TestATroubleIsNotToldBeforeItLasts(t *testing.T) {
+	t.Parallel()
+	events := record.NewFakeRecorder(10)
+	k := &Controller{Options: Options{Events: events, Log: slog.New(slog.DiscardHandler)}, troubles: &troubles{}}
+	for tries := range patient {
+		k.complain("a", errors.New("conflict"), tries)
+	}
+	if got := len(events.Events); got != 0 {
+		t.Errorf("got %d Events", got)
+	}
+}
