@@ -146,7 +146,7 @@ func printTry(out io.Writer, r running) error {
 // descriptor 3.
 func serve(ctx context.Context, root string, _ []string, _ io.Writer) (err error) {
 	said := os.NewFile(3, "lab up")
-	if said == nil {
+	if _, err := said.Stat(); err != nil {
 		return errors.New("lab serve is started by lab up")
 	}
 	dir, err := home()
