@@ -48,7 +48,7 @@ func Workdir(kind string) (dir string, done func(keep bool) error, err error) {
 func clearCrashed(dir string) error {
 	mark := filepath.Join(dir, inUse)
 	if _, err := os.Stat(mark); err != nil {
-		return nil //nolint:nilerr // it ended in order, and what stays is its logs
+		return nil // it ended in order, and what stays is its logs
 	}
 	unlock, err := filelock.Try(mark)
 	if errors.Is(err, filelock.ErrHeld) {

@@ -147,13 +147,15 @@ func (s *story) firstPod(ctx context.Context) error {
 	}
 	s.first = found.credential
 	i := s.lab.ACR.Instances()[0]
-	status, token, err := s.ask(ctx, i, s.first)
+	if _, s.token, err = s.ask(ctx, i, s.first); err != nil {
+		return err
+	}
+	status, err := s.manifest(ctx, i, s.token)
 	if err != nil {
 		return err
 	}
-	s.token = token
-	if status, err = s.manifest(ctx, i, token); err != nil || status != http.StatusOK {
-		return fmt.Errorf("the pull Secret's credential opens the registry with status %d (%w)", status, err)
+	if status != http.StatusOK {
+		return fmt.Errorf("with the pull Secret's credential the registry answers %d", status)
 	}
 	s.say("Secret %s", lab.SecretName)
 	for _, host := range found.credential.Hosts {

@@ -80,6 +80,18 @@ func up(ctx context.Context, root string, _ []string, out io.Writer) error {
 	case !errors.Is(err, errNotUp):
 		return err
 	}
+	if err := start(ctx, root, dir, out); err != nil {
+		return err
+	}
+	r, err := state(dir)
+	if err != nil {
+		return err
+	}
+	return printTry(out, r)
+}
+
+// start runs `lab serve` until it is ready.
+func start(ctx context.Context, root, dir string, out io.Writer) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -108,11 +120,7 @@ func up(ctx context.Context, root string, _ []string, out io.Writer) error {
 		_ = server.Wait()                          // its own words are in the log
 		return fmt.Errorf("%w; its log is %s", err, log.Name())
 	}
-	r, err := state(dir)
-	if err != nil {
-		return err
-	}
-	return printTry(out, r)
+	return nil
 }
 
 // follow shows what the server says until it says that it is ready.
