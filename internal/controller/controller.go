@@ -115,8 +115,10 @@ func New(o Options) *Controller {
 // Run keeps the cluster until ctx ends.
 func (c *Controller) Run(ctx context.Context) error {
 	c.begun.Store(true)
-	if err := c.begin(ctx, c.broker.Load); err != nil {
-		return nil //nolint:nilerr // it was told to stop meanwhile
+	for _, read := range []func(context.Context) error{c.broker.Load, c.loadLastGood} {
+		if err := c.begin(ctx, read); err != nil {
+			return nil //nolint:nilerr // it was told to stop meanwhile
+		}
 	}
 	switch err := c.caches.start(ctx); {
 	case ctx.Err() != nil:
@@ -125,7 +127,6 @@ func (c *Controller) Run(ctx context.Context) error {
 		return err
 	}
 	c.followAccessKey()
-	c.configureFirst(ctx)
 
 	var running sync.WaitGroup
 	running.Go(func() { c.planAll(ctx) })

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -26,35 +25,17 @@ const (
 	lastGoodKey  = "settings.json"
 )
 
-// readAgainMost bounds the wait before the last valid settings are read again.
-const readAgainMost = 30 * time.Second
-
-// configureFirst reads the last valid settings, so that a configuration that
-// was broken or deleted meanwhile changes nothing. It goes on until it knows
-// what they are, or ctx ends: without them, nothing could be kept.
-func (c *Controller) configureFirst(ctx context.Context) {
-	for wait := time.Second; ; wait = min(2*wait, readAgainMost) {
-		kept, err := c.readLastGood(ctx)
-		if err == nil && kept == nil {
-			return
-		}
-		if err == nil {
-			if c.fallback, err = decodeSettings(kept.Data); err != nil {
-				c.Log.Warn("the last valid settings are not as pullkey writes them", "error", err)
-			}
-			return
-		}
-		if wait == time.Second {
-			c.Log.Warn("read the last valid settings; trying on", "error", err)
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
+// loadLastGood reads the last valid settings, so that a configuration that was
+// broken or deleted meanwhile changes nothing.
+func (c *Controller) loadLastGood(ctx context.Context) error {
+	kept, err := c.readLastGood(ctx)
+	if err != nil || kept == nil {
+		return err
 	}
+	if c.fallback, err = decodeSettings(kept.Data); err != nil {
+		return fmt.Errorf("read ConfigMap %s/%s: %w: %w", c.Namespace, lastGoodName, errNotAsWritten, err)
+	}
+	return nil
 }
 
 // readLastGood returns the ConfigMap, or nil where there is none.
