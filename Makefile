@@ -35,8 +35,12 @@ lab-up: ## the same, left running for play
 lab-down: ## stop it
 	@lab/run.sh lab down
 
+# The command goes through the environment: make and the host's shell leave its
+# quotes and dollars alone.
+lab-exec: export LAB_CMD = $(value CMD)
 lab-exec: ## run CMD='…' inside the running lab
-	@lab/run.sh lab exec sh -c '$(CMD)'
+	@test -n "$$LAB_CMD" || { echo "lab-exec needs CMD='…'" >&2; exit 2; }
+	@lab/run.sh lab exec sh -c "$$LAB_CMD"
 
 localacr: ## the local ACR alone: no root, no cluster
 	@lab/run.sh localacr

@@ -79,6 +79,9 @@ func (l *Lab) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := os.RemoveAll(l.ControllerLog()); err != nil { // an earlier lab's
+		return fmt.Errorf("remove an earlier log: %w", err)
+	}
 	l.accessLog, err = os.OpenFile(l.path("acr-access.log"), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the local ACR's access log: %w", err)

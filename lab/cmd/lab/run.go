@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	do, known := commands[flags.Arg(0)]
-	if !known {
+	if !known || flags.NArg() > 1 && flags.Arg(0) != "exec" {
 		flags.Usage()
 		return 2
 	}
