@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -72,7 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	_, _ = fmt.Fprintf(stderr, "pullkey-controller: %v\n", err)
-	if _, usage := err.(usageError); usage { //nolint:errorlint // cobra returns it as it is
+	if _, usage := errors.AsType[usageError](err); usage {
 		_, _ = fmt.Fprintln(stderr, "hint: pullkey-controller --help shows every flag and an example")
 		return 2
 	}

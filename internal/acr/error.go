@@ -131,12 +131,21 @@ var codes = map[string]meaning{
 }
 
 func meaningOf(code string) meaning {
+	return codes[family(code)]
+}
+
+// Family is the code without what makes it one of many, as Throttling is of
+// Throttling.User; empty for a code that is not known here. There are few of
+// them, whatever a proxy before the cloud may write.
+func (e *Error) Family() string { return family(e.Code) }
+
+func family(code string) string {
 	for ; code != ""; code = code[:max(strings.LastIndexByte(code, '.'), 0)] {
-		if m, ok := codes[code]; ok {
-			return m
+		if _, known := codes[code]; known {
+			return code
 		}
 	}
-	return meaning{}
+	return ""
 }
 
 func kindOf(status int, code string) Kind {

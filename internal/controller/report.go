@@ -1,11 +1,11 @@
 package controller
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
-	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -166,13 +166,7 @@ func codeOf(err error) string {
 	if !ok || refused.Code == "" {
 		return "error"
 	}
-	switch family, _, _ := strings.Cut(refused.Code, "."); family {
-	case "INSTANCE_NOT_EXIST", "NAMESPACE_NOT_EXIST", "REPO_NOT_EXIST", "USER_NOT_EXIST",
-		"MissingSecurityToken", "InvalidSecurityToken", "InvalidAccessKeyId", "InvalidAccessKeyIdError",
-		"SignatureDoesNotMatch", "SignatureNonceUsed", "InvalidTimeStamp", "Forbidden", "NoPermission", "Throttling":
-		return family
-	}
-	return "other"
+	return cmp.Or(refused.Family(), "other")
 }
 
 // namespaceSet is a gauge that counts names.
