@@ -36,6 +36,8 @@ var rooms = map[string][]string{
 	"internal/acr":          knows,
 	"internal/acrconfig":    join(knows, "go.yaml.in/yaml/v3"),
 	"internal/dockerconfig": knows,
+	"internal/registry": join(knows, "oras.land/oras-go/v2", "oras.land/oras-go/v2/", "golang.org/x/net/publicsuffix",
+		"golang.org/x/oauth2", "github.com/opencontainers/"),
 
 	// What pullkey does.
 	"internal/broker": knows,
