@@ -280,3 +280,25 @@ func TestRequestsThatMayPassAreRepeatedWithPatience(t *testing.T) {
 		})
 	}
 }
+
+func TestAProxyIsTheUsersChoiceEvenOnLoopback(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.Host)
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(proxy.Close)
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New("registry.example.com", Options{Login: alice(), Proxy: http.ProxyURL(at)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = get(c)
+	if diff := cmp.Diff([]string{"CONNECT registry.example.com:443"}, asked); diff != "" || err == nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
