@@ -118,14 +118,7 @@ func TestAConsentEndsAfterThirtyDaysOrWithTheCredentialOrWhenItIsRevoked(t *test
 		return got.text(t, "access_token"), got.text(t, "refresh_token")
 	}
 	good := func(refresh string) bool {
-		got := c.form(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}})
-		if got.status == http.StatusOK {
-			_, claims := payload(t, got.text(t, "token"))
-			if end, _ := claims["exp"].(float64); end > float64(c.clock.Now().Add(30*24*time.Hour).Unix()) {
-				t.Errorf("the token ends at %v", end)
-			}
-		}
-		return got.status == http.StatusOK
+		return c.form(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}}).status == http.StatusOK
 	}
 	_, long := give("alice", password)
 	_, short := give(temporaryUser, temporary)
@@ -153,12 +146,28 @@ func TestAConsentEndsAfterThirtyDaysOrWithTheCredentialOrWhenItIsRevoked(t *test
 		t.Error("the temporary user's refresh token outlived the user")
 	}
 	c.clock.Set(end.Add(-time.Second))
-	if !good(long) {
-		t.Error("alice's refresh token ended before the thirty days")
+	last := c.form(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {long}})
+	if _, claims := payload(t, last.text(t, "token")); claims["exp"] != float64(end.Unix()) {
+		t.Errorf("the last token ends at %v; want %d, with the consent", claims["exp"], end.Unix())
 	}
 	c.clock.Set(end)
 	if good(long) {
 		t.Error("alice's refresh token is good after the thirty days")
+	}
+}
+
+func TestACredentialThatEndsOnTheWayGivesNothing(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	password, until := c.temporary(c.AccessKey())
+	c.clock.Set(until.Add(-time.Second))
+	code := c.code(c.question(nil), temporaryUser, password)
+	b := c.browser()
+	page := b.signIn(c.question(nil), temporaryUser, password)
+	c.clock.Set(until)
+	c.post("/auth", c.redemption(code, nil)).expect(t, "the code", http.StatusBadRequest, "error", "invalid_grant")
+	if _, answer := b.send(page, url.Values{"do": {"approve"}}).sentTo(t); answer.Get("error") != "access_denied" {
+		t.Errorf("approved too late: %v", answer)
 	}
 }
 

@@ -108,6 +108,11 @@ func TestAVisitIsForItsBrowserAndItsPagesAlone(t *testing.T) {
 			t.Errorf("%s: answered %d %s", name, got.status, got.words())
 		}
 	}
+	forged := attacker.fill(signIn, credentials)
+	forged.Header.Set("Cookie", "__Host-visit-"+string(hidden.FindSubmatch(signIn.body)[2])+"=x")
+	if got := attacker.do(forged); got.status != http.StatusForbidden {
+		t.Errorf("with a cookie that is made up: answered %d", got.status)
+	}
 	// A password in an address is not read.
 	visit := hidden.FindSubmatch(signIn.body)[2]
 	if got := victim.open("/sign-in", url.Values{"visit": {string(visit)}, "user": {"alice"}, "password": {password}, "do": {"sign-in"}}); !strings.Contains(got.words(), "Sign in") {
