@@ -280,3 +280,49 @@ func TestRequestsThatMayPassAreRepeatedWithPatience(t *testing.T) {
 		})
 	}
 }
+
+func TestAChallengeFromElsewhereIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/v2/", "/v2/team/app/manifests/1"} {
+		other := openOffice(t, setting{})
+		o := openOffice(t, setting{challenge: "none"})
+		front := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == path {
+				http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+			}
+		}))
+		t.Cleanup(front.Close)
+		c := o.client(t, Options{Login: alice()})
+		c.base.Host = strings.TrimPrefix(front.URL, "https://")
+		c.guard.registry = c.base.Host
+		_, err := get(c)
+		if err == nil || !strings.Contains(err.Error(), "asks for a credential of its own") {
+			t.Errorf("%s: got %v", path, err)
+		}
+		if diff := cmp.Diff([]string{"GET " + path}, other.log); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+func TestAProxyIsTheUsersChoiceEvenOnLoopback(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.Host)
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(proxy.Close)
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New("registry.example.com", Options{Login: alice(), Proxy: http.ProxyURL(at)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = get(c)
+	if diff := cmp.Diff([]string{"CONNECT registry.example.com:443"}, asked); diff != "" || err == nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}

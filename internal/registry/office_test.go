@@ -140,22 +140,25 @@ func (o *office) admits(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case o.challenge == "none", basic && name == user && pass == password:
 		return true
-	case basic, scheme == "" && isPing:
+	case basic, isPing && scheme == "":
 		problem = ""
 	case scheme == "Bearer" && !o.good[value]:
 		problem = `,error="invalid_token"`
-	case scheme == "Bearer" && isPing:
-		return true
-	case scheme == "Bearer" && o.grant == nil:
-		if o.uses--; o.uses >= 0 {
-			delete(o.good, value)
-		}
+	case scheme == "Bearer" && (isPing || o.grant == nil):
+		o.use(value, isPing)
 		return true
 	case scheme == "Bearer":
 		problem = `,error="insufficient_scope",scope="repository:team/app:pull"`
 	}
 	o.challengeWith(w, problem)
 	return false
+}
+
+// use makes a token end after its last use.
+func (o *office) use(token string, isPing bool) {
+	if o.uses--; o.uses >= 0 && !isPing {
+		delete(o.good, token)
+	}
 }
 
 func (o *office) challengeWith(w http.ResponseWriter, problem string) {
