@@ -38,6 +38,8 @@ var rooms = map[string][]string{
 	"internal/dockerconfig": knows,
 	"internal/registry": join(knows, "oras.land/oras-go/v2", "oras.land/oras-go/v2/", "golang.org/x/net/publicsuffix",
 		"golang.org/x/oauth2", "github.com/opencontainers/"),
+	// What its tests, and the lab's, talk to.
+	"internal/registry/registrytest": {},
 
 	// What pullkey does.
 	"internal/broker": knows,
