@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ func Run(ctx context.Context, env Environment) int {
 	if err == nil {
 		return exitDone
 	}
-	if unknown, ok := errors.AsType[usageError](p.unknownCommand(root)); ok {
+	if unknown := unknownCommand(root, env.Args); unknown != nil {
 		err = unknown
 	}
 	if _, usage := errors.AsType[usageError](err); usage {
@@ -89,12 +90,18 @@ const examples = `  pullkey login registry.example.com
 func (p *program) root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "pullkey", Short: "log in to registries and pull images, with every step visible",
-		Long: about, Example: examples, SilenceUsage: true, SilenceErrors: true, DisableSuggestions: true,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: about, Example: examples, SilenceUsage: true, SilenceErrors: true,
+		DisableSuggestions: true, SuggestionsMinimumDistance: 2, // they come as a hint (unknownCommand)
 	}
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.SetUsageFunc(usage)
+	cmd.SetHelpCommand(helpCommand(cmd))
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
 	cmd.PersistentFlags().VarP(newChoice(&p.format, "text", "json"), "format", "o", "how to print what was found: text or json")
 	cmd.AddCommand(
+		p.loginCommand(),
+		p.logoutCommand(),
+		p.tokenCommand(),
 		p.secretCommand(),
 		p.versionCommand(),
 	)
@@ -130,24 +137,28 @@ func atMost(n int) cobra.PositionalArgs {
 	}
 }
 
-// unknownCommand returns an error if the arguments name no command of root,
-// with the names that are nearly the same as a hint.
-func (p *program) unknownCommand(root *cobra.Command) error {
-	_, rest, err := root.Find(p.Args)
-	if err == nil || len(rest) == 0 {
+// unknownCommand returns an error if args name no command of root, with the
+// names that are nearly the same as a hint.
+func unknownCommand(root *cobra.Command, args []string) error {
+	_, _, err := root.Find(args)
+	if err == nil {
 		return nil
 	}
-	for _, name := range rest {
-		if strings.HasPrefix(name, "-") {
-			continue
-		}
-		wrong := usageError{fmt.Errorf("there is no command %q", name), root.Name()}
-		if near := root.SuggestionsFor(name); len(near) > 0 {
-			return advise(wrong, "did you mean pullkey %s?", strings.Join(near, ", or pullkey "))
-		}
-		return wrong
+	// Which argument it was, cobra says in its text alone: unknown command "x" for …
+	_, text, _ := strings.Cut(err.Error(), "unknown command ")
+	quoted, err := strconv.QuotedPrefix(text)
+	if err != nil {
+		return nil //nolint:nilerr // it is another mistake
 	}
-	return nil
+	name, err := strconv.Unquote(quoted)
+	if err != nil {
+		return nil //nolint:nilerr // as above
+	}
+	wrong := usageError{fmt.Errorf("there is no command %q", name), root.Name()}
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		return advise(wrong, "did you mean pullkey %s?", strings.Join(near, ", or pullkey "))
+	}
+	return wrong
 }
 
 // choice is a flag that takes one of some words.

@@ -31,6 +31,7 @@ type output struct {
 	out, err io.Writer
 	colour   bool   // on standard error
 	format   string // text or json
+	answered bool   // the document is printed
 }
 
 func newOutput(env Environment) output {
@@ -52,6 +53,7 @@ func (o *output) found(document any, text string) error {
 }
 
 func (o *output) document(document any) error {
+	o.answered = true
 	encoder := json.NewEncoder(o.out)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
@@ -83,7 +85,7 @@ func (o *output) fail(err error, steps []registry.Step) {
 	if hint != "" {
 		_, _ = fmt.Fprintf(o.err, "hint: %s\n", hint)
 	}
-	if o.format == "json" {
+	if o.format == "json" && !o.answered {
 		_ = o.document(failure{Error: text, Hint: hint, Steps: steps})
 	}
 }

@@ -67,15 +67,18 @@ func (p *program) dialogue(ctx context.Context, questions func(*term.Terminal) (
 		login, err := questions(term.NewTerminal(keyboard{p.Stdin, p.Terminal.Questions}, ""))
 		answered <- answers{login, err}
 	}()
+	a := answers{error: errInterrupted}
 	select {
-	case a := <-answered:
-		if errors.Is(a.error, io.EOF) {
-			return credential.Login{}, errors.New("nothing was typed")
-		}
-		return a.Login, a.error
+	case a = <-answered:
 	case <-ctx.Done():
-		return credential.Login{}, errInterrupted
 	}
+	if errors.Is(a.error, errInterrupted) || errors.Is(a.error, io.EOF) {
+		_, _ = io.WriteString(p.Terminal.Questions, "\r\n") // the question's line is still open
+	}
+	if errors.Is(a.error, io.EOF) {
+		a.error = errors.New("nothing was typed")
+	}
+	return a.Login, a.error
 }
 
 // keyboard is a terminal on which Ctrl-C interrupts: while it is raw, the key
