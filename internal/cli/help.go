@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // usage prints how a command is called, as cobra would; but within the
@@ -29,13 +28,12 @@ func usage(cmd *cobra.Command) error {
 			}
 		}
 	}
-	flags := func(title string, set *pflag.FlagSet) {
-		if set.HasAvailableFlags() {
-			fmt.Fprintf(&b, "\n%s:\n%s", title, set.FlagUsagesWrapped(columns))
-		}
+	if own := cmd.NonInheritedFlags(); own.HasAvailableFlags() {
+		b.WriteString("\nFlags:\n" + own.FlagUsagesWrapped(columns))
 	}
-	flags("Flags", cmd.NonInheritedFlags())
-	flags("Flags of every command", cmd.InheritedFlags())
+	if inherited := cmd.InheritedFlags(); inherited.HasAvailableFlags() {
+		b.WriteString("\nFlags of every command:\n" + inherited.FlagUsagesWrapped(columns))
+	}
 	_, err := fmt.Fprint(cmd.OutOrStderr(), b.String())
 	return err
 }

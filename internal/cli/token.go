@@ -18,10 +18,11 @@ what stands in it: for whom, what was asked for, what was granted, until when.
 The token itself is shown with --reveal alone. The exit code is 1 when less was
 granted than asked for.`
 
+//nolint:gosec // an example, and no token in it
 const tokenExample = `  pullkey token registry.example.com/team/app
   pullkey token registry.example.com/team/app --action push --trace
   curl -H @<(printf 'Authorization: Bearer '; pullkey token registry.example.com/team/app --reveal) \
-    https://registry.example.com/v2/team/app/tags/list` //nolint:gosec // an example, and no token in it
+    https://registry.example.com/v2/team/app/tags/list`
 
 // tokenFound is the JSON document of the command token.
 type tokenFound struct {
