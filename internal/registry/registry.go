@@ -8,12 +8,16 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/image"
 )
 
 // Profile says whose way of asking is followed on the wire.
@@ -53,4 +57,96 @@ type Options struct {
 	Wait func(context.Context, time.Duration) error
 	// Version of pullkey, for the User-Agent.
 	Version string
+}
+
+// Client holds one conversation: with one registry, as one login.
+type Client struct {
+	host    string // as in references: docker.io, localhost:5000
+	options Options
+	guard   *guard
+	http    *http.Client
+	tracer  tracer
+
+	mu        sync.Mutex
+	base      url.URL // scheme and host of the registry
+	answered  bool    // the registry has answered something
+	pinged    bool
+	challenge *Challenge // how the registry wants to be asked; nil until it says
+
+	fetching sync.Mutex // held while a token is asked for
+	tokens   map[string]*Token
+}
+
+// New begins a conversation with the registry host, as host or host:port.
+func New(host string, o Options) (*Client, error) {
+	name, err := image.ParseHost(host)
+	if err != nil {
+		return nil, err
+	}
+	switch o.Profile {
+	case "":
+		o.Profile = Docker
+	case Docker, Containerd:
+	default:
+		return nil, fmt.Errorf("client %q: it is neither docker nor containerd", string(o.Profile))
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Wait == nil {
+		o.Wait = wait
+	}
+	base := url.URL{Scheme: "https", Host: endpoint(name)}
+	c := &Client{
+		host: name, options: o, base: base, tokens: map[string]*Token{},
+		guard:  &guard{registry: withPort(&base)},
+		tracer: tracer{show: o.Trace},
+	}
+	c.tracer.scrub.add(o.Login.Password, o.Login.IdentityToken, o.Login.RegistryToken)
+	if !o.Login.Password.Empty() {
+		c.tracer.scrub.add(credential.NewSecret(o.Login.Username + ":" + o.Login.Password.Reveal()))
+	}
+	c.http = &http.Client{
+		Transport: c.guard.transport(o),
+		// Redirects are followed by the rules of follow.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+// endpoint returns where the registry of a reference's host answers. Docker
+// Hub's is not where its name says.
+func endpoint(host string) string {
+	if host == "docker.io" || host == "index.docker.io" {
+		return "registry-1.docker.io"
+	}
+	return host
+}
+
+func tlsConfig(o Options) *tls.Config {
+	return &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Host returns the registry's name as it stands in references.
+func (c *Client) Host() string { return c.host }
+
+// URL returns the address of a path of the registry. Its scheme is settled by
+// the first answer.
+func (c *Client) URL(path string) *url.URL {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u := c.base
+	u.Path = path
+	return &u
 }

@@ -1,0 +1,173 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/publicsuffix"
+)
+
+// metadata holds the addresses at which clouds tell a machine its own
+// credentials, beyond the link-local ones.
+var metadata = []netip.Addr{
+	netip.MustParseAddr("100.100.100.200"), // Alibaba Cloud
+	netip.MustParseAddr("fd00:ec2::254"),   // AWS, IPv6
+	netip.MustParseAddr("168.63.129.16"),   // Azure's wire server
+}
+
+// blockedError is a connection that pullkey will not make.
+type blockedError struct {
+	host string
+	addr netip.Addr
+	what string
+}
+
+func (e *blockedError) Error() string {
+	if e.host == e.addr.String() {
+		return fmt.Sprintf("pullkey does not connect to %s, %s", e.addr, e.what)
+	}
+	return fmt.Sprintf("pullkey does not connect to %s: it is at %s, %s", e.host, e.addr, e.what)
+}
+
+// guard decides which addresses may be connected to. It looks at the address
+// that is dialled, not at the name, since a name can point anywhere.
+type guard struct {
+	registry string // host:port of the registry
+	// local is set when the registry was reached on loopback: only then may
+	// realms and redirects be there.
+	local atomic.Bool
+	// proxies holds the addresses of the proxies that were chosen.
+	proxies sync.Map
+}
+
+func (g *guard) check(host string, addr netip.Addr, isRegistry bool) error {
+	addr = addr.Unmap().WithZone("")
+	blocked := func(what string) error { return &blockedError{host, addr, what} }
+	switch {
+	case addr.IsLinkLocalUnicast():
+		return blocked("a link-local address, where clouds keep credentials")
+	case addr.IsMulticast(), addr.IsUnspecified():
+		return blocked("which is no host's address")
+	case addr.IsLoopback() && !isRegistry && !g.local.Load():
+		return blocked("this machine itself, where the registry is not")
+	}
+	for _, m := range metadata {
+		if addr == m {
+			return blocked("where a cloud keeps credentials")
+		}
+	}
+	return nil
+}
+
+// transport returns an HTTP transport that dials under the guard. Proxies are
+// the user's own choice; behind one, only addresses that are written out can
+// be checked (checkLiteral).
+func (g *guard) transport(o Options) *http.Transport {
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		dialer := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+		if _, proxied := g.proxies.Load(address); !proxied {
+			dialer.ControlContext = func(_ context.Context, _, dialled string, _ syscall.RawConn) error {
+				at, err := netip.ParseAddrPort(dialled)
+				if err != nil {
+					return err
+				}
+				return g.check(host, at.Addr(), address == g.registry)
+			}
+		}
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err == nil && address == g.registry {
+			if at, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && at.Addr().Unmap().IsLoopback() {
+				g.local.Store(true)
+			}
+		}
+		return conn, err
+	}
+	var proxy func(*http.Request) (*url.URL, error)
+	if o.Proxy != nil {
+		proxy = func(r *http.Request) (*url.URL, error) {
+			u, err := o.Proxy(r)
+			if u != nil {
+				g.proxies.Store(withPort(u), true)
+			}
+			return u, err
+		}
+	}
+	return &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            dial,
+		TLSClientConfig:        tlsConfig(o),
+		TLSHandshakeTimeout:    15 * time.Second,
+		ResponseHeaderTimeout:  60 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost:    8,
+		MaxResponseHeaderBytes: 64 << 10,
+		ForceAttemptHTTP2:      true,
+		// A layer is compressed already, and its bytes are what the digest is of.
+		DisableCompression: true,
+	}
+}
+
+// checkLiteral refuses a URL whose host is written as an address that may not
+// be connected to.
+func (g *guard) checkLiteral(u *url.URL) error {
+	addr, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return nil //nolint:nilerr // a name; its address is checked when it is dialled
+	}
+	return g.check(u.Hostname(), addr, withPort(u) == g.registry)
+}
+
+// origin is scheme, host and port, all three.
+func origin(u *url.URL) string { return u.Scheme + "://" + withPort(u) }
+
+func withPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+func isLoopbackName(host string) bool {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.Unmap().IsLoopback()
+	}
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// related tells whether a registry may by itself name a realm at another
+// host: the same name (at any port), or names under one domain that somebody
+// registered, as registry.example.com and auth.example.com.
+func related(registry, realm string) bool {
+	registry, realm = strings.ToLower(registry), strings.ToLower(realm)
+	if registry == realm || isLoopbackName(registry) && isLoopbackName(realm) {
+		return true
+	}
+	if _, err := netip.ParseAddr(registry); err == nil {
+		return false
+	}
+	// The cloud's customers have names of their own below this domain.
+	if strings.HasSuffix(registry, ".aliyuncs.com") {
+		return false
+	}
+	one, err := publicsuffix.EffectiveTLDPlusOne(registry)
+	if err != nil {
+		return false
+	}
+	two, err := publicsuffix.EffectiveTLDPlusOne(realm)
+	return err == nil && one == two
+}
