@@ -38,13 +38,18 @@ var rooms = map[string][]string{
 	"internal/dockerconfig": knows,
 	"internal/registry": join(knows, "oras.land/oras-go/v2", "oras.land/oras-go/v2/", "golang.org/x/net/publicsuffix",
 		"golang.org/x/oauth2", "github.com/opencontainers/"),
+	// What its tests, and the lab's, talk to.
+	"internal/registry/registrytest": {},
 
 	// What pullkey does.
 	"internal/broker": knows,
 	"internal/controller": join(clientGo, "internal/acr", "internal/acrconfig", "internal/broker",
 		"internal/dockerconfig", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
+	"internal/cli": join(knows, "internal/acr", "internal/dockerconfig", "internal/registry",
+		"github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
 
 	// The programs.
+	"cmd/pullkey":            {"internal/cli"},
 	"cmd/pullkey-controller": join(clientGo, "internal/", "github.com/spf13/cobra"),
 
 	// Manifests, and the tests that hold them to their word.

@@ -74,6 +74,30 @@ func TestWaitReturnsForAnEntryToComeAndEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestAWitnessSeesWhatEachServerIsAsked(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	seen := map[ServerKind]int{}
+	c := start(t, func(o *Options) {
+		o.Wrap = func(server ServerKind, next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				seen[server]++
+				mu.Unlock()
+				next.ServeHTTP(w, r)
+			})
+		}
+	})
+	password, _ := c.temporary(c.AccessKey())
+	c.token(enterpriseID, temporaryUser, password, nil)
+	c.get("https://"+c.instance(enterpriseID).Hosts[0]+"/v2/", "")
+	mu.Lock()
+	defer mu.Unlock()
+	if diff := cmp.Diff(map[ServerKind]int{ServerAPI: 1, ServerAuth: 1, ServerRegistry: 1}, seen); diff != "" {
+		t.Errorf("requests that the witness saw (-want +got):\n%s", diff)
+	}
+}
+
 // safeBuffer may be written and read at the same time.
 type safeBuffer struct {
 	mu sync.Mutex

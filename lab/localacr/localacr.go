@@ -61,6 +61,9 @@ type Options struct {
 	Admin bool
 	// Log receives the access log as JSON lines; nil means nowhere.
 	Log io.Writer
+	// Wrap puts a witness around each server, who sees what the access log
+	// leaves out; nil means none.
+	Wrap func(ServerKind, http.Handler) http.Handler
 }
 
 // ACR is a running local registry service.
@@ -234,5 +237,9 @@ func (a *ACR) handler(s *site) http.Handler {
 	case ServerRegistry:
 		h = a.faulty(s.instance)
 	}
-	return a.logged(s, h)
+	h = a.logged(s, h)
+	if a.options.Wrap != nil {
+		h = a.options.Wrap(s.server, h)
+	}
+	return h
 }
