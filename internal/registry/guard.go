@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -44,6 +45,8 @@ type guard struct {
 	// local is set when the registry was reached on loopback: only then may
 	// realms and redirects be there.
 	local atomic.Bool
+	// proxies holds the addresses of the proxies that were chosen.
+	proxies sync.Map
 }
 
 func (g *guard) check(host string, addr netip.Addr, isRegistry bool) error {
@@ -69,13 +72,13 @@ func (g *guard) check(host string, addr netip.Addr, isRegistry bool) error {
 // the user's own choice; behind one, only addresses that are written out can
 // be checked (checkLiteral).
 func (g *guard) transport(o Options) *http.Transport {
-	dial := func(ctx context.Context, network, address string, proxied bool) (net.Conn, error) {
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err
 		}
 		dialer := net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
-		if !proxied {
+		if _, proxied := g.proxies.Load(address); !proxied {
 			dialer.ControlContext = func(_ context.Context, _, dialled string, _ syscall.RawConn) error {
 				at, err := netip.ParseAddrPort(dialled)
 				if err != nil {
@@ -92,11 +95,19 @@ func (g *guard) transport(o Options) *http.Transport {
 		}
 		return conn, err
 	}
+	var proxy func(*http.Request) (*url.URL, error)
+	if o.Proxy != nil {
+		proxy = func(r *http.Request) (*url.URL, error) {
+			u, err := o.Proxy(r)
+			if u != nil {
+				g.proxies.Store(withPort(u), true)
+			}
+			return u, err
+		}
+	}
 	return &http.Transport{
-		Proxy: o.Proxy,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dial(ctx, network, address, g.isProxy(o, address))
-		},
+		Proxy:                  proxy,
+		DialContext:            dial,
 		TLSClientConfig:        tlsConfig(o),
 		TLSHandshakeTimeout:    15 * time.Second,
 		ResponseHeaderTimeout:  60 * time.Second,
@@ -108,20 +119,6 @@ func (g *guard) transport(o Options) *http.Transport {
 		// A layer is compressed already, and its bytes are what the digest is of.
 		DisableCompression: true,
 	}
-}
-
-// isProxy tells whether address is that of a proxy for the registry.
-func (g *guard) isProxy(o Options, address string) bool {
-	if o.Proxy == nil {
-		return false
-	}
-	for _, scheme := range []string{"https", "http"} {
-		proxy, err := o.Proxy(&http.Request{URL: &url.URL{Scheme: scheme, Host: g.registry}})
-		if err == nil && proxy != nil && withPort(proxy) == address {
-			return true
-		}
-	}
-	return false
 }
 
 // checkLiteral refuses a URL whose host is written as an address that may not
@@ -140,7 +137,7 @@ func origin(u *url.URL) string { return u.Scheme + "://" + withPort(u) }
 func withPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
 	}
 	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }

@@ -129,6 +129,11 @@ func (c *Client) ping(ctx context.Context) error {
 	c.pinged = true
 	c.mu.Unlock()
 	switch {
+	case resp.StatusCode == http.StatusUnauthorized && origin(resp.Request.URL) != origin(c.URL("")):
+		return &Error{
+			Act: a.act, Cause: CauseChallenge, Status: resp.StatusCode,
+			Problem: "it redirects to " + printable(resp.Request.URL.Host) + ", which asks for a credential of its own; none goes there",
+		}
 	case problem != nil:
 		return &Error{Act: a.act, Cause: CauseChallenge, Status: resp.StatusCode, Problem: "it answers 401, and how to authenticate cannot be made out: " + problem.Error()}
 	case resp.StatusCode == http.StatusNotFound:

@@ -103,7 +103,9 @@ func New(host string, o Options) (*Client, error) {
 		tracer: tracer{show: o.Trace},
 	}
 	c.tracer.scrub.add(o.Login.Password, o.Login.IdentityToken, o.Login.RegistryToken)
-	c.tracer.scrub.add(credential.NewSecret(o.Login.Username + ":" + o.Login.Password.Reveal()))
+	if !o.Login.Password.Empty() {
+		c.tracer.scrub.add(credential.NewSecret(o.Login.Username + ":" + o.Login.Password.Reveal()))
+	}
 	c.http = &http.Client{
 		Transport: c.guard.transport(o),
 		// Redirects are followed by the rules of follow.

@@ -76,6 +76,10 @@ func showForm(form url.Values) []Field {
 	return fields
 }
 
+// shortestSecret is the length below which a secret is not looked for: to
+// replace each "a" would make the text unreadable and tell what the secret is.
+const shortestSecret = 4
+
 // scrubber replaces secrets that a server sends back to us, in any form in
 // which they went out.
 type scrubber struct{ pairs []string }
@@ -83,7 +87,7 @@ type scrubber struct{ pairs []string }
 func (s *scrubber) add(secrets ...credential.Secret) {
 	for _, secret := range secrets {
 		value := secret.Reveal()
-		if value == "" {
+		if len(value) < shortestSecret {
 			continue
 		}
 		forms := []string{

@@ -1,0 +1,328 @@
+package registry
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+const (
+	ping  = "GET /v2/"
+	fetch = "GET /v2/team/app/manifests/1"
+)
+
+func TestWhatIsAskedInWhichOrder(t *testing.T) {
+	t.Parallel()
+	docker, containerd := Options{Login: alice()}, Options{Login: alice(), Profile: Containerd}
+	for _, c := range []struct {
+		name    string
+		office  setting
+		options Options
+		want    []string
+	}{
+		{"docker, with a password", setting{}, docker, []string{ping, "GET /token?account&scope&service Basic", fetch + " Bearer"}},
+		{"docker, as nobody", setting{}, Options{}, []string{ping, "GET /token?scope&service", fetch + " Bearer"}},
+		{"docker, with an identity token", setting{}, Options{Login: withToken()}, []string{ping, "POST /token  client_id&grant_type&refresh_token&scope&service", fetch + " Bearer"}},
+		{"docker, where the registry takes passwords", setting{challenge: `Basic realm="x"`}, docker, []string{ping, fetch + " Basic"}},
+		{"docker, where the registry takes anyone", setting{challenge: "none"}, docker, []string{ping, fetch}},
+		{"containerd, with a password", setting{}, containerd, []string{fetch, "POST /token  client_id&grant_type&password&scope&service&username", fetch + " Bearer"}},
+		{"containerd, where the realm knows no POST", setting{noPOST: true}, containerd, []string{
+			fetch, "POST /token  client_id&grant_type&password&scope&service&username", "GET /token?scope&service Basic", fetch + " Bearer",
+		}},
+		{"containerd, as nobody", setting{}, Options{Profile: Containerd}, []string{fetch, "GET /token?scope&service", fetch + " Bearer"}},
+		{"containerd, where the registry takes passwords", setting{challenge: `Basic realm="x"`}, containerd, []string{fetch, fetch + " Basic"}},
+		{"a token that ends after the first use", setting{uses: 1}, docker, []string{
+			ping, "GET /token?account&scope&service Basic", fetch + " Bearer", fetch + " Bearer", "GET /token?account&scope&service Basic", fetch + " Bearer",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := openOffice(t, c.office)
+			again := o.uses > 0
+			client := o.client(t, c.options)
+			for range 2 {
+				if got, err := get(client); err != nil || got != "content" {
+					t.Fatalf("got %q, %v", got, err)
+				}
+				if !again {
+					break
+				}
+			}
+			if diff := cmp.Diff(c.want, o.log); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLoginDoesWhatDockersDoes(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t, setting{})
+	in, err := o.client(t, Options{Login: alice()}).Login(t.Context())
+	if err != nil || !in.Checked || !in.Login.Password.Equal(credential.NewSecret(password)) {
+		t.Fatalf("got %+v, %v", in, err)
+	}
+	want := []string{ping, "GET /token?account&client_id&offline_token&service Basic", ping + " Bearer"}
+	if diff := cmp.Diff(want, o.log); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestLoginKeepsTheIdentityTokenInPlaceOfThePassword(t *testing.T) {
+	t.Parallel()
+	in, err := openOffice(t, setting{offline: true}).client(t, Options{Login: alice()}).Login(t.Context())
+	if err != nil || !in.Login.Password.Empty() || in.Login.Username != user || in.Login.IdentityToken.Reveal() != identityToken {
+		t.Fatalf("got %+v, %v", in, err)
+	}
+}
+
+func TestLoginSaysWhereNothingWasChecked(t *testing.T) {
+	t.Parallel()
+	in, err := openOffice(t, setting{challenge: "none"}).client(t, Options{Login: alice()}).Login(t.Context())
+	if err != nil || in.Checked {
+		t.Fatalf("got %+v, %v", in, err)
+	}
+}
+
+func TestWhyAConversationEnds(t *testing.T) {
+	t.Parallel()
+	wrong := Options{Login: credential.Login{Username: user, Password: credential.NewSecret("wr0ng-p4ss")}}
+	answer := func(code int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code); _, _ = io.WriteString(w, body) }
+	}
+	for _, c := range []struct {
+		name    string
+		office  setting
+		options Options
+		cause   Cause
+		want    string
+	}{
+		{"the password is wrong", setting{}, wrong, CauseCredential, "it refuses user alice (HTTP 401 Unauthorized); it says: no such user, not with [redacted]"},
+		{"the password is wrong, for containerd", setting{}, Options{Login: wrong.Login, Profile: Containerd}, CauseCredential, "it refuses user alice"},
+		{"the password is wrong, and the registry takes passwords", setting{challenge: "Basic realm=x"}, wrong, CauseCredential, "the registry refuses user alice (HTTP 401)"},
+		{"nobody where somebody is wanted", setting{challenge: "Basic realm=x"}, Options{LoginSource: "no entry for it"}, CauseNobody, "no entry for it"},
+		{"an identity token where a password is wanted", setting{challenge: "Basic realm=x"}, Options{Login: withToken()}, CauseNobody, "what is stored is an identity token"},
+		{"the token does not grant pull", setting{grant: []string{"push"}}, Options{Login: alice()}, CauseScope, "the token of user alice does not grant repository:team/app:pull; it grants repository:team/app:push"},
+		{"a page instead of a token", setting{token: answer(200, "<html>sign in</html>")}, Options{Login: alice()}, CauseServer, "a page instead of a token"},
+		{"an empty answer instead of a token", setting{token: answer(200, "{}")}, Options{Login: alice()}, CauseServer, "holds no token"},
+		{"too long an answer instead of a token", setting{token: answer(200, strings.Repeat("x", 2<<20))}, Options{Login: alice()}, CauseServer, "larger than"},
+		{"a token server that is ill", setting{token: answer(501, "{}")}, Options{Login: alice()}, CauseServer, "it answers HTTP 501"},
+		{"no such image", setting{content: answer(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`)}, Options{Login: alice()}, CauseNotFound, "has no such thing (MANIFEST_UNKNOWN)"},
+		{"forbidden", setting{content: answer(403, `{"errors":[{"code":"DENIED","message":"not \u001b[31myou"}]}`)}, Options{Login: alice()}, CauseDenied, "forbids it (HTTP 403) (DENIED); it says: not [31myou"},
+		{"a realm at another party's", setting{challenge: `Bearer realm="https://auth.example.org/t"`}, Options{Login: alice()}, CausePolicy, "does not go to another party's host"},
+		{"a realm in the clear", setting{challenge: `Bearer realm="http://auth.example.org/t"`}, Options{Login: alice()}, CausePolicy, "in the clear"},
+		{"a realm of another kind", setting{challenge: `Bearer realm="file:///etc/passwd"`}, Options{Login: alice()}, CauseChallenge, "no address of a token server"},
+		{"a realm with a user", setting{challenge: `Bearer realm="https://x:y@auth.example.org/t"`}, Options{Login: alice()}, CausePolicy, "holds a user name"},
+		{"a relative realm", setting{challenge: `Bearer realm="/service/token"`}, Options{Login: alice()}, CauseChallenge, "no address"},
+		{"a realm at the metadata service", setting{challenge: `Bearer realm="https://169.254.169.254/t"`}, Options{}, CausePolicy, "link-local"},
+		{"no challenge that can be followed", setting{challenge: "Negotiate"}, Options{Login: alice()}, CauseChallenge, "it offers Negotiate alone"},
+		{"a broken challenge", setting{challenge: `Bearer realm="`}, Options{Login: alice()}, CauseChallenge, "does not end"},
+		{"a registry token that has ended", setting{}, Options{Login: credential.Login{RegistryToken: credential.NewSecret("r3gistry-t0ken")}}, CauseCredential, "refuses the registry token"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := openOffice(t, c.office)
+			var steps []Step
+			c.options.Trace = func(s Step) { steps = append(steps, s) }
+			c.options.Wait = func(context.Context, time.Duration) error { return nil }
+			got, err := get(o.client(t, c.options))
+			e, ok := errors.AsType[*Error](err)
+			if !ok || e.Cause != c.cause || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %q, %v; want %s: %q", got, err, c.cause, c.want)
+			}
+			checkNoSecret(t, fmt.Sprintf("%+v %v %s", e, err, e.Hint()))
+			checkSteps(t, steps)
+		})
+	}
+}
+
+func checkNoSecret(t *testing.T, text string) {
+	t.Helper()
+	for _, secret := range []string{password, identityToken, "wr0ng-p4ss", "r3gistry-t0ken", "c2lnbmF0dXJl", base64.StdEncoding.EncodeToString([]byte(user + ":" + password)), url.QueryEscape(password)} {
+		if strings.Contains(text, secret) {
+			t.Errorf("shows %q:\n%s", secret, text)
+		}
+	}
+	if strings.ContainsAny(text, "\x1b\x07") {
+		t.Errorf("could steer a terminal: %q", text)
+	}
+}
+
+// checkSteps checks that steps count from 1 and hold nothing secret.
+func checkSteps(t *testing.T, steps []Step) {
+	t.Helper()
+	if len(steps) == 0 {
+		t.Fatal("nothing was traced")
+	}
+	for i, s := range steps {
+		if s.Number != i+1 {
+			t.Errorf("step %d has the number %d", i+1, s.Number)
+		}
+	}
+	text, err := json.Marshal(steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkNoSecret(t, string(text))
+	checkNoSecret(t, fmt.Sprintf("%+v", steps))
+}
+
+func TestTheTraceTellsTheStoryAndNoSecret(t *testing.T) {
+	t.Parallel()
+	for _, options := range []Options{{Login: alice()}, {Login: alice(), Profile: Containerd}, {Login: withToken()}, {}} {
+		var steps []Step
+		options.Trace = func(s Step) { steps = append(steps, s) }
+		o := openOffice(t, setting{offline: true})
+		c := o.client(t, options)
+		if _, err := get(c); err != nil {
+			t.Fatal(err)
+		}
+		if !options.Login.Anonymous() {
+			if _, err := c.Login(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		checkSteps(t, steps)
+		text, err := json.Marshal(steps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"Www-Authenticate", "granted: repository:team/app:pull", "RFC 6750", o.URL + "/token"} {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("the story does not say %q:\n%s", want, text)
+			}
+		}
+	}
+}
+
+func TestPlainHTTPIsForLoopbackAndNamedRegistries(t *testing.T) {
+	t.Parallel()
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "content") }))
+	t.Cleanup(plain.Close)
+	c, err := New(strings.TrimPrefix(plain.URL, "http://"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := get(c); err != nil || got != "content" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if u := c.URL("/"); u.Scheme != "http" {
+		t.Errorf("it is asked again at %s", u)
+	}
+	// After it has answered by TLS it is never asked in the clear.
+	o := openOffice(t, setting{})
+	answered := o.client(t, Options{Login: alice()})
+	if _, err := get(answered); err != nil {
+		t.Fatal(err)
+	}
+	if answered.mayDowngrade(answered.URL("")) {
+		t.Error("a registry that speaks TLS may be asked in the clear")
+	}
+	// Elsewhere it must have been named.
+	for _, named := range []bool{false, true} {
+		c, err := New("registry.example.com", Options{PlainHTTP: named})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.mayDowngrade(c.URL("")); got != named {
+			t.Errorf("named %v: may be asked in the clear %v", named, got)
+		}
+	}
+}
+
+func TestRequestsThatMayPassAreRepeatedWithPatience(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, after string
+		status      int
+		times       int
+		want        []time.Duration
+		ok          bool
+	}{
+		{"429 with Retry-After", "7", 429, 1, []time.Duration{7 * time.Second}, true},
+		{"429 with an hour's Retry-After", "3600", 429, 1, []time.Duration{time.Minute}, true},
+		{"503 twice", "", 503, 2, []time.Duration{250 * time.Millisecond, 500 * time.Millisecond}, true},
+		{"502 for ever", "", 502, 99, []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second}, false},
+		{"501", "", 501, 1, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			left := c.times
+			o := openOffice(t, setting{content: func(w http.ResponseWriter, _ *http.Request) {
+				if left--; left >= 0 {
+					if c.after != "" {
+						w.Header().Set("Retry-After", c.after)
+					}
+					w.WriteHeader(c.status)
+				}
+			}})
+			var waits []time.Duration
+			client := o.client(t, Options{Login: alice(), Wait: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }})
+			if _, err := get(client); (err == nil) != c.ok {
+				t.Errorf("got %v", err)
+			}
+			if diff := cmp.Diff(c.want, waits); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAChallengeFromElsewhereIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/v2/", "/v2/team/app/manifests/1"} {
+		other := openOffice(t, setting{})
+		o := openOffice(t, setting{challenge: "none"})
+		front := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == path {
+				http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+			}
+		}))
+		t.Cleanup(front.Close)
+		c := o.client(t, Options{Login: alice()})
+		c.base.Host = strings.TrimPrefix(front.URL, "https://")
+		c.guard.registry = c.base.Host
+		_, err := get(c)
+		if err == nil || !strings.Contains(err.Error(), "asks for a credential of its own") {
+			t.Errorf("%s: got %v", path, err)
+		}
+		if diff := cmp.Diff([]string{"GET " + path}, other.log); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+func TestAProxyIsTheUsersChoiceEvenOnLoopback(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.Host)
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	t.Cleanup(proxy.Close)
+	at, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New("registry.example.com", Options{Login: alice(), Proxy: http.ProxyURL(at)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = get(c)
+	if diff := cmp.Diff([]string{"CONNECT registry.example.com:443"}, asked); diff != "" || err == nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
