@@ -197,8 +197,8 @@ func (c *Client) resolve(ctx context.Context, repository, tag string) (v1.Descri
 	}
 	_ = resp.Body.Close()
 	d := v1.Descriptor{Digest: digest.Digest(resp.Header.Get("Docker-Content-Digest")), MediaType: resp.Header.Get("Content-Type")}
-	if d.Digest.Validate() != nil {
-		return v1.Descriptor{}, nil
+	if d.Digest.Validate() == nil {
+		return d, nil
 	}
-	return d, nil
+	return v1.Descriptor{}, nil
 }
