@@ -46,8 +46,11 @@ var rooms = map[string][]string{
 	"internal/broker": knows,
 	"internal/controller": join(clientGo, "internal/acr", "internal/acrconfig", "internal/broker",
 		"internal/dockerconfig", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
+	"internal/cli": join(clientGo, "internal/image", "internal/credential", "internal/acr", "internal/dockerconfig",
+		"internal/registry", "sigs.k8s.io/yaml", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
 
 	// The programs.
+	"cmd/pullkey":            {"internal/cli"},
 	"cmd/pullkey-controller": join(clientGo, "internal/", "github.com/spf13/cobra"),
 
 	// Manifests, and the tests that hold them to their word.

@@ -27,6 +27,13 @@ var (
 		`[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-registry(?:-vpc)?\.` + region + `\.cr\.aliyuncs\.com|` +
 		`[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-registry-vpc\.distributed\.` + region + `\.cr\.aliyuncs\.com:65001` +
 		`)$`)
+	// realmForm holds the forms of names that ACR's token servers have. The
+	// region of one may be another than that of the registry that names it. The
+	// bucket called "dockerauth", at dockerauth.oss-cn-hangzhou, is none.
+	realmForm = regexp.MustCompile(`^(?:` +
+		`dockerauth(?:-ee)?(?:-vpc)?\.` + region + `\.aliyuncs\.com|` +
+		`dockerauth-cn-zhangjiakou\.aliyuncs\.com` +
+		`)$`)
 )
 
 // IsHost tells whether host is a name that only ACR can have, so that a
@@ -35,6 +42,10 @@ func IsHost(host string) bool {
 	p, err := image.ParseHostPattern(host)
 	return err == nil && p.String() == host && hostForm.MatchString(host)
 }
+
+// IsRealm tells whether host is a name that only a token server of ACR can
+// have, so that a registry of ACR may send a credential of ACR there.
+func IsRealm(host string) bool { return realmForm.MatchString(host) }
 
 // PersonalHosts returns the hosts of the Personal Edition in a region: public
 // and VPC, as the vendor's helper serves them, "internal" for the classic

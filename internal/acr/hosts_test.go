@@ -74,6 +74,49 @@ func TestIsHostKnowsNoOther(t *testing.T) {
 	}
 }
 
+func TestIsRealmKnowsACRsTokenServers(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{
+		"dockerauth.cn-hangzhou.aliyuncs.com",
+		"dockerauth-vpc.cn-hangzhou.aliyuncs.com",
+		"dockerauth-ee.cn-beijing.aliyuncs.com",
+		"dockerauth-ee-vpc.ap-southeast-1.aliyuncs.com",
+		"dockerauth.cn-north-2-gov-1.aliyuncs.com",
+		"dockerauth-cn-zhangjiakou.aliyuncs.com",
+	} {
+		if !IsRealm(host) {
+			t.Errorf("%s is not known", host)
+		}
+	}
+	for _, host := range []string{
+		"",
+		"dockerauth.aliyuncs.com",
+		"dockerauth.cn-hangzhou.aliyuncs.com.evil.com",
+		"evil.dockerauth.cn-hangzhou.aliyuncs.com",
+		"evil-dockerauth.cn-hangzhou.aliyuncs.com",
+		"dockerauth-evil.cn-hangzhou.aliyuncs.com",
+		"dockerauth-vpc-ee.cn-hangzhou.aliyuncs.com",
+		"dockerauth.evil.cn-hangzhou.aliyuncs.com",
+		"dockerauth.oss-cn-hangzhou.aliyuncs.com", // the OSS bucket called dockerauth
+		"dockerauth-ee.oss-accelerate.aliyuncs.com",
+		"dockerauth-cn-hangzhou.aliyuncs.com",
+		"dockerauth.cn-.aliyuncs.com",
+		"dockerauth.*.aliyuncs.com",
+		"dockerauth.cn-hangzhou.aliyuncs.com:8443",
+		"dockerauth.cn-hangzhou.aliyuncs.com\n",
+		"Dockerauth.cn-hangzhou.aliyuncs.com",
+		"dockerauthxcn-hangzhou.aliyuncs.com",
+		"dockerauth.cn-hangzhou-aliyuncs.com",
+		"dockerauth.cn-hangzhou.aliyuncs.comx",
+		"user@dockerauth.cn-hangzhou.aliyuncs.com",
+		"registry.cn-hangzhou.aliyuncs.com",
+	} {
+		if IsRealm(host) {
+			t.Errorf("%q is taken for a token server of ACR", host)
+		}
+	}
+}
+
 func TestPersonalHostsAreACRsOwn(t *testing.T) {
 	t.Parallel()
 	hosts := PersonalHosts("cn-hangzhou")

@@ -1,8 +1,9 @@
 // Package dockerconfig reads and writes docker's config.json, which is also
-// the content of a Secret's .dockerconfigjson.
+// the content of a Secret's .dockerconfigjson, and talks to the credential
+// helpers that it names.
 //
 // Its one rule: what it does not understand it keeps, and no error repeats
-// what the document holds.
+// what the document or a helper holds, beyond the names of registries.
 package dockerconfig
 
 import (
@@ -21,7 +22,10 @@ import (
 // MaxSize is the most bytes that a Kubernetes Secret holds.
 const MaxSize = 1 << 20
 
-const authsField = "auths"
+const (
+	wholeDocument = "the document"
+	authsField    = "auths"
+)
 
 // Config is a config.json: an entry for each registry, and the fields that
 // pullkey leaves as they are. Parse makes one; the zero Config is empty.
@@ -44,7 +48,7 @@ func Parse(data []byte) (Config, error) {
 	if len(data) > MaxSize {
 		return Config{}, errTooLarge(len(data))
 	}
-	fields, err := object(data, "the document")
+	fields, err := object(data, wholeDocument)
 	if err != nil {
 		return Config{}, err
 	}
@@ -52,21 +56,24 @@ func Parse(data []byte) (Config, error) {
 	raw, ok := fields[authsField]
 	if !ok || string(raw) == "null" {
 		delete(fields, authsField)
-		return c, checkSpelling(fields)
+		return c, checkSpelling(fields, wholeDocument, authsField)
 	}
 	if c.auths, err = object(raw, authsField); err != nil {
 		return Config{}, err
 	}
 	delete(fields, authsField)
-	return c, checkSpelling(fields)
+	return c, checkSpelling(fields, wholeDocument, authsField)
 }
 
-// checkSpelling refuses "Auths": Go programs, kubelet among them, read it as
-// auths, so its entries would be lost beside a field of the right spelling.
-func checkSpelling(fields map[string]json.RawMessage) error {
+// checkSpelling refuses "Auths": Go programs, kubelet and docker among them,
+// read it as auths, so its entries would be lost beside a field of the right
+// spelling.
+func checkSpelling(fields map[string]json.RawMessage, what string, known ...string) error {
 	for name := range fields {
-		if strings.EqualFold(name, authsField) {
-			return errors.New("docker configuration: the field auths is written with other letters than small ones")
+		for _, right := range known {
+			if name != right && strings.EqualFold(name, right) {
+				return fmt.Errorf("docker configuration: %s: a field is %q in other capitals, which programs take for the same", what, right)
+			}
 		}
 	}
 	return nil

@@ -165,7 +165,7 @@ func TestParseNamesThePlaceAndNeverTheContent(t *testing.T) {
 		{"a list of auths", `{"auths":["s3cret"]}`, "auths, byte 1: a JSON object is needed"},
 		{"a registry twice", `{"auths":{"s3cret.io":{},"s3cret.io":{}}}`, "auths, byte 27: a field is given twice"},
 		{"auths twice", `{"auths":{"s3cret.io":{}},"auths":{}}`, "the document, byte 33: a field is given twice"},
-		{"auths in other letters", `{"Auths":{"s3cret.io":{}}}`, "auths is written with other letters"},
+		{"auths in other letters", `{"Auths":{"s3cret.io":{}}}`, `is "auths" in other capitals`},
 		{"too much", `{"a":"` + strings.Repeat("s3cret", MaxSize/6) + `"}`, "more than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

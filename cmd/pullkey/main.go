@@ -1,0 +1,43 @@
+// Command pullkey logs in to registries and pulls images, with every step of
+// the conversation visible.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/cli"
+)
+
+// version is set by the linker: -ldflags '-X main.version=v1.2.3'.
+var version string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := cli.Run(ctx, environment())
+	stop()
+	os.Exit(code)
+}
+
+// environment is that of this process.
+func environment() cli.Environment {
+	return cli.Environment{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
+		Terminal: cli.TerminalOf(os.Stdin, os.Stderr), Now: time.Now, Version: versionOf(debug.ReadBuildInfo),
+	}
+}
+
+// versionOf returns the version that was linked in, else that of the module.
+func versionOf(build func() (*debug.BuildInfo, bool)) string {
+	if version != "" {
+		return version
+	}
+	if info, ok := build(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+
+	"github.com/pullkey/pullkey/internal/credential"
+)
+
+// Terminal says which of the streams are a terminal. The zero Terminal is
+// none.
+type Terminal struct {
+	// Err tells whether standard error is one.
+	Err bool
+	// Size returns columns and rows of the one that is standard error.
+	Size func() (width, height int, err error)
+	// Raw has the terminal that is standard input pass each key at once and
+	// show none, until restore is called. It is nil where nobody can be asked.
+	Raw func() (restore func() error, err error)
+	// Questions is where questions are written.
+	Questions io.Writer
+}
+
+// TerminalOf looks at the streams of a process. A question goes to standard
+// error, unless that is no terminal: then to the one that is standard input.
+func TerminalOf(stdin, stderr *os.File) Terminal {
+	in, out := int(stdin.Fd()), int(stderr.Fd())
+	t := Terminal{Err: term.IsTerminal(out), Questions: stderr}
+	if t.Err {
+		t.Size = func() (int, int, error) { return term.GetSize(out) }
+	} else {
+		t.Questions = stdin
+	}
+	if term.IsTerminal(in) {
+		t.Raw = func() (func() error, error) {
+			before, err := term.MakeRaw(in)
+			if err != nil {
+				return nil, fmt.Errorf("prepare the terminal: %w", err)
+			}
+			return func() error { return term.Restore(in, before) }, nil
+		}
+	}
+	return t
+}
+
+// dialogue has questions asked. The terminal is left as it was found, also when
+// ctx ends in the middle.
+func (p *program) dialogue(ctx context.Context, questions func(*term.Terminal) (credential.Login, error)) (_ credential.Login, err error) {
+	restore, err := p.Terminal.Raw()
+	if err != nil {
+		return credential.Login{}, err
+	}
+	defer func() { err = errors.Join(err, restore()) }()
+	type answers struct {
+		credential.Login
+		error
+	}
+	answered := make(chan answers, 1)
+	go func() {
+		// It outlives the dialogue when ctx ends: a read of a terminal cannot be stopped.
+		login, err := questions(term.NewTerminal(keyboard{p.Stdin, p.Terminal.Questions}, ""))
+		answered <- answers{login, err}
+	}()
+	a := answers{error: errInterrupted}
+	select {
+	case a = <-answered:
+	case <-ctx.Done():
+	}
+	if errors.Is(a.error, errInterrupted) || errors.Is(a.error, io.EOF) {
+		_, _ = io.WriteString(p.Terminal.Questions, "\r\n") // the question's line is still open
+	}
+	if errors.Is(a.error, io.EOF) {
+		a.error = errors.New("nothing was typed")
+	}
+	return a.Login, a.error
+}
+
+// keyboard is a terminal on which Ctrl-C interrupts: while it is raw, the key
+// is a byte like any other.
+type keyboard struct {
+	io.Reader
+	io.Writer
+}
+
+const ctrlC = 0x03
+
+// Read reads keys up to the first Ctrl-C.
+func (k keyboard) Read(b []byte) (int, error) {
+	n, err := k.Reader.Read(b)
+	if i := bytes.IndexByte(b[:n], ctrlC); i >= 0 {
+		return i, errInterrupted
+	}
+	return n, err
+}
