@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,18 +21,14 @@ func TestEachProgramPullsWithWhatEachOtherWrote(t *testing.T) {
 	p := open(t)
 	host := p.ACR.Instances()[0].Hosts[0]
 	user, password := p.ACR.Owner()
-	readers := client.Clients()
+	readers := everybody()
 	table := newTable("logged in by", names(readers))
 	for _, writer := range readers {
 		if writer.Login == nil {
 			continue
 		}
 		config := p.folder()
-		login := func(c *exec.Cmd) {
-			c.Env = append(c.Env, client.Environment(p.dir, config)...)
-			c.Stdin = strings.NewReader(password.Reveal())
-		}
-		if out, err := p.run(login, writer.Login(p.programs, host, user, config)...); err != nil {
+		if out, err := p.as(config, password.Reveal(), writer.Login(p.programs, host, user, config)...); err != nil {
 			t.Errorf("%s does not log in: %v\n%s", writer.Name, err, out)
 			continue
 		}
@@ -55,10 +50,9 @@ func TestEachProgramPullsWithWhatEachOtherWrote(t *testing.T) {
 // the registry saw.
 func (p *place) pulls(c client.Client, image pushed, config string, login entry) error {
 	p.witness.take()
-	out, err := p.run(func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, client.Environment(p.dir, config)...) },
-		c.Pull(p.programs, client.Target{
-			Reference: image.tagged(), Config: config, Login: client.Login(login), Output: filepath.Join(p.folder(), "image"),
-		})...)
+	out, err := p.as(config, "", c.Pull(p.programs, client.Target{
+		Reference: image.tagged(), Config: config, Login: client.Login(login), Output: filepath.Join(p.folder(), "image"),
+	})...)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}

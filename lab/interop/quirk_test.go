@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +25,7 @@ const (
 
 func TestPullkeyBearsOfARegistryWhatAnyOtherBears(t *testing.T) {
 	p := open(t)
-	programs := client.Clients()
+	programs := everybody()
 	clumsy, hostile := newTable("the registry", names(programs)), newTable("the registry", names(programs))
 	type cell struct {
 		table  *table
@@ -71,7 +72,9 @@ func (p *place) pullsFrom(q registrytest.Quirk, c client.Client) string {
 	defer r.Close()
 	// The content depends on the name: no engine has any of it.
 	repository := "quirk/" + q.Name + "-" + c.Name
-	if _, err := r.Push(repository, "1", registrytest.Image{Layers: []int64{200 << 10, 30 << 10}}); err != nil {
+	if _, err := r.Push(repository, "1", registrytest.Image{
+		Platforms: []string{"linux/" + runtime.GOARCH, "linux/s390x"}, Layers: []int64{200 << 10, 30 << 10},
+	}); err != nil {
 		p.t.Error(err)
 		return ""
 	}
