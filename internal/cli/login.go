@@ -28,6 +28,7 @@ type loginFlags struct {
 	username      string
 	password      string // only to refuse it
 	passwordStdin bool
+	keepPassword  bool
 	web, device   bool
 }
 
@@ -62,6 +63,7 @@ func (p *program) loginCommand() *cobra.Command {
 	s.SortFlags = false
 	s.StringVarP(&f.username, "username", "u", "", "user `name`; asked for when it is missing")
 	s.BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from standard input")
+	s.BoolVar(&f.keepPassword, "keep-password", false, "store the password also where the registry gives an identity token instead, which kubelet cannot use")
 	s.BoolVar(&f.web, "web", false, "log in with a browser")
 	s.BoolVar(&f.device, "device", false, "log in with a browser on another device")
 	s.StringVarP(&f.password, "password", "p", "", "refused: use --password-stdin")
@@ -73,14 +75,17 @@ func (p *program) loginCommand() *cobra.Command {
 // check refuses flags that do not go together.
 func (f *loginFlags) check(cmd *cobra.Command) error {
 	wrong := func(text string) error { return usageError{errors.New(text), cmd.CommandPath()} }
+	browser := f.web || f.device
 	switch {
 	case cmd.Flags().Changed("password"):
 		return advise(wrong("a password is not taken as an argument: everybody on this machine can read the arguments of a program"),
 			"without it the password is asked for; a script gives it on standard input, with --password-stdin")
 	case f.web && f.device:
 		return wrong("--web and --device exclude each other")
-	case (f.web || f.device) && (f.passwordStdin || f.username != ""):
+	case browser && (f.passwordStdin || f.username != ""):
 		return wrong("with --web or --device the authorization server asks who you are: no --username, no --password-stdin")
+	case browser && f.keepPassword:
+		return wrong("with --web or --device there is no password to keep")
 	case f.passwordStdin && f.username == "":
 		return wrong("--password-stdin needs --username")
 	case strings.Contains(f.username, ":"):
@@ -108,6 +113,9 @@ func (p *program) login(cmd *cobra.Command, f *loginFlags, host string) error {
 	in, err := client.Login(cmd.Context())
 	if err != nil {
 		return err
+	}
+	if f.keepPassword {
+		in.Login = o.Login
 	}
 	source, err := store.Put(cmd.Context(), host, in.Login)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 
 	"github.com/pullkey/pullkey/internal/credential"
 )
@@ -84,9 +83,11 @@ type helper struct {
 	source Source
 }
 
-// helperName bounds what becomes part of a program's name: it is looked up in
+// isHelperName bounds what becomes part of a program's name: it is looked up in
 // PATH, and must not lead anywhere else.
-var helperName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+func isHelperName(s string) bool {
+	return s != "" && len(s) <= 64 && hasOnly(s[:1], "") && hasOnly(s, "._-")
+}
 
 // helper returns who keeps the login for host: credHelpers names it for this
 // host alone (nobody, if the name is empty), or else credsStore for all. Docker
@@ -101,7 +102,7 @@ func (d document) helper(host string) (helper, error) {
 			break
 		}
 	}
-	if h.name != "" && !helperName.MatchString(h.name) {
+	if h.name != "" && !isHelperName(h.name) {
 		return helper{}, hinted{
 			fmt.Errorf("docker configuration: %s is no name of a credential helper", field),
 			"write the name of the program without docker-credential-, such as pass: letters, digits, dots, - and _, no path",

@@ -305,3 +305,16 @@ func TestWhatWouldBeTooLargeIsNotWritten(t *testing.T) {
 		t.Error("the file has changed")
 	}
 }
+
+func TestAWriteThatDoesNotComeToItsEndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	// A folder cannot be replaced by a file.
+	path := filepath.Join(t.TempDir(), "config.json")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(path, []byte("{}"), nil); err == nil {
+		t.Error("it says that it went well")
+	}
+	wantAlone(t, path)
+}

@@ -132,7 +132,7 @@ func runProgram(ctx context.Context, name, verb string, in []byte) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, program, verb) //nolint:gosec // the name has no path (helperName), the verb is ours
+	cmd := exec.CommandContext(ctx, program, verb) //nolint:gosec // the name has no path (isHelperName), the verb is ours
 	out := &answer{}
 	cmd.Stdin, cmd.Stdout = bytes.NewReader(in), out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

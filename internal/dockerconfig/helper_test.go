@@ -150,9 +150,13 @@ func TestAGrandchildThatHoldsTheOutputIsNotWaitedFor(t *testing.T) {
 sleep 600 &
 echo '{"Username":"alice","Secret":"pw"}'`)
 	alive, hold := pipeOf(t, s)
+	asked := time.Now()
 	got, err := s.Get(t.Context(), "h.io")
 	if err != nil || words(got.Login) != alices {
 		t.Errorf("got %s, %v", words(got.Login), err)
+	}
+	if took := time.Since(asked); took > helperPatience {
+		t.Errorf("it took %v", took)
 	}
 	wantEnd(t, alive, hold)
 }

@@ -47,14 +47,14 @@ func readable(l credential.Login, host, source string) error {
 	if source != "" {
 		source = " (" + source + ")"
 	}
-	again := "log in with a user name and a password that the registry takes as they are: pullkey login " + host + " --username NAME"
+	again := "log in with a user name and a password: pullkey login " + host
 	switch {
 	case l.Username != "" && !l.Password.Empty():
 		return nil
 	case l.Anonymous():
 		return hinted{fmt.Errorf("there is no login for %s%s", host, source), "log in first: pullkey login " + host}
 	case !l.IdentityToken.Empty():
-		return hinted{fmt.Errorf("the login for %s%s is an identity token, and kubelet reads user name and password alone", host, source), again}
+		return hinted{fmt.Errorf("the login for %s%s is an identity token, and kubelet reads user name and password alone", host, source), "log in again and have the password itself kept: pullkey login " + host + " --keep-password"}
 	case !l.RegistryToken.Empty():
 		return hinted{fmt.Errorf("the login for %s%s is a registry token, and kubelet reads user name and password alone", host, source), again}
 	}
@@ -72,17 +72,17 @@ func AddHost(data []byte, like, host string) ([]byte, error) {
 	}
 	model, login, err := c.model(like)
 	if err != nil {
-		return nil, fmt.Errorf("pull secret: %w", err)
+		return nil, err
 	}
 	pattern, err := patternName(host)
 	if err != nil {
-		return nil, fmt.Errorf("pull secret: %w", err)
+		return nil, err
 	}
 	keys := c.keysLike(pattern)
 	for _, key := range keys {
 		if there, err := readLogin(c.auths[key], place(key)); err != nil || !same(there, login) {
 			return nil, hinted{
-				fmt.Errorf("pull secret: %s is there already, with another login", place(key)),
+				fmt.Errorf("%s is there already, with another login", place(key)),
 				"remove that entry first, or make another Secret",
 			}
 		}

@@ -36,7 +36,7 @@ func TestForKubeletRefusesWhatKubeletWouldTakeForNobody(t *testing.T) {
 	}{
 		{"no registry", nil, "no registry is named", ""},
 		{"no login", map[string]Found{"h.io": {Source: Source{File: "/c/config.json", Helper: "pass"}}}, "there is no login for h.io (docker-credential-pass, named by credsStore of /c/config.json)", "log in first: pullkey login h.io"},
-		{"an identity token", map[string]Found{"h.io": {Login: secretLogin("alice", "", "s3cret", ""), Source: file}}, `the login for h.io (auths["h.io"] of /c/config.json) is an identity token, and kubelet reads user name and password alone`, "pullkey login h.io --username NAME"},
+		{"an identity token", map[string]Found{"h.io": {Login: secretLogin("alice", "", "s3cret", ""), Source: file}}, `the login for h.io (auths["h.io"] of /c/config.json) is an identity token, and kubelet reads user name and password alone`, "pullkey login h.io --keep-password"},
 		{"a registry token", map[string]Found{"h.io": {Login: secretLogin("", "", "", "s3cret"), Source: file}}, "is a registry token", "pullkey login h.io"},
 		{"a user name alone", map[string]Found{"h.io": {Login: secretLogin("alice", "", "", ""), Source: file}}, "lacks a user name or a password", "pullkey login h.io"},
 		{"a user name that would be split", map[string]Found{"h.io": {Login: secretLogin("a:b", "s3cret", "", "")}}, `has a ":"`, ""},

@@ -103,11 +103,10 @@ func need(t *testing.T, reason error) {
 const limit = time.Minute
 
 // run runs a program of the sandbox and returns what it printed.
-func (p *place) run(change func(*exec.Cmd), name string, args ...string) (string, error) {
+func (p *place) run(change func(*exec.Cmd), command ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), limit)
 	defer cancel()
-	cmd := p.Inside(ctx, name, args...)
-	cmd.Env = append(cmd.Env, "HOME="+p.dir, "DOCKER_HOST="+client.DockerHost)
+	cmd := p.Inside(ctx, command[0], command[1:]...)
 	if change != nil {
 		change(cmd)
 	}
@@ -123,13 +122,6 @@ func (p *place) folder() string {
 		p.t.Fatal(err)
 	}
 	return dir
-}
-
-func (p *place) write(name, content string) {
-	p.t.Helper()
-	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-		p.t.Fatal(err)
-	}
 }
 
 // golden returns what stands in a file of testdata; with -update that is got.

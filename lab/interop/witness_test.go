@@ -117,10 +117,23 @@ func (w *witness) take() []*call {
 	return calls
 }
 
+// gave tells whether the registry has answered with the content of a digest
+// since take was last called.
+func (w *witness) gave(digest string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.calls, func(c *call) bool {
+		return c.method == http.MethodGet && c.status == http.StatusOK && strings.HasSuffix(c.path, "/"+digest)
+	})
+}
+
 // transcript writes the calls one a line, with names in the place of what
 // differs from run to run, and below a line what was accepted.
 func transcript(calls []*call, image pushed) string {
-	replacements := []string{image.repository, "REPOSITORY"}
+	var replacements []string
+	if image.repository != "" {
+		replacements = []string{image.repository, "REPOSITORY"}
+	}
 	for digest, name := range image.parts {
 		replacements = append(replacements, digest.String(), name)
 	}
