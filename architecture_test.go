@@ -36,8 +36,9 @@ var rooms = map[string][]string{
 	"internal/acr":          knows,
 	"internal/acrconfig":    join(knows, "go.yaml.in/yaml/v3"),
 	"internal/dockerconfig": knows,
-	"internal/registry": join(knows, "oras.land/oras-go/v2", "oras.land/oras-go/v2/", "golang.org/x/net/publicsuffix",
+	"internal/registry": join(knows, "internal/registry/layout", "golang.org/x/net/publicsuffix",
 		"golang.org/x/oauth2", "github.com/opencontainers/"),
+	"internal/registry/layout": {"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec/specs-go/v1"},
 	// What its tests, and the lab's, talk to.
 	"internal/registry/registrytest": {},
 
@@ -130,6 +131,16 @@ func TestNothingOfTheProductLinksTheLab(t *testing.T) {
 		if strings.HasPrefix(name, module+"lab") {
 			t.Errorf("the product links %s", name)
 		}
+	}
+}
+
+func TestNoProgramLinksTheRegistryOfTheTests(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(strings.Fields(string(out)), module+"internal/registry/registrytest") {
+		t.Error("a program links internal/registry/registrytest")
 	}
 }
 

@@ -42,6 +42,9 @@ type Options struct {
 	Audit    bool          // the API server records every request
 	Admin    bool          // the local ACR takes faults at run time, on loopback in the sandbox
 	Progress io.Writer     // builds and installations; nil for nowhere
+
+	// Wrap puts a witness around the local ACR's servers; nil means none.
+	Wrap func(localacr.ServerKind, http.Handler) http.Handler
 }
 
 // Lab is the running whole.
@@ -88,7 +91,7 @@ func (l *Lab) open(ctx context.Context) error {
 	}
 	l.ACR, err = localacr.Start(ctx, localacr.Options{
 		Address: registryAddress, Listen: l.Sandbox.Listen, CredentialLifetime: l.Lifetime, Log: l.accessLog,
-		Dir: l.path("acr-content"), Admin: l.Admin,
+		Dir: l.path("acr-content"), Admin: l.Admin, Wrap: l.Wrap,
 	})
 	if err != nil {
 		return err

@@ -20,15 +20,16 @@ needs() {
 	fi
 }
 
-# needs_docker makes Debian's docker client available. The package would start
-# an engine; the tests need the client alone, so it is only unpacked.
+# needs_docker makes Debian's docker, client and engine, available. The package
+# would start the engine on the host; the tests run their own in a sandbox, so
+# it is only unpacked.
 needs_docker() {
-	if command -v docker > /dev/null || [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+	if { command -v docker && command -v dockerd; } > /dev/null || [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
 		return 0
 	fi
 	unpacked=${XDG_CACHE_HOME:-$HOME/.cache}/pullkey/docker
-	if [ ! -x "$unpacked/usr/bin/docker" ]; then
-		echo "unpacking Debian's docker client into the cache folder …"
+	if [ ! -x "$unpacked/usr/sbin/dockerd" ]; then
+		echo "unpacking Debian's docker into the cache folder …"
 		mkdir -p "$unpacked"
 		if ! (cd "$unpacked" && { quietly apt download docker.io || { quietly apt update && quietly apt download docker.io; }; } || { echo "$said" >&2; exit 1; }); then
 			return 1
@@ -36,7 +37,10 @@ needs_docker() {
 		dpkg -x "$unpacked"/docker.io_*.deb "$unpacked"
 		rm "$unpacked"/docker.io_*.deb
 	fi
-	PATH=$PATH:$unpacked/usr/bin
+	if ldd "$unpacked/usr/sbin/dockerd" | grep -q 'not found'; then
+		quietly apt install -y --no-install-recommends libdevmapper1.02.1 libsystemd0 || { echo "$said" >&2; return 1; }
+	fi
+	PATH=$PATH:$unpacked/usr/bin:$unpacked/usr/sbin
 }
 
 # Another apt may be at work, as on a machine that has just started.

@@ -171,9 +171,11 @@ func breakBefore(line []rune) int {
 			return i
 		}
 	}
-	for i := last; i > len(line)/2; i-- {
-		if strings.ContainsRune(",;&?/ ", line[i-1]) {
-			return i
+	for _, signs := range []string{",;&?", "/"} {
+		for i := last; i > len(line)/2; i-- {
+			if strings.ContainsRune(signs, line[i-1]) {
+				return i
+			}
 		}
 	}
 	return last

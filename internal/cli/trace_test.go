@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -15,20 +16,33 @@ import (
 	"github.com/pullkey/pullkey/internal/registry"
 )
 
+// testdata is absolute: some tests go elsewhere.
+var testdata = func() string {
+	dir, err := filepath.Abs("testdata")
+	if err != nil {
+		return "testdata"
+	}
+	return dir
+}()
+
 var (
 	update = flag.Bool("update", false, "write the golden files anew")
 	noon   = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 )
 
-// golden compares got with a file of testdata, in which no line is too wide.
+// said is the beginning of a line that is one sentence, however long.
+var said = regexp.MustCompile(`^(pullkey|hint|note): `)
+
+// golden compares got with a file of testdata, in which no line that pullkey
+// breaks is too wide.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	for line := range strings.Lines(got) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns && !said.MatchString(line) {
 			t.Errorf("a line is %d columns wide: %s", n, line)
 		}
 	}
-	path := filepath.Join("testdata", name+".golden")
+	path := filepath.Join(testdata, name+".golden")
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -22,10 +23,15 @@ type authorization struct {
 // redirects by the rules, patience at 429 and 5xx. An answer from 400 on is
 // an *Error. req has no body.
 func (c *Client) Do(ctx context.Context, kind Kind, repository string, req *http.Request) (*http.Response, error) {
+	return c.do(ctx, kind, repository, req, nil)
+}
+
+// do is Do with what was decided before.
+func (c *Client) do(ctx context.Context, kind Kind, repository string, req *http.Request, why []string) (*http.Response, error) {
 	if err := c.pingOnce(ctx); err != nil {
 		return nil, err
 	}
-	a := ask{kind: kind, req: req, act: c.actOf(kind, repository, req), cause: CauseRegistryUnreachable}
+	a := ask{kind: kind, req: req, why: why, act: c.actOf(kind, repository, req), cause: CauseRegistryUnreachable}
 	return c.authorized(ctx, a, []Scope{PullScope(repository)})
 }
 
@@ -45,7 +51,7 @@ func (c *Client) actOf(kind Kind, repository string, req *http.Request) string {
 const rounds = 3
 
 func (c *Client) authorized(ctx context.Context, a ask, scopes []Scope) (*http.Response, error) {
-	base := a.req
+	base, why := a.req, a.why
 	for round := 1; ; round++ {
 		auth, err := c.authorization(ctx, scopes)
 		if err != nil {
@@ -55,7 +61,8 @@ func (c *Client) authorized(ctx context.Context, a ask, scopes []Scope) (*http.R
 		a.req.URL.Scheme = c.URL("").Scheme
 		a.req.Header.Set("User-Agent", c.userAgent())
 		auth.set(a.req)
-		a.why, a.oauth = []string{auth.why}, auth.oauth
+		a.why, a.oauth = append(slices.Clone(why), auth.why), auth.oauth
+		why = nil // said once
 		var next []Scope
 		var refusal *Error
 		a.then = func(resp *http.Response, body []byte) (told []string) {

@@ -29,6 +29,8 @@ const (
 	CauseServer              Cause = "server"               // an answer that no client can use
 	CausePolicy              Cause = "policy"               // pullkey will not do that
 	CauseContent             Cause = "content"              // what came is not what its digest says
+	CausePlatform            Cause = "platform"             // the image is not there for the platform
+	CauseFolder              Cause = "folder"               // the folder cannot take the image
 )
 
 // Error is why the conversation ended.

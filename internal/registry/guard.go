@@ -105,6 +105,9 @@ func (g *guard) transport(o Options) *http.Transport {
 			return u, err
 		}
 	}
+	// HTTP/1.1 alone: three layers come faster over three connections than over
+	// the one of HTTP/2, for less processor and memory
+	// (docs/decisions/0010-oci-layout.md).
 	return &http.Transport{
 		Proxy:                  proxy,
 		DialContext:            dial,
@@ -115,7 +118,6 @@ func (g *guard) transport(o Options) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConnsPerHost:    8,
 		MaxResponseHeaderBytes: 64 << 10,
-		ForceAttemptHTTP2:      true,
 		// A layer is compressed already, and its bytes are what the digest is of.
 		DisableCompression: true,
 	}

@@ -66,6 +66,8 @@ type Client struct {
 	guard   *guard
 	http    *http.Client
 	tracer  tracer
+	// patience is how long a layer may stand still.
+	patience time.Duration
 
 	mu        sync.Mutex
 	base      url.URL // scheme and host of the registry
@@ -100,7 +102,7 @@ func New(host string, o Options) (*Client, error) {
 	c := &Client{
 		host: name, options: o, base: base, tokens: map[string]*Token{},
 		guard:  &guard{registry: withPort(&base)},
-		tracer: tracer{show: o.Trace},
+		tracer: tracer{show: o.Trace}, patience: standstill,
 	}
 	c.tracer.scrub.add(o.Login.Password, o.Login.IdentityToken, o.Login.RegistryToken)
 	if !o.Login.Password.Empty() {

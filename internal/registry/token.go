@@ -70,6 +70,8 @@ func (c *Client) realmOf(ch Challenge) (realm, *Error) {
 		return refuse(CausePolicy, "its realm holds a user name", "")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return refuse(CausePolicy, fmt.Sprintf("its realm has the scheme %q; a token server is asked by https", printable(u.Scheme)), "")
+	case c.guard.checkLiteral(u) != nil:
+		return refuse(CausePolicy, "it names the realm "+showURL(u)+": "+c.guard.checkLiteral(u).Error(), "")
 	case !mayBePlain(base, u):
 		return refuse(CausePolicy, "it names the realm "+showURL(u)+": what goes there goes in the clear",
 			"the registry's configuration is wrong (its external URL), or somebody is on the way")

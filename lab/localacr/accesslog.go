@@ -33,8 +33,10 @@ type Entry struct {
 	// Action is the OpenAPI's action; ActionToken and ActionRegistry at the
 	// other two servers.
 	Action string `json:"action,omitempty"`
-	// Grant is how a token was asked for: basic, password or refresh_token.
+	// Grant is how a token was asked for: basic, or a grant type of OAuth 2.0.
 	Grant string `json:"grant,omitempty"`
+	// Client is the client_id that asked.
+	Client string `json:"client,omitempty"`
 	// Instance is the service of the registry asked for or at, or the instance
 	// id that the API was asked about.
 	Instance string `json:"instance,omitempty"`

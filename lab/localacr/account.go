@@ -16,9 +16,11 @@ import (
 // temporaryUser is the name of all temporary users (facts, section 2.7).
 const temporaryUser = "cr_temp_user"
 
-// account is a registry user: the owner, or a temporary user.
+// account is a registry user: the owner, a person, a robot, or a temporary user.
 type account struct {
 	name     string
+	owner    bool      // may read the catalogue
+	robot    bool      // is a client of OAuth 2.0 by itself
 	number   int       // of a temporary user, in the order of issue
 	instance *instance // the only one it is for; nil means all
 	expires  time.Time // zero means never
@@ -51,6 +53,7 @@ var (
 	errUnknownCredential = errors.New("unknown")
 	errExpiredCredential = errors.New("expired")
 	errForeignCredential = errors.New("for another instance")
+	errRevokedCredential = errors.New("revoked")
 )
 
 type digest = [sha256.Size]byte
@@ -64,10 +67,12 @@ type accounts struct {
 	issued  int
 }
 
-// refreshToken is bound to the account, whose end is its end, and to a service.
+// refreshToken is bound to the account, whose end is its end, and to a service;
+// that of a consent also to the consent, whose end is its end too.
 type refreshToken struct {
 	account  *account
 	instance *instance
+	consent  *consent // nil for docker's, which stands for the whole account
 }
 
 func newAccounts() *accounts {
@@ -76,12 +81,25 @@ func newAccounts() *accounts {
 
 func loginKey(name, password string) digest { return sha256.Sum256([]byte(name + "\x00" + password)) }
 
-func (s *accounts) addOwner(name string, password credential.Secret) *account {
+// add adds an account with a password that does not end, and returns it.
+func (s *accounts) add(c *account) (password credential.Secret) {
+	password = credential.NewSecret(randomText(32, alphanumeric))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &account{name: name, grants: []Grant{{Instance: Everything, Repository: Everything, Actions: []string{Everything}}}}
-	s.users[loginKey(name, password.Reveal())] = c
-	return c
+	s.users[loginKey(c.name, password.Reveal())] = c
+	return password
+}
+
+// AddUser adds a person: a registry user with a password that does not end, as
+// RAM users can set one for themselves. Two of one name are two people.
+func (a *ACR) AddUser(name string, grants ...Grant) (password credential.Secret) {
+	return a.accounts.add(&account{name: name, grants: grants})
+}
+
+// AddRobot adds a client with a secret, which acts for itself and for no
+// person (RFC 6749 section 4.4). docker can log in as it too.
+func (a *ACR) AddRobot(id string, grants ...Grant) (secret credential.Secret) {
+	return a.accounts.add(&account{name: id, robot: true, grants: grants})
 }
 
 // addTemporary makes a temporary user with a password of ACR's shape: base64
@@ -121,28 +139,42 @@ func (s *accounts) login(name, password string, i *instance, now time.Time) (*ac
 	return c, nil
 }
 
-// newRefresh makes a refresh token for an account at an instance.
-func (s *accounts) newRefresh(c *account, i *instance) string {
+// newRefresh makes a refresh token for an account at an instance; k is the
+// consent that it stands for, if any.
+func (s *accounts) newRefresh(c *account, i *instance, k *consent) string {
 	token := randomText(43, alphanumeric)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refresh[sha256.Sum256([]byte(token))] = refreshToken{c, i}
+	s.refresh[sha256.Sum256([]byte(token))] = refreshToken{c, i, k}
 	return token
 }
 
-// resume returns the account of a refresh token, which stays as it is: clients
-// never write a new one back (facts, registry-protocol section 7).
-func (s *accounts) resume(token string, i *instance, now time.Time) (*account, error) {
+// resume returns what a refresh token stands for, at the instance or at
+// whichever it is for if that is nil. The token stays as it is:
+// clients never write a new one back (facts, registry-protocol section 7).
+func (s *accounts) resume(token string, i *instance, now time.Time) (refreshToken, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t, ok := s.refresh[sha256.Sum256([]byte(token))]
 	switch {
 	case !ok:
-		return nil, errUnknownCredential
-	case t.instance != i:
-		return t.account, errForeignCredential
-	case t.account.expired(now):
-		return t.account, errExpiredCredential
+		return t, errUnknownCredential
+	case i != nil && t.instance != i:
+		return t, errForeignCredential
+	case t.consent != nil && t.consent.revoked.Load():
+		return t, errRevokedCredential
+	case t.account.expired(now) || t.consent != nil && !now.Before(t.consent.expires):
+		return t, errExpiredCredential
 	}
-	return t.account, nil
+	return t, nil
+}
+
+// forget ends a refresh token, and returns what it stood for.
+func (s *accounts) forget(token string) (refreshToken, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := sha256.Sum256([]byte(token))
+	t, ok := s.refresh[key]
+	delete(s.refresh, key)
+	return t, ok
 }

@@ -76,6 +76,8 @@ func (a *ACR) serveAdmin(context.Context) error {
 	mux.HandleFunc("POST /faults", a.setFault)
 	mux.HandleFunc("DELETE /faults", a.clearFaults)
 	mux.HandleFunc("GET /log", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.log.Entries()) })
+	mux.HandleFunc("POST /authorization/stop", switched(a.StopAuthorization))
+	mux.HandleFunc("POST /authorization/start", switched(a.StartAuthorization))
 	a.admin = "http://" + listener.Addr().String()
 	a.run(listener, localOnly(mux), nil)
 	return nil
@@ -118,4 +120,15 @@ func (a *ACR) setFault(w http.ResponseWriter, r *http.Request) {
 func (a *ACR) clearFaults(w http.ResponseWriter, r *http.Request) {
 	a.faults.Clear()
 	a.listFaults(w, r)
+}
+
+// switched turns the authorization servers off or on.
+func switched(turn func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if err := turn(); err != nil {
+			writeJSON(w, http.StatusInternalServerError, map[string]string{"error": err.Error()})
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}
 }

@@ -179,7 +179,7 @@ func (a *ACR) openRegistries(ctx context.Context) error {
 			return fmt.Errorf("open registry %d (%s): %w", n+1, i.service(), err)
 		}
 		i.app = app
-		a.closers = append(a.closers, app.Shutdown)
+		a.onClose(app.Shutdown)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ package localacr
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -52,33 +53,44 @@ type Options struct {
 	FirstPort int
 	// Plain serves loopback over http, without TLS.
 	Plain bool
+	// Implicit lets the authorization server hand out tokens in the address that
+	// a browser shows (RFC 6749 section 4.2), which RFC 9700 forbids. It is there
+	// to show why.
+	Implicit bool
 	// Admin opens the endpoint for faults and the access log on 127.0.0.1.
 	Admin bool
 	// Log receives the access log as JSON lines; nil means nowhere.
 	Log io.Writer
+	// Wrap puts a witness around each server, who sees what the access log
+	// leaves out; nil means none.
+	Wrap func(ServerKind, http.Handler) http.Handler
 }
 
 // ACR is a running local registry service.
 type ACR struct {
-	options   Options
-	authority *authority
-	instances []*instance
-	sites     []*site
-	keys      *keyring
-	nonces    nonces
-	accounts  *accounts
-	tokens    *tokens
-	faults    *Faults
-	log       *AccessLog
-	owner     *account
-	ownerKey  credential.Secret
-	key       credential.AccessKey
-	admin     string
-	inside    *pipe
-	closers   []func() error
-	serving   sync.WaitGroup
-	closing   sync.Once
-	closed    error
+	options        Options
+	authority      *authority
+	instances      []*instance
+	sites          []*site
+	keys           *keyring
+	nonces         nonces
+	accounts       *accounts
+	authorizations *authorizations
+	tokens         *tokens
+	faults         *Faults
+	log            *AccessLog
+	owner          *account
+	ownerKey       credential.Secret
+	key            credential.AccessKey
+	admin          string
+	inside         *pipe
+	tls            *tls.Config // of all servers; nil over plain http
+	switches       switches
+	closersMu      sync.Mutex
+	closers        []func() error
+	serving        sync.WaitGroup
+	closing        sync.Once
+	closed         error
 }
 
 // Start starts it. What it started is stopped by Close, or at once when Start
@@ -90,7 +102,7 @@ func Start(ctx context.Context, o Options) (*ACR, error) {
 	}
 	a := &ACR{
 		options: o.withDefaults(), instances: instances,
-		keys: newKeyring(), accounts: newAccounts(), faults: &Faults{}, log: newAccessLog(o.Log),
+		keys: newKeyring(), accounts: newAccounts(), authorizations: newAuthorizations(), faults: &Faults{}, log: newAccessLog(o.Log),
 		inside: newPipe(),
 	}
 	for _, step := range []func(context.Context) error{
@@ -140,29 +152,16 @@ func (a *ACR) prepare(context.Context) (err error) {
 		if a.options.Dir, err = os.MkdirTemp("", "localacr-"); err != nil {
 			return fmt.Errorf("make a folder for the registries' content: %w", err)
 		}
-		a.closers = append(a.closers, func() error { return os.RemoveAll(a.options.Dir) })
+		a.onClose(func() error { return os.RemoveAll(a.options.Dir) })
 	}
 	if a.tokens, err = newTokens(); err != nil {
 		return err
 	}
-	a.ownerKey = credential.NewSecret(randomText(32, alphanumeric))
-	a.owner = a.accounts.addOwner("owner", a.ownerKey)
-	a.key = a.AddAccessKey(RAMUser{Name: "default", Grants: []Grant{{Instance: Everything, Repository: Everything, Actions: []string{Everything}}}})
+	everything := Grant{Instance: Everything, Repository: Everything, Actions: []string{Everything}}
+	a.owner = &account{name: "owner", owner: true, grants: []Grant{everything}}
+	a.ownerKey = a.accounts.add(a.owner)
+	a.key = a.AddAccessKey(RAMUser{Name: "default", Grants: []Grant{everything}})
 	return nil
-}
-
-// Close stops the servers and removes what Start made on disk. Requests that
-// are still under way are cut off.
-func (a *ACR) Close() error {
-	a.closing.Do(func() {
-		var errs []error
-		for _, f := range slices.Backward(a.closers) {
-			errs = append(errs, f())
-		}
-		a.serving.Wait()
-		a.closed = errors.Join(errs...)
-	})
-	return a.closed
 }
 
 // clock is what the clocks of the whole local cloud show.
@@ -234,9 +233,13 @@ func (a *ACR) handler(s *site) http.Handler {
 	case ServerAPI:
 		h = &openAPI{acr: a, region: s.region}
 	case ServerAuth:
-		h = &authServer{acr: a}
+		h = newAuthServer(a, s.address)
 	case ServerRegistry:
 		h = a.faulty(s.instance)
 	}
-	return a.logged(s, h)
+	h = a.logged(s, h)
+	if a.options.Wrap != nil {
+		h = a.options.Wrap(s.server, h)
+	}
+	return h
 }

@@ -82,10 +82,13 @@ func (c *accessController) Authorized(r *http.Request, access ...auth.Access) (*
 		return nil, no
 	}
 	token, err := c.acr.tokens.verify(text, c.instance.service(), c.acr.clock())
+	if err == nil && c.acr.authorizations.revoked(token.Consent) {
+		err = errRevokedCredential
+	}
 	if err != nil {
 		no.reason, e.Code = "invalid_token", "invalid_token"
-		if errors.Is(err, errExpiredCredential) {
-			e.Code = "expired"
+		if errors.Is(err, errExpiredCredential) || errors.Is(err, errRevokedCredential) {
+			e.Code = err.Error()
 		}
 		return nil, no
 	}

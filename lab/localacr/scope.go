@@ -87,7 +87,7 @@ func (c *account) grant(i *instance, asked []scope) []scope {
 		switch {
 		case s.Type == "repository":
 			s.Actions = c.actions(i, s.Name, s.Actions)
-		case s.Type != "registry" || s.Name != "catalog" || c.name == temporaryUser:
+		case s.Type != "registry" || s.Name != "catalog" || !c.owner:
 			s.Actions = nil
 		}
 		if len(s.Actions) > 0 {

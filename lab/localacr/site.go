@@ -82,7 +82,7 @@ func (a *ACR) open(ip string, port int) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", address, err)
 	}
-	a.closers = append(a.closers, func() error { return ignoreClosed(listener.Close()) })
+	a.onClose(func() error { return ignoreClosed(listener.Close()) })
 	return listener, nil
 }
 
@@ -99,19 +99,21 @@ func localhost(l net.Listener) (string, error) {
 func (a *ACR) serve(context.Context) error {
 	dispatch := http.Handler(a.byHost())
 	a.run(a.inside, a.asIfOverTLS(dispatch), nil)
-	var settings *tls.Config
 	if !a.options.Plain {
 		var err error
 		if a.authority, err = openAuthority(a.options.CADir); err != nil {
 			return err
 		}
-		if settings, err = a.authority.settings(a.Hostnames(), a.options.Address); err != nil {
+		if a.tls, err = a.authority.settings(a.Hostnames(), a.options.Address); err != nil {
 			return err
 		}
 	}
 	if a.options.Address == "" {
 		for _, s := range a.sites {
-			a.run(s.listener, a.handler(s), settings)
+			stop := a.run(s.listener, a.handler(s), a.tls)
+			if s.server == ServerAuth {
+				a.switches.stop = append(a.switches.stop, stop)
+			}
 		}
 		return nil
 	}
@@ -119,19 +121,20 @@ func (a *ACR) serve(context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.run(listener, dispatch, settings)
+	a.run(listener, a.whileOn(dispatch), a.tls)
 	return nil
 }
 
-// run serves h on l until Close.
-func (a *ACR) run(l net.Listener, h http.Handler, settings *tls.Config) {
+// run serves h on l until Close, or until what it returns is called.
+func (a *ACR) run(l net.Listener, h http.Handler, settings *tls.Config) (stop func() error) {
 	server := &http.Server{
 		Handler:           h,
 		TLSConfig:         settings.Clone(), // http.Server changes its own
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0), // handshakes of clients that do not trust us
 	}
-	a.closers = append(a.closers, func() error { return ignoreClosed(server.Close()) })
+	stop = func() error { return ignoreClosed(server.Close()) }
+	a.onClose(stop)
 	a.serving.Go(func() {
 		if settings == nil {
 			_ = server.Serve(l)
@@ -139,6 +142,7 @@ func (a *ACR) run(l net.Listener, h http.Handler, settings *tls.Config) {
 		}
 		_ = server.ServeTLS(l, "", "")
 	})
+	return stop
 }
 
 func ignoreClosed(err error) error {

@@ -35,6 +35,8 @@ type tokens struct {
 type claims struct {
 	jwt.Claims
 	Access []scope `json:"access"`
+	// Consent is the one that the token comes from, if a person gave one.
+	Consent string `json:"consent,omitempty"`
 }
 
 // bearer is a bearer token with what a client is told about it.
@@ -56,25 +58,34 @@ func newTokens() (*tokens, error) {
 	return t, nil
 }
 
-// issue makes a token that never outlives the account.
-func (t *tokens) issue(c *account, service string, access []scope, now time.Time) (bearer, error) {
+// issue makes a token that never outlives what it comes from.
+func (t *tokens) issue(p permit, access []scope, now time.Time) (bearer, error) {
 	issued := now.Truncate(time.Second)
-	expires := issued.Add(tokenLifetime)
-	if !c.expires.IsZero() && c.expires.Before(expires) {
-		expires = c.expires
+	expires := earlier(issued.Add(tokenLifetime), p.account.expires)
+	consent := ""
+	if p.consent != nil {
+		consent, expires = p.consent.id, earlier(expires, p.consent.expires)
 	}
 	text, err := jwt.Signed(t.signer).Claims(claims{
 		Claims: jwt.Claims{
-			Issuer: tokenIssuer, Subject: c.name, Audience: jwt.Audience{service},
-			ID:       strconv.Itoa(c.number) + "." + randomText(20, alphanumeric),
+			Issuer: tokenIssuer, Subject: p.account.name, Audience: jwt.Audience{p.instance.service()},
+			ID:       strconv.Itoa(p.account.number) + "." + randomText(20, alphanumeric),
 			IssuedAt: jwt.NewNumericDate(issued), NotBefore: jwt.NewNumericDate(issued), Expiry: jwt.NewNumericDate(expires),
 		},
-		Access: access,
+		Access: access, Consent: consent,
 	}).Serialize()
 	if err != nil {
 		return bearer{}, fmt.Errorf("sign a bearer token: %w", err)
 	}
 	return bearer{text, issued, expires}, nil
+}
+
+// earlier returns the earlier of two times; an end that is zero is none.
+func earlier(t, end time.Time) time.Time {
+	if end.IsZero() || t.Before(end) {
+		return t
+	}
+	return end
 }
 
 // verify returns the claims of a token that is good for the service now. There

@@ -141,6 +141,7 @@ func lies() []Quirk {
 			a.header.Set("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws")
 			a.header.Set("Docker-Content-Digest", Digest(a.body))
 		})},
+		{Name: "blob-cut-always", About: "the connection breaks in the middle of what is left of each layer, always", wrap: cut(onlyAdmitted(isBlob), 1<<30)},
 		{Name: "blob-wrong", About: "layers have another content", wrap: layer(flip)},
 		{Name: "blob-long", About: "layers are longer than they should be", wrap: layer(func(b []byte) []byte { return append(bytes.Clone(b), "more"...) })},
 		{Name: "blob-short", About: "layers are shorter than they should be", wrap: layer(func(b []byte) []byte { return b[:len(b)/2] })},

@@ -114,7 +114,12 @@ func edit(m match, change func(r *Registry, a *answer)) func(*Registry, http.Han
 				whole.Method = http.MethodGet
 			}
 			next.ServeHTTP(kept, whole)
+			before := kept.body
 			change(r, &kept.answer)
+			if isManifest(req) && !bytes.Equal(before, kept.body) {
+				// The changed one can be had by its digest too.
+				r.PutManifest(parseTarget(req.URL.Path).repository, "", kept.header.Get("Content-Type"), kept.body)
+			}
 			kept.header.Set("Content-Length", strconv.Itoa(len(kept.body)))
 			clear(w.Header())
 			maps.Copy(w.Header(), kept.header)

@@ -41,12 +41,16 @@ func clumsy() []Quirk {
 		{Name: "no-content-type", About: "manifests have a type in their content alone", wrap: edit(isManifest, func(_ *Registry, a *answer) {
 			a.header["Content-Type"] = []string{"application/octet-stream"}
 		})},
+		{Name: "no-head", About: "manifests are not taken by HEAD: 405", wrap: instead(func(req *http.Request) bool {
+			return isManifest(req) && req.Method == http.MethodHead
+		}, func(_ *Registry, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) })},
 		{Name: "access-token-only", About: "the token is under access_token, and nothing says for how long", wrap: editToken(func(f map[string]any) {
 			maps.DeleteFunc(f, func(name string, _ any) bool { return name != "access_token" })
 		})},
 		{Name: "token-only", About: "the token is under token alone", wrap: editToken(func(f map[string]any) { delete(f, "access_token") })},
 		{Name: "no-token-post", About: "the token server knows no POST: 404", wrap: refusePost(http.StatusNotFound)},
 		{Name: "no-token-post-405", About: "the token server knows no POST: 405", wrap: refusePost(http.StatusMethodNotAllowed)},
+		{Name: "blob-stalls", About: "each layer stops in the middle, once, and the connection stays", wrap: stall},
 		{Name: "blob-chunked", About: "layers come without Content-Length", wrap: chunked},
 		{Name: "blob-in-storage", About: "layers are in a storage of another name, which refuses an Authorization", wrap: redirect(onlyAdmitted(isBlob), http.StatusTemporaryRedirect,
 			func(r *Registry, req *http.Request) string { return withSignature(r.Elsewhere(), "blob", req) })},
@@ -54,8 +58,22 @@ func clumsy() []Quirk {
 	}
 }
 
+// stall sends half and then nothing until the client goes away.
+func stall(_ *Registry, next http.Handler) http.Handler {
+	seen := &counter{}
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !onlyAdmitted(isBlob)(req) || seen.next(req.URL.Path) > 0 {
+			next.ServeHTTP(w, req)
+			return
+		}
+		next.ServeHTTP(&cutter{ResponseWriter: w}, req)
+		_ = http.NewResponseController(w).Flush()
+		<-req.Context().Done()
+	})
+}
+
 // shortToken takes each token twice.
-func shortToken(_ *Registry, next http.Handler) http.Handler {
+func shortToken(r *Registry, next http.Handler) http.Handler {
 	seen := &counter{}
 	return edit(func(req *http.Request) bool {
 		authorization := req.Header.Get("Authorization")
@@ -66,7 +84,7 @@ func shortToken(_ *Registry, next http.Handler) http.Handler {
 			header: http.Header{"Www-Authenticate": {"Bearer realm=" + quote(r.Realm()) + ",service=" + quote(Service) + `,error="invalid_token"`}},
 			body:   []byte(`{"errors":[{"code":"UNAUTHORIZED","message":"token expired"}]}`),
 		}
-	})(nil, next)
+	})(r, next)
 }
 
 // respell writes a challenge as RFC 9110 section 11 allows and few write it.

@@ -85,6 +85,9 @@ func (r *Registry) Requests() []Request {
 	return list
 }
 
+// Secrets names the secrets that stand in a text.
+func (r *Registry) Secrets(text string) []string { return r.records.find(text) }
+
 // maxForm is as much of a request's body as is read.
 const maxForm = 1 << 20
 

@@ -31,10 +31,13 @@ func describe(a *localacr.ACR, dir string) string {
 	line("")
 	line("Access key       %s, its secret in %s", a.AccessKey().ID, filepath.Join(dir, fileSecret))
 	line("Registry user    %s, who may push everywhere, password in %s", user, filepath.Join(dir, filePassword))
+	line("Person           %s, who may pull demo/*, password in %s", person, filepath.Join(dir, filePerson))
+	line("Robot            %s, who may too, secret in %s", robot, filepath.Join(dir, fileRobot))
 	if a.CA() != nil {
 		line("CA certificate   %s", filepath.Join(dir, fileCA))
 	}
 	line("Access log       %s/log", a.Admin())
+	line("Token servers    %s/authorization/stop and /start (POST)", a.Admin())
 	line("Faults           %s/faults (GET, POST, DELETE), as:", a.Admin())
 	line(`  curl -d '{"fault":"throttle","times":3}' %s/faults`, a.Admin())
 	line("")

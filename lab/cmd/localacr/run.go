@@ -48,6 +48,7 @@ func parse(args []string, help io.Writer) (settings, error) {
 	flags.BoolVar(&s.options.Plain, "plain", false, "serve http, without TLS")
 	flags.StringVar(&s.options.CADir, "ca-dir", "", "`folder` that keeps the certificate authority from one start to the next (default: a new authority)")
 	flags.StringVar(&s.options.Dir, "dir", "", "`folder` that keeps what is pushed (default: gone at the end)")
+	flags.BoolVar(&s.options.Implicit, "implicit", false, "let the authorization server put tokens into addresses (the implicit grant, which RFC 9700 forbids), to see the leak")
 	flags.StringVar(&s.log, "log", "", "`file` to which the access log is appended as JSON lines; - is the standard output")
 	flags.Func("fault", "what goes wrong from the start, may be repeated: `kind[,name=value...]`\n"+
 		"kinds: throttle, error, hang, html, not-success, wrong-region, lifetime, clock-offset\n"+
@@ -135,7 +136,8 @@ func (s *settings) serve(ctx context.Context, stdout io.Writer) (err error) {
 		return fmt.Errorf("make a folder for the passwords: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := writeFiles(a, dir); err != nil {
+	secrets := addClients(a)
+	if err := writeFiles(a, dir, secrets); err != nil {
 		return err
 	}
 	if err := pushHello(ctx, a); err != nil {
@@ -169,9 +171,19 @@ func openLog(name string, stdout io.Writer) (io.WriteCloser, error) {
 	return file, nil
 }
 
+// addClients adds whom the ways of OAuth 2.0 need besides the owner: a person
+// to sign in as in the browser, and a robot. It returns their secrets by file.
+func addClients(a *localacr.ACR) map[string]string {
+	pull := localacr.Grant{Instance: localacr.Everything, Repository: "demo/*", Actions: []string{"pull"}}
+	return map[string]string{
+		filePerson: a.AddUser(person, pull).Reveal(),
+		fileRobot:  a.AddRobot(robot, pull).Reveal(),
+	}
+}
+
 // writeFiles writes the secrets where only the user can read them, and the
 // certificate of the authority.
-func writeFiles(a *localacr.ACR, dir string) error {
+func writeFiles(a *localacr.ACR, dir string, files map[string]string) error {
 	user, password := a.Owner()
 	auths := map[string]any{}
 	for _, i := range a.Instances() {
@@ -183,10 +195,8 @@ func writeFiles(a *localacr.ACR, dir string) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", fileAuth, err)
 	}
-	files := map[string]string{
-		filePassword: password.Reveal(), fileSecret: a.AccessKey().Secret.Reveal(),
-		fileAuth: string(authfile), fileCA: string(a.CA()),
-	}
+	files[filePassword], files[fileSecret] = password.Reveal(), a.AccessKey().Secret.Reveal()
+	files[fileAuth], files[fileCA] = string(authfile), string(a.CA())
 	for name, text := range files {
 		if text == "" {
 			continue
@@ -203,6 +213,11 @@ const (
 	fileSecret   = "access-key-secret" //nolint:gosec // a file's name
 	fileAuth     = "auth.json"
 	fileCA       = "ca.crt"
+	filePerson   = "alice-password"
+	fileRobot    = "robot-secret"
+
+	person = "alice"
+	robot  = "robot"
 
 	helloRepository = "demo/hello"
 )

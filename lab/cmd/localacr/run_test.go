@@ -118,8 +118,8 @@ func TestSecretsAreInFilesOfTheUserAloneAndGoWithIt(t *testing.T) {
 		}
 		return err
 	})
-	if err != nil || count != 4 {
-		t.Errorf("%d files, %v; want 4", count, err)
+	if err != nil || count != 6 {
+		t.Errorf("%d files, %v; want 6", count, err)
 	}
 	if code := stop(); code != 0 {
 		t.Errorf("stopped, it left with %d", code)
@@ -149,6 +149,30 @@ func TestFlagsSetFaultsLifetimeAndLog(t *testing.T) {
 	}
 	if text, err := os.ReadFile(log); err != nil || !bytes.Contains(text, []byte(`"server":"registry"`)) {
 		t.Errorf("the access log: %v: %s", err, text)
+	}
+}
+
+func TestTheImplicitGrantIsThereWhenItIsAskedFor(t *testing.T) {
+	for _, on := range []bool{false, true} {
+		args := []string{"--plain"}
+		if on {
+			args = append(args, "--implicit")
+		}
+		printed, _ := launch(t, args...)
+		realm := regexp.MustCompile(`token server +(http://\S+)/auth`).FindStringSubmatch(printed)[1]
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, realm+"/.well-known/oauth-authorization-server", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || bytes.Contains(body, []byte(`"implicit"`)) != on {
+			t.Errorf("implicit %v: the metadata are %s, %v", on, body, err)
+		}
 	}
 }
 
