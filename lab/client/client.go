@@ -86,6 +86,25 @@ func Clients() []Client {
 	}
 }
 
+// Pullkey is ours.
+func Pullkey() Client {
+	return Client{
+		Name: "pullkey",
+		Login: func(p Programs, host, user, _ string) []string {
+			return []string{p.Pullkey, "login", host, "--username", user, "--password-stdin"}
+		},
+		Pull: func(p Programs, t Target) []string {
+			return []string{p.Pullkey, "pull", t.Reference, "--output", t.Output}
+		},
+	}
+}
+
+// CtrFetch returns the command by which ctr pulls the content of an image and
+// does not unpack it.
+func (p Programs) CtrFetch(t Target) []string {
+	return append(append([]string{p.Ctr, "content", "fetch"}, t.Login.ctr()...), t.Reference)
+}
+
 func configFile(folder string) string { return filepath.Join(folder, "config.json") }
 
 // ctr are the flags that say to ctr as whom.
