@@ -101,6 +101,7 @@ func (p *program) root() *cobra.Command {
 	cmd.AddCommand(
 		p.loginCommand(),
 		p.logoutCommand(),
+		p.pullCommand(),
 		p.tokenCommand(),
 		p.secretCommand(),
 		p.versionCommand(),

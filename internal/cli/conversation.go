@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/net/http/httpproxy"
@@ -138,7 +139,7 @@ func (p *program) about(cmd *cobra.Command, c *conversationFlags, name string) (
 	if err != nil {
 		return conversation{}, usageError{err, cmd.CommandPath()}
 	}
-	o, err := p.options(cmd, c, ref.Host())
+	o, err := p.options(cmd, c, strings.ToLower(ref.Host()))
 	if err != nil {
 		return conversation{}, err
 	}
