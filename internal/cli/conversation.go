@@ -2,6 +2,7 @@ package cli
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -46,6 +47,14 @@ type loginsFlags struct{ file string }
 
 func (l *loginsFlags) define(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.file, "auth-file", "", "`file` of logins instead of docker's config.json")
+}
+
+// problem puts a remedy beside an error of the logins that has none.
+func (l *loginsFlags) problem(err error) error {
+	if _, known := errors.AsType[hinter](err); known || err == nil {
+		return err
+	}
+	return advise(err, "mend that, or name another file of logins with --auth-file FILE")
 }
 
 func (p *program) store(l *loginsFlags) (dockerconfig.Store, error) {
@@ -149,7 +158,7 @@ func (p *program) about(cmd *cobra.Command, c *conversationFlags, name string) (
 	}
 	found, err := store.Get(cmd.Context(), ref.Host())
 	if err != nil {
-		return conversation{}, err
+		return conversation{}, c.problem(err)
 	}
 	o.Login, o.LoginSource = found.Login, found.Source.String()
 	if found.Anonymous() {

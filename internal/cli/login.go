@@ -109,7 +109,7 @@ func (p *program) login(cmd *cobra.Command, f *loginFlags, host string) error {
 	}
 	source, err := store.Put(cmd.Context(), host, in.Login)
 	if err != nil {
-		return err
+		return f.problem(err)
 	}
 	if !in.Checked {
 		p.note("%s lets everybody in: whether user and password are right was not seen", host)
@@ -226,7 +226,7 @@ func (p *program) passwordFromStdin() (credential.Secret, error) {
 	case len(data) > maxPassword:
 		return credential.Secret{}, fmt.Errorf("read the password from standard input: it is longer than %d bytes", maxPassword)
 	case strings.ContainsAny(text, "\r\n\x00"):
-		return credential.Secret{}, errors.New("read the password from standard input: it has more than one line")
+		return credential.Secret{}, advise(errors.New("read the password from standard input: it has more than one line"), "a password is one line; printf %%s prints no end of a line")
 	}
 	return credential.NewSecret(text), nil
 }
