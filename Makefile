@@ -1,10 +1,10 @@
 # pullkey: `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr fuzz golden tools
+.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench fuzz golden tools
 
 GO ?= go
 # The tests of lab that need neither root nor a Kubernetes.
-LAB_UNIT := ./localacr/... ./cmd/... ./progress/... ./program/...
+LAB_UNIT := ./localacr/... ./cmd/... ./progress/... ./program/... ./document/... ./bench/...
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lab-exec: ## run CMD='…' inside the running lab
 
 localacr: ## the local ACR alone: no root, no cluster
 	@lab/run.sh localacr
+
+bench: ## pull 1 GB beside skopeo, oras, crane and containerd (root, Linux)
+	@lab/run.sh lab bench
 
 fuzz: ## each fuzz target for 20 seconds
 	@for target in $$(grep -rl '^func Fuzz' --include='*_test.go' internal lab | sort); do \

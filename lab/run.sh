@@ -13,6 +13,7 @@ fi
 if [ "$command" = lab ]; then
 	. lab/packages.sh
 	needs ip:iproute2
+	[ "${1:-}" != bench ] || needs skopeo:skopeo
 fi
 command -v go > /dev/null || { echo "This needs Go 1.26 in PATH." >&2; exit 1; }
 mkdir -p .bin

@@ -9,6 +9,9 @@ type Target struct {
 	Config string
 	// Login says the same to a client that reads no config.json.
 	Login Login
+	// HostsDir is the folder in which ctr finds how to reach a registry; "" is
+	// none. The others are told by Environment and by whom they trust.
+	HostsDir string
 	// Output is the folder for what is pulled. Engines keep it themselves.
 	Output string
 }
@@ -42,7 +45,11 @@ func Clients() []Client {
 			Pull: func(p Programs, t Target) []string {
 				// Without the flag ctr fetches the manifests of all platforms;
 				// kubelet has containerd fetch its own alone.
-				return append([]string{p.Ctr, "images", "pull", "--skip-metadata"}, append(t.Login.ctr(), t.Reference)...)
+				args := []string{p.Ctr, "images", "pull", "--skip-metadata"}
+				if t.HostsDir != "" {
+					args = append(args, "--hosts-dir", t.HostsDir)
+				}
+				return append(append(args, t.Login.ctr()...), t.Reference)
 			},
 		},
 		{
@@ -77,6 +84,25 @@ func Clients() []Client {
 			},
 		},
 	}
+}
+
+// Pullkey is ours.
+func Pullkey() Client {
+	return Client{
+		Name: "pullkey",
+		Login: func(p Programs, host, user, _ string) []string {
+			return []string{p.Pullkey, "login", host, "--username", user, "--password-stdin"}
+		},
+		Pull: func(p Programs, t Target) []string {
+			return []string{p.Pullkey, "pull", t.Reference, "--output", t.Output}
+		},
+	}
+}
+
+// CtrFetch returns the command by which ctr pulls the content of an image and
+// does not unpack it.
+func (p Programs) CtrFetch(t Target) []string {
+	return append(append([]string{p.Ctr, "content", "fetch"}, t.Login.ctr()...), t.Reference)
 }
 
 func configFile(folder string) string { return filepath.Join(folder, "config.json") }

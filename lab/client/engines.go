@@ -36,10 +36,10 @@ func NewEngines(s *sandbox.Sandbox, p Programs, dir string, trust []string) *Eng
 	return &Engines{programs: p, sandbox: s, dir: dir, trust: trust}
 }
 
-// StartContainerd starts containerd without kubelet's half.
-func (e *Engines) StartContainerd(ctx context.Context) error {
-	config := filepath.Join(e.dir, "containerd.toml")
-	content := fmt.Sprintf(`version = 3
+// ContainerdConfig is the configuration of a containerd that keeps content
+// below root and lacks kubelet's half.
+func ContainerdConfig(root string) string {
+	return fmt.Sprintf(`version = 3
 root = %q
 state = "/run/containerd"
 disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.nri.v1.nri"]
@@ -50,8 +50,13 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", 
 [[plugins."io.containerd.transfer.v1.local".unpack_config]]
   platform = "linux/%s"
   snapshotter = "native"
-`, filepath.Join(e.dir, "containerd"), containerdSocket, filepath.Join(e.dir, "opt"), runtime.GOARCH)
-	if err := os.WriteFile(config, []byte(content), 0o600); err != nil {
+`, root, containerdSocket, filepath.Join(root, "opt"), runtime.GOARCH)
+}
+
+// StartContainerd starts containerd without kubelet's half.
+func (e *Engines) StartContainerd(ctx context.Context) error {
+	config := filepath.Join(e.dir, "containerd.toml")
+	if err := os.WriteFile(config, []byte(ContainerdConfig(filepath.Join(e.dir, "containerd"))), 0o600); err != nil {
 		return fmt.Errorf("write containerd's configuration: %w", err)
 	}
 	var err error

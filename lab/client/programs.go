@@ -14,6 +14,7 @@ import (
 
 	"github.com/pullkey/pullkey/lab/cluster"
 	"github.com/pullkey/pullkey/lab/program"
+	"github.com/pullkey/pullkey/lab/progress"
 )
 
 // Programs are the paths of the clients' programs.
@@ -21,6 +22,7 @@ type Programs struct {
 	Pause, Containerd, Ctr  string // built; Pause is sandbox.Options.Init
 	Oras, Crane             string // built
 	Skopeo, Docker, Dockerd string // of the distribution
+	Pullkey                 string // BuildPullkey's
 }
 
 // Oras and Crane are the programs that are pinned here.
@@ -49,6 +51,18 @@ func Build(ctx context.Context, o program.Options) (Programs, error) {
 		}
 	}
 	return p, p.find()
+}
+
+// BuildPullkey builds pullkey as it is now into a folder, and returns its path.
+func BuildPullkey(ctx context.Context, o program.Options, folder string) (string, error) {
+	path := filepath.Join(folder, "pullkey")
+	build := exec.CommandContext(ctx, "go", "-C", o.Root, "build", "-trimpath", "-buildvcs=false", //nolint:gosec // our own program
+		"-ldflags", "-s -w", "-o", path, "./cmd/pullkey")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if err := progress.Run(o.Progress, "building pullkey", build); err != nil {
+		return "", fmt.Errorf("build pullkey: %w", err)
+	}
+	return path, nil
 }
 
 // find looks for Debian's programs in the path and where lab/packages.sh

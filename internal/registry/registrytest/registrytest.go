@@ -52,6 +52,8 @@ type Options struct {
 	TokenLife time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Listen opens the listeners; nil means net.Listen.
+	Listen func(network, address string) (net.Listener, error)
 }
 
 // Registry is a registry that runs until Close.
@@ -121,11 +123,16 @@ func (o Options) complete() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Listen == nil {
+		o.Listen = func(network, address string) (net.Listener, error) {
+			return (&net.ListenConfig{}).Listen(context.Background(), network, address)
+		}
+	}
 	return o
 }
 
 func (r *Registry) listen(plain bool, handler http.Handler) (server, error) {
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	listener, err := r.options.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return server{}, fmt.Errorf("listen on loopback: %w", err)
 	}

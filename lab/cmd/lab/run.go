@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 
+	"github.com/pullkey/pullkey/lab/bench"
 	"github.com/pullkey/pullkey/lab/demo"
 )
 
@@ -15,8 +17,9 @@ const usage = `Usage: lab COMMAND
   up     leave the same running for play, and print commands to try
   exec   run a command inside the running lab:  lab exec docker login …
   down   stop it
+  bench  measure pullkey's pull beside those of others
 
-Run it through make (make demo, make lab-up, make lab-down), from the
+Run it through make (make demo, make lab-up, make lab-down, make bench), from the
 repository's root. It needs Linux, root and Go; the rest is built or installed.
 Exit codes: 0 done, 1 a step did not succeed, 2 wrong usage.
 `
@@ -32,6 +35,12 @@ var commands = map[string]command{
 	"serve": serve,
 	"exec":  inside,
 	"down":  down,
+	"bench": func(ctx context.Context, root string, _ []string, out io.Writer) error {
+		return bench.Run(ctx, bench.Options{Root: root, Out: out})
+	},
+	"bench-registry": func(ctx context.Context, _ string, _ []string, out io.Writer) error {
+		return bench.Registry(ctx, os.Stdin, out)
+	},
 }
 
 // run is the program; it returns the exit code.
