@@ -71,7 +71,8 @@ func (p *program) store(l *loginsFlags) (dockerconfig.Store, error) {
 // options returns how to talk to the registry host.
 func (p *program) options(cmd *cobra.Command, c *conversationFlags, host string) (registry.Options, error) {
 	o := registry.Options{
-		Profile: registry.Profile(c.client), PlainHTTP: c.plainHTTP, Now: p.Now, Version: p.Version, Proxy: p.proxy(),
+		Profile: registry.Profile(c.client), PlainHTTP: c.plainHTTP, Proxy: p.proxy(),
+		Now: p.Now, Wait: p.Wait, Version: p.Version,
 	}
 	allowed := make([]string, 0, len(c.realms))
 	for _, realm := range c.realms {

@@ -119,6 +119,9 @@ func (p *program) login(cmd *cobra.Command, f *loginFlags, host string) error {
 
 // loginAs logs in in the way that the flags name, and returns what to store.
 func (p *program) loginAs(cmd *cobra.Command, f *loginFlags, host string, store dockerconfig.Store, o registry.Options) (registry.LoggedIn, error) {
+	if f.web || f.device {
+		return p.loginInBrowser(cmd.Context(), f.device, host, o)
+	}
 	var err error
 	if o.Login, o.LoginSource, err = p.who(cmd, f, store, host); err != nil {
 		return registry.LoggedIn{}, err
