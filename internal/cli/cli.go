@@ -37,6 +37,8 @@ type Environment struct {
 	Getenv         func(string) string
 	Terminal       Terminal
 	Now            func() time.Time
+	// Wait waits before a request is repeated; nil means a timer.
+	Wait func(context.Context, time.Duration) error
 	// Version of the program.
 	Version string
 }

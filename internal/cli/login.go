@@ -109,7 +109,7 @@ func (p *program) login(cmd *cobra.Command, f *loginFlags, host string) error {
 	}
 	source, err := store.Put(cmd.Context(), host, in.Login)
 	if err != nil {
-		return err
+		return f.problem(err)
 	}
 	if !in.Checked {
 		p.note("%s lets everybody in: whether user and password are right was not seen", host)
@@ -119,6 +119,9 @@ func (p *program) login(cmd *cobra.Command, f *loginFlags, host string) error {
 
 // loginAs logs in in the way that the flags name, and returns what to store.
 func (p *program) loginAs(cmd *cobra.Command, f *loginFlags, host string, store dockerconfig.Store, o registry.Options) (registry.LoggedIn, error) {
+	if f.web || f.device {
+		return p.loginInBrowser(cmd.Context(), f.device, host, o)
+	}
 	var err error
 	if o.Login, o.LoginSource, err = p.who(cmd, f, store, host); err != nil {
 		return registry.LoggedIn{}, err
@@ -226,7 +229,7 @@ func (p *program) passwordFromStdin() (credential.Secret, error) {
 	case len(data) > maxPassword:
 		return credential.Secret{}, fmt.Errorf("read the password from standard input: it is longer than %d bytes", maxPassword)
 	case strings.ContainsAny(text, "\r\n\x00"):
-		return credential.Secret{}, errors.New("read the password from standard input: it has more than one line")
+		return credential.Secret{}, advise(errors.New("read the password from standard input: it has more than one line"), "a password is one line; printf %%s prints no end of a line")
 	}
 	return credential.NewSecret(text), nil
 }
