@@ -57,7 +57,7 @@ fuzz: ## each fuzz target for 20 seconds
 	done
 
 golden: ## write the golden files anew; the diff is the review
-	$(GO) test ./deploy -update
+	$(GO) test ./deploy ./internal/cli -update
 
 tools: .bin/golangci-lint ## build the pinned tools into .bin
 

@@ -163,7 +163,7 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case namespace == "locked":
 		refuse(w, http.StatusForbidden, metav1.StatusReasonForbidden,
 			fmt.Sprintf(`secrets %q is forbidden: User "admin" cannot %s resource "secrets" in API group "" in the namespace "locked"`, name, verb), "secrets")
-	case namespace != "default" && namespace != "shop":
+	case verb == "create" && namespace != "default" && namespace != "shop":
 		refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, fmt.Sprintf("namespaces %q not found", namespace), "namespaces")
 	case verb == "create":
 		a.create(w, r, namespace)

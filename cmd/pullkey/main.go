@@ -18,6 +18,7 @@ var version string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends what the first did not
 	code := cli.Run(ctx, environment())
 	stop()
 	os.Exit(code)

@@ -162,7 +162,11 @@ func sitAt(t *testing.T, files map[string]string, secrets ...string) desk {
 
 // everyWay are the ways of saying what was found.
 var everyWay = [][]string{
-	nil, {"--trace"}, {"-o", "json"}, {"-o", "json", "--trace"}, {"--client", "containerd", "--trace"},
+	nil,
+	{"--trace"},
+	{"-o", "json"},
+	{"-o", "json", "--trace"},
+	{"--client", "containerd", "--trace"},
 	{"--client", "containerd", "--trace", "-o", "json"},
 }
 

@@ -37,6 +37,8 @@ type Environment struct {
 	Getenv         func(string) string
 	Terminal       Terminal
 	Now            func() time.Time
+	// Wait waits before a request is repeated; nil means a timer.
+	Wait func(context.Context, time.Duration) error
 	// Version of the program.
 	Version string
 }
@@ -101,6 +103,7 @@ func (p *program) root() *cobra.Command {
 	cmd.AddCommand(
 		p.loginCommand(),
 		p.logoutCommand(),
+		p.pullCommand(),
 		p.tokenCommand(),
 		p.secretCommand(),
 		p.versionCommand(),

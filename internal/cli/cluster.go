@@ -150,6 +150,8 @@ func (s secrets) problem(act, name string, err error) error {
 		return advise(fmt.Errorf("%s: there is no such namespace", what), "name another with -n, or make it: kubectl create namespace %s", s.namespace)
 	case apierrors.IsNotFound(err):
 		return advise(fmt.Errorf("%s: there is none of that name", what), "see what there is: kubectl get secrets -n %s", s.namespace)
+	case apierrors.IsConflict(err):
+		return advise(said, "somebody else changes it all the time: try again")
 	case apierrors.IsForbidden(err):
 		return advise(said, "it takes the right to %s secrets in this namespace: kubectl auth can-i %[1]s secrets -n %[2]s", verbs[act], s.namespace)
 	case apierrors.IsUnauthorized(err):

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/net/http/httpproxy"
@@ -47,6 +49,14 @@ func (l *loginsFlags) define(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&l.file, "auth-file", "", "`file` of logins instead of docker's config.json")
 }
 
+// problem puts a remedy beside an error of the logins that has none.
+func (l *loginsFlags) problem(err error) error {
+	if _, known := errors.AsType[hinter](err); known || err == nil {
+		return err
+	}
+	return advise(err, "mend that, or name another file of logins with --auth-file FILE")
+}
+
 func (p *program) store(l *loginsFlags) (dockerconfig.Store, error) {
 	if l.file != "" {
 		return dockerconfig.Store{Path: l.file}, nil
@@ -61,7 +71,8 @@ func (p *program) store(l *loginsFlags) (dockerconfig.Store, error) {
 // options returns how to talk to the registry host.
 func (p *program) options(cmd *cobra.Command, c *conversationFlags, host string) (registry.Options, error) {
 	o := registry.Options{
-		Profile: registry.Profile(c.client), PlainHTTP: c.plainHTTP, Now: p.Now, Version: p.Version, Proxy: p.proxy(),
+		Profile: registry.Profile(c.client), PlainHTTP: c.plainHTTP, Proxy: p.proxy(),
+		Now: p.Now, Wait: p.Wait, Version: p.Version,
 	}
 	allowed := make([]string, 0, len(c.realms))
 	for _, realm := range c.realms {
@@ -138,7 +149,7 @@ func (p *program) about(cmd *cobra.Command, c *conversationFlags, name string) (
 	if err != nil {
 		return conversation{}, usageError{err, cmd.CommandPath()}
 	}
-	o, err := p.options(cmd, c, ref.Host())
+	o, err := p.options(cmd, c, strings.ToLower(ref.Host()))
 	if err != nil {
 		return conversation{}, err
 	}
@@ -148,7 +159,7 @@ func (p *program) about(cmd *cobra.Command, c *conversationFlags, name string) (
 	}
 	found, err := store.Get(cmd.Context(), ref.Host())
 	if err != nil {
-		return conversation{}, err
+		return conversation{}, c.problem(err)
 	}
 	o.Login, o.LoginSource = found.Login, found.Source.String()
 	if found.Anonymous() {

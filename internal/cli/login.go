@@ -103,23 +103,13 @@ func (p *program) login(cmd *cobra.Command, f *loginFlags, host string) error {
 	if err != nil {
 		return err
 	}
-	if o.Login, o.LoginSource, err = p.who(cmd, f, store, host); err != nil {
-		return err
-	}
-	client, err := registry.New(host, o)
+	in, err := p.loginAs(cmd, f, host, store, o)
 	if err != nil {
 		return err
-	}
-	in, err := client.Login(cmd.Context())
-	if err != nil {
-		return err
-	}
-	if f.keepPassword {
-		in.Login = o.Login
 	}
 	source, err := store.Put(cmd.Context(), host, in.Login)
 	if err != nil {
-		return err
+		return f.problem(err)
 	}
 	if !in.Checked {
 		p.note("%s lets everybody in: whether user and password are right was not seen", host)
@@ -127,16 +117,40 @@ func (p *program) login(cmd *cobra.Command, f *loginFlags, host string) error {
 	return p.loggedIn(host, in.Login, source)
 }
 
+// loginAs logs in in the way that the flags name, and returns what to store.
+func (p *program) loginAs(cmd *cobra.Command, f *loginFlags, host string, store dockerconfig.Store, o registry.Options) (registry.LoggedIn, error) {
+	if f.web || f.device {
+		return p.loginInBrowser(cmd.Context(), f.device, host, o)
+	}
+	var err error
+	if o.Login, o.LoginSource, err = p.who(cmd, f, store, host); err != nil {
+		return registry.LoggedIn{}, err
+	}
+	client, err := registry.New(host, o)
+	if err != nil {
+		return registry.LoggedIn{}, err
+	}
+	in, err := client.Login(cmd.Context())
+	if f.keepPassword {
+		in.Login = o.Login
+	}
+	return in, err
+}
+
 func (p *program) loggedIn(host string, login credential.Login, source dockerconfig.Source) error {
 	done := loginDone{Registry: host, Username: login.Username, Stored: source.String(), Kind: "password", Steps: p.traced}
 	what := "the password is stored"
 	if !login.IdentityToken.Empty() {
-		done.Kind, what = "identityToken", "an identity token instead of the password is stored"
+		done.Kind, what = "identityToken", "an identity token, and no password, is stored"
 	}
 	if source.Helper == "" {
 		p.note("what is stored there is not encrypted; a credential helper (credsStore in that file) keeps it elsewhere")
 	}
-	return p.found(done, clean(fmt.Sprintf("logged in to %s as %s: %s in %s", host, login.Username, what, source)))
+	who := ""
+	if login.Username != "" {
+		who = " as " + login.Username
+	}
+	return p.found(done, clean(fmt.Sprintf("logged in to %s%s: %s in %s", host, who, what, source)))
 }
 
 // who finds out who is to be logged in, and where that was said.
@@ -215,7 +229,7 @@ func (p *program) passwordFromStdin() (credential.Secret, error) {
 	case len(data) > maxPassword:
 		return credential.Secret{}, fmt.Errorf("read the password from standard input: it is longer than %d bytes", maxPassword)
 	case strings.ContainsAny(text, "\r\n\x00"):
-		return credential.Secret{}, errors.New("read the password from standard input: it has more than one line")
+		return credential.Secret{}, advise(errors.New("read the password from standard input: it has more than one line"), "a password is one line; printf %%s prints no end of a line")
 	}
 	return credential.NewSecret(text), nil
 }

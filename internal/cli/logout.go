@@ -29,7 +29,7 @@ func (p *program) logoutCommand() *cobra.Command {
 			}
 			sources, err := store.Erase(cmd.Context(), host)
 			if err != nil {
-				return err
+				return f.problem(err)
 			}
 			done := logoutDone{Registry: host, Removed: []string{}}
 			for _, source := range sources {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -144,16 +145,16 @@ func (o *output) paint(style, s string) string {
 	return "\x1b[" + style + "m" + s + "\x1b[0m"
 }
 
-// wrap breaks s into lines of at most width columns, at spaces where there are
-// some, else after a sign that parts a URL or a list, else anywhere.
+// wrap breaks s into lines of at most width columns: at a space if the word
+// after it has room in a line, or after a sign that parts a list or a query;
+// else after a slash, else anywhere.
 func wrap(s string, width int) []string {
 	var lines []string
 	rest := []rune(s)
 	for len(rest) > width {
-		at := breakBefore(rest[:width+1])
+		at := breakBefore(rest, width)
 		lines = append(lines, strings.TrimRight(string(rest[:at]), " "))
-		rest = rest[at:]
-		for len(rest) > 0 && rest[0] == ' ' {
+		for rest = rest[at:]; len(rest) > 0 && rest[0] == ' '; {
 			rest = rest[1:]
 		}
 	}
@@ -163,22 +164,38 @@ func wrap(s string, width int) []string {
 	return lines
 }
 
-// breakBefore returns where to break a line whose last sign does not fit.
-func breakBefore(line []rune) int {
-	last := len(line) - 1
-	for i := last; i > len(line)/2; i-- {
-		if line[i] == ' ' {
-			return i
+// breakBefore returns where to end the first line of a text that is longer
+// than width.
+func breakBefore(text []rune, width int) int {
+	at := 0
+	if space := lastIndex(text[:width+1], " "); space > 0 {
+		word := slices.Index(text[space+1:], ' ')
+		if word < 0 {
+			word = len(text) - space - 1
+		}
+		if word <= width {
+			at = space
 		}
 	}
 	for _, signs := range []string{",;&?", "/"} {
-		for i := last; i > len(line)/2; i-- {
-			if strings.ContainsRune(signs, line[i-1]) {
-				return i
-			}
+		if i := lastIndex(text[:width], signs) + 1; i > width/3 {
+			at = max(at, i)
+		}
+		if at > 0 {
+			return at
 		}
 	}
-	return last
+	return width
+}
+
+// lastIndex returns where one of signs stands last in text, or -1.
+func lastIndex(text []rune, signs string) int {
+	for i := len(text) - 1; i >= 0; i-- {
+		if strings.ContainsRune(signs, text[i]) {
+			return i
+		}
+	}
+	return -1
 }
 
 // size writes a number of bytes for people, in powers of ten as docker does.

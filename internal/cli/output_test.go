@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -93,10 +95,10 @@ func TestSizesAreForPeople(t *testing.T) {
 
 // run runs pullkey with no file, no terminal and an empty environment beyond
 // env.
-func run(ctx context.Context, env map[string]string, terminal Terminal, stdin string, args ...string) (code int, stdout, stderr string) {
+func run(ctx context.Context, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	code = Run(ctx, Environment{
-		Args: args, Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Terminal: terminal,
+		Args: args, Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs,
 		Getenv: func(name string) string { return env[name] }, Now: func() time.Time { return noon }, Version: "v1.2.3",
 	})
 	return code, out.String(), errs.String()
@@ -154,12 +156,12 @@ func TestColourIsForTerminalsAlone(t *testing.T) {
 
 func TestTheVersionIsPrintedAsTextAndAsADocument(t *testing.T) {
 	t.Parallel()
-	code, out, errs := run(t.Context(), nil, Terminal{}, "", "version")
+	code, out, errs := run(t.Context(), nil, "", "version")
 	if code != 0 || !strings.HasPrefix(out, "pullkey v1.2.3 (go1.") || errs != "" {
 		t.Errorf("version: %d, %q, %q", code, out, errs)
 	}
 	var got versionFound
-	code, out, _ = run(t.Context(), nil, Terminal{}, "", "version", "-o", "json")
+	code, out, _ = run(t.Context(), nil, "", "version", "-o", "json")
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Version != "v1.2.3" {
 		t.Errorf("version -o json: %d, %q, %v", code, out, err)
 	}
@@ -181,4 +183,26 @@ func TestWhatCannotBePrintedIsAnError(t *testing.T) {
 			t.Errorf("%v: %d, %q", args, code, errs.String())
 		}
 	}
+}
+
+func TestAnInterruptedConversationEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	asked, gone := make(chan struct{}), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+		close(gone)
+	}))
+	t.Cleanup(server.Close)
+	ctx, interrupt := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		interrupt()
+	}()
+	host := strings.TrimPrefix(server.URL, "http://")
+	code, out, errs := run(ctx, map[string]string{"HOME": t.TempDir()}, "", "token", host+"/team/app")
+	if code != exitInterrupted || out != "" || errs != "pullkey: interrupted\n" {
+		t.Errorf("exit code %d, %q, %q", code, out, errs)
+	}
+	<-gone
 }

@@ -105,8 +105,11 @@ func (p *program) token(cmd *cobra.Command, c conversation, scope registry.Scope
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	if len(denied) > 0 {
-		return advise(fmt.Errorf("the token does not grant %s", scopesText(denied)),
-			"check the spelling of the repository, and what the user may do there; a token server does not say no, it grants less")
+		refused := fmt.Errorf("the token does not grant %s", scopesText(denied))
+		if t.Anonymous {
+			return advise(refused, "nobody is logged in: pullkey login %s", c.Host())
+		}
+		return advise(refused, "check the spelling of the repository, and what the user may do there; a token server does not say no, it grants less")
 	}
 	return nil
 }

@@ -87,19 +87,17 @@ func (t *story) fields(sign string, fields []registry.Field, between string) {
 }
 
 func (t *story) answer(s registry.Step) {
-	if s.Answer == nil {
-		t.line(red, came, s.Problem)
-		return
-	}
-	style := green
-	if s.Answer.Status >= http.StatusBadRequest {
-		style = red
-	}
-	status := strconv.Itoa(s.Answer.Status) + " " + http.StatusText(s.Answer.Status)
-	t.line(style, came, strings.TrimSpace(status)+", after "+took(s.Answer.Took))
-	t.fields(came, s.Answer.Headers, ": ")
-	if s.Answer.Body != "" {
-		t.line(dim, came+hang, s.Answer.Body)
+	if a := s.Answer; a != nil {
+		style := green
+		if a.Status >= http.StatusBadRequest {
+			style = red
+		}
+		status := strconv.Itoa(a.Status) + " " + http.StatusText(a.Status)
+		t.line(style, came, strings.TrimSpace(status)+", after "+took(a.Took))
+		t.fields(came, a.Headers, ": ")
+		if a.Body != "" {
+			t.line(dim, came+hang, a.Body)
+		}
 	}
 	if s.Problem != "" {
 		t.line(red, came, s.Problem)

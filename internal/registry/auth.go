@@ -100,6 +100,19 @@ func (c *Client) userAgent() string {
 	return "pullkey/" + c.options.Version
 }
 
+// anew forgets how the registry wants to be asked, and the tokens. It tells
+// whether there was something to forget.
+func (c *Client) anew() bool {
+	c.fetching.Lock()
+	defer c.fetching.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	knew := c.challenge != nil
+	c.challenge = nil
+	clear(c.tokens)
+	return knew
+}
+
 // request makes a request that says who asks.
 func (c *Client) request(ctx context.Context, method string, u *url.URL) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), http.NoBody)

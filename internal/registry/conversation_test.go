@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -278,6 +279,37 @@ func TestRequestsThatMayPassAreRepeatedWithPatience(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAServerThatAnswersNonsenseToTLSIsAskedInTheClearToo(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			first := make([]byte, 1)
+			if _, err := conn.Read(first); err == nil && first[0] == 'G' {
+				_, _ = io.WriteString(conn, "HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\ncontent")
+			} else {
+				_, _ = io.WriteString(conn, "<p>Bad request")
+			}
+			_ = conn.Close()
+		}
+	}()
+	odd, err := New(listener.Addr().String(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := get(odd); err != nil || got != "content" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

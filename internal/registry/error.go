@@ -79,8 +79,8 @@ func unreachable(act string, cause Cause, host string, err error) *Error {
 		e.Remedy = "give the authority's certificate with --ca-file FILE; a node needs it too, where its runtime looks"
 	case errors.As(err, &name), errors.As(err, &invalid):
 		e.Cause, e.Problem = CauseCertificate, "the certificate of "+host+" is not good: "+last(err)
-	case errors.Is(err, http.ErrSchemeMismatch):
-		e.Cause, e.Problem = CausePlainHTTP, host+" answers plain http where https was asked"
+	case speaksNoTLS(err):
+		e.Cause, e.Problem = CausePlainHTTP, host+" does not speak TLS; it may be asked by plain http"
 		e.Remedy = "with --plain-http the registry may be spoken to without TLS: whoever is on the way then reads the password"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Problem = "there is no host " + dns.Name

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -100,8 +101,8 @@ func (c *Client) exchange(ctx context.Context, a ask) (*http.Response, []byte, e
 	}
 	began := c.options.Now()
 	resp, err := c.http.Do(a.req.WithContext(ctx))
-	if errors.Is(err, http.ErrSchemeMismatch) && c.mayDowngrade(a.req.URL) {
-		step.Problem = "it answers plain http"
+	if speaksNoTLS(err) && c.mayDowngrade(a.req.URL) {
+		step.Problem = "it does not speak TLS"
 		step.Then = []string{"plain http is allowed here: the registry is on loopback or named with --plain-http"}
 		c.tracer.emit(step)
 		plain := a
@@ -134,6 +135,13 @@ func (c *Client) exchange(ctx context.Context, a ask) (*http.Response, []byte, e
 	}
 	c.tracer.emit(step)
 	return resp, body, nil
+}
+
+// speaksNoTLS tells that a server answered a TLS handshake with something else:
+// an answer of HTTP, or what some servers say to nonsense.
+func speaksNoTLS(err error) bool {
+	var record tls.RecordHeaderError
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record)
 }
 
 // refuse traces a step that ended without an answer.

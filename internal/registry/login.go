@@ -128,21 +128,26 @@ func (c *Client) ping(ctx context.Context) error {
 	c.mu.Lock()
 	c.pinged = true
 	c.mu.Unlock()
+	return c.pingAnswered(a.act, resp, body, problem)
+}
+
+// pingAnswered says what is wrong with the answer to a ping, if anything.
+func (c *Client) pingAnswered(act string, resp *http.Response, body []byte, problem error) error {
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized && origin(resp.Request.URL) != origin(c.URL("")):
 		return &Error{
-			Act: a.act, Cause: CauseChallenge, Status: resp.StatusCode,
+			Act: act, Cause: CauseChallenge, Status: resp.StatusCode,
 			Problem: "it redirects to " + printable(resp.Request.URL.Host) + ", which asks for a credential of its own; none goes there",
 		}
 	case problem != nil:
-		return &Error{Act: a.act, Cause: CauseChallenge, Status: resp.StatusCode, Problem: "it answers 401, and how to authenticate cannot be made out: " + problem.Error()}
+		return &Error{Act: act, Cause: CauseChallenge, Status: resp.StatusCode, Problem: "it answers 401, and how to authenticate cannot be made out: " + problem.Error()}
 	case resp.StatusCode == http.StatusNotFound:
 		return &Error{
-			Act: a.act, Cause: CauseServer, Status: resp.StatusCode, Problem: "there is a web server and no registry (HTTP 404 at /v2/)",
+			Act: act, Cause: CauseServer, Status: resp.StatusCode, Problem: "there is a web server and no registry (HTTP 404 at /v2/)",
 			Remedy: "check the host and the port",
 		}
 	case resp.StatusCode >= http.StatusBadRequest && resp.StatusCode != http.StatusUnauthorized:
-		return c.answerRefused(a.act, resp, body)
+		return c.answerRefused(act, resp, body)
 	}
 	return nil
 }

@@ -17,17 +17,9 @@ const indexDepth = 3
 // image finds the manifest of the image, and says how it was chosen unless
 // that was told.
 func (p *pull) image(ctx context.Context, done *Pulled) (manifest, []string, error) {
-	d, reference := v1.Descriptor{Digest: digest.Digest(p.ref.Digest)}, p.ref.Digest
-	var why []string
-	if reference == "" {
-		var err error
-		if d, err = p.client.resolve(ctx, p.ref.Repository(), p.ref.Tag); err != nil {
-			return manifest{}, nil, err
-		}
-		if reference = p.ref.Tag; d.Digest != "" {
-			reference = d.Digest.String()
-			why = []string{"the tag " + p.ref.Tag + " stands for " + reference + " now"}
-		}
+	d, reference, why, err := p.resolve(ctx)
+	if err != nil {
+		return manifest{}, nil, err
 	}
 	for range indexDepth {
 		m, asked, err := p.known(ctx, d, reference, why)
@@ -53,6 +45,33 @@ func (p *pull) image(ctx context.Context, done *Pulled) (manifest, []string, err
 	return manifest{}, nil, &Error{Act: "pull " + p.ref.String(), Cause: CauseServer, Problem: "its index holds an index, and so on"}
 }
 
+// resolve finds out what to fetch by which reference, and says how. docker asks
+// what a tag stands for; containerd asks that of a digest too, and begins the
+// authentication anew before it fetches.
+func (p *pull) resolve(ctx context.Context) (d v1.Descriptor, reference string, why []string, err error) {
+	repository, containerd := p.ref.Repository(), p.client.options.Profile == Containerd
+	if p.ref.Digest != "" {
+		if containerd {
+			d, err = p.client.resolve(ctx, repository, p.ref.Digest)
+		}
+		reference = p.ref.Digest
+	} else {
+		d, err = p.client.resolve(ctx, repository, p.ref.Tag)
+		reference = p.ref.Tag
+		if d.Digest != "" {
+			reference = d.Digest.String()
+			why = []string{"the tag " + p.ref.Tag + " stands for " + reference + " now"}
+		}
+	}
+	if containerd && d.Digest != "" && p.client.anew() {
+		why = append(why, "containerd begins anew here: what fetches authenticates for itself")
+	}
+	if p.ref.Digest != "" {
+		d.Digest = digest.Digest(p.ref.Digest)
+	}
+	return d, reference, why, err
+}
+
 // known returns a manifest from the layout if it is there, else it asks the
 // registry.
 func (p *pull) known(ctx context.Context, d v1.Descriptor, reference string, why []string) (m manifest, asked bool, err error) {
@@ -70,7 +89,7 @@ func (p *pull) known(ctx context.Context, d v1.Descriptor, reference string, why
 // missing explains that what a tag or an index names is not there.
 func (p *pull) missing(err error, reference string, why []string) error {
 	var e *Error
-	if errors.As(err, &e) && e.Cause == CauseNotFound && len(why) > 0 && reference != p.ref.Digest {
+	if errors.As(err, &e) && e.Cause == CauseNotFound && reference != p.ref.Digest && reference != p.ref.Tag {
 		e.Problem = why[0] + ", and the registry does not have that"
 		e.Remedy = "its upload did not end, or it was deleted: push the image again"
 	}

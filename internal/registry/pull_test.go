@@ -108,7 +108,7 @@ func (p *place) reference(t *testing.T, name string) image.Reference {
 
 func (p *place) pull(t *testing.T, name string, o PullOptions) (Pulled, error) {
 	t.Helper()
-	return p.client(t, Containerd).Pull(t.Context(), p.reference(t, name), o)
+	return p.client(t, Docker).Pull(t.Context(), p.reference(t, name), o)
 }
 
 // blobRequests lists the requests for blobs, less the digests.

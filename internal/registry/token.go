@@ -76,12 +76,24 @@ func (c *Client) realmOf(ch Challenge) (realm, *Error) {
 		return refuse(CausePolicy, "it names the realm "+showURL(u)+": what goes there goes in the clear",
 			"the registry's configuration is wrong (its external URL), or somebody is on the way")
 	}
-	if c.options.Login.Anonymous() || related(base.Hostname(), u.Hostname()) ||
-		c.options.AllowRealm != nil && c.options.AllowRealm(strings.ToLower(u.Host)) {
-		return realm{u, ch.Params["service"]}, nil
+	if !c.options.Login.Anonymous() && !c.trusts(u) {
+		return realm{}, c.distrusted(u)
 	}
-	return refuse(CausePolicy, "it names the realm "+showURL(u)+"; the credential for "+c.host+" does not go to another party's host unasked",
-		"if "+printable(u.Host)+" is its token server, allow that with --allow-realm "+printable(u.Host))
+	return realm{u, ch.Params["service"]}, nil
+}
+
+// trusts tells whether a credential for the registry may go to a realm.
+func (c *Client) trusts(u *url.URL) bool {
+	return related(c.URL("").Hostname(), u.Hostname()) ||
+		c.options.AllowRealm != nil && c.options.AllowRealm(strings.ToLower(u.Host))
+}
+
+func (c *Client) distrusted(u *url.URL) *Error {
+	return &Error{
+		Act: "follow the challenge of " + c.host, Cause: CausePolicy,
+		Problem: c.tracer.clean("it names the realm " + showURL(u) + "; the credential for " + c.host + " does not go to another party's host unasked"),
+		Remedy:  "if " + printable(u.Host) + " is its token server, allow that with --allow-realm " + printable(u.Host),
+	}
 }
 
 // mayBePlain tells whether a realm is asked by https or may be asked without:

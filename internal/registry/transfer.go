@@ -47,7 +47,10 @@ func (t *transfer) attempt(ctx context.Context) error {
 	}
 	watch := time.AfterFunc(t.client.patience, func() { cancel(errStill) })
 	defer watch.Stop()
-	_, err = t.part.ReadFrom(&meter{transfer: t, body: resp.Body, progressed: func() { watch.Reset(t.client.patience) }})
+	_, err = t.part.ReadFrom(&meter{transfer: t, body: resp.Body, alive: func() error {
+		watch.Reset(t.client.patience)
+		return ctx.Err()
+	}})
 	var broken *brokenError
 	switch {
 	case errors.Is(err, layout.ErrTooLong):
@@ -68,10 +71,14 @@ func (t *transfer) request(ctx context.Context) (*http.Request, error) {
 		}
 	}
 	req, err := t.client.request(ctx, http.MethodGet, t.client.URL("/v2/"+t.ref.Repository()+"/blobs/"+t.d.Digest.String()))
-	if err == nil && t.part.Offset() > 0 {
+	if err != nil {
+		return nil, err
+	}
+	req.Header["Accept"] = t.client.options.Profile.acceptContent(t.d.MediaType)
+	if t.part.Offset() > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", t.part.Offset()))
 	}
-	return req, err
+	return req, nil
 }
 
 // begin looks whether the answer begins where it should. If the registry sends
@@ -162,14 +169,16 @@ func (t *transfer) gaveUp(err error) *Error {
 type meter struct {
 	*transfer
 
-	body       io.Reader
-	progressed func()
-	untold     int64
+	body   io.Reader
+	alive  func() error
+	untold int64
 }
 
 func (m *meter) Read(b []byte) (int, error) {
+	if err := m.alive(); err != nil {
+		return 0, &brokenError{err}
+	}
 	n, err := m.body.Read(b)
-	m.progressed()
 	m.fetched += int64(n)
 	if m.untold += int64(n); m.untold >= tellEvery {
 		m.tell(Progress{Digest: m.d.Digest.String(), MediaType: m.d.MediaType, Done: m.part.Offset(), Size: m.d.Size})

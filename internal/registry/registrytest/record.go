@@ -109,6 +109,9 @@ func (r *records) note(server string, next http.Handler) http.Handler {
 			q.Status = status
 		}}
 		next.ServeHTTP(sw, req)
+		if !sw.done {
+			sw.noted(http.StatusOK)
+		}
 	})
 }
 

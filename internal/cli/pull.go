@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pullkey/pullkey/internal/registry"
+)
+
+const pullAbout = `Fetch an image into a folder, in the layout that OCI defines: skopeo, oras, crane
+and others read it. Each content is compared with its digest. What a pull that
+was interrupted left there is used again.`
+
+const pullExample = `  pullkey pull registry.example.com/team/app:1.0 --output ./app
+  pullkey pull registry.example.com/team/app --output ./app --platform linux/arm64
+  pullkey pull registry.example.com/team/app --output ./app --client containerd --trace`
+
+// pullDone is the JSON document of the command pull.
+type pullDone struct {
+	registry.Pulled
+	Folder string          `json:"folder"`
+	Steps  []registry.Step `json:"steps,omitempty"`
+}
+
+func (p *program) pullCommand() *cobra.Command {
+	var f conversationFlags
+	var folder, platform string
+	cmd := &cobra.Command{
+		Use: "pull IMAGE --output DIR", Short: "fetch an image into a folder", Long: pullAbout, Example: pullExample,
+		Args: exactly("IMAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if folder == "" {
+				return usageError{errors.New("the flag --output DIR is missing"), cmd.CommandPath()}
+			}
+			if _, err := registry.ParsePlatform(platform); err != nil {
+				return usageError{err, cmd.CommandPath()}
+			}
+			c, err := p.about(cmd, &f, args[0])
+			if err != nil {
+				return err
+			}
+			return p.pull(cmd, c, registry.PullOptions{
+				Platform: platform, Dir: folder, Progress: p.progress(p.Terminal.Err && !f.trace).show,
+			})
+		},
+	}
+	s := cmd.Flags()
+	s.SortFlags = false
+	s.StringVar(&folder, "output", "", "`folder` for the image; made if it is not there")
+	s.StringVar(&platform, "platform", "", "`os/arch[/variant]` to choose from an image for several; linux and this machine's unless given")
+	f.define(cmd)
+	return cmd
+}
+
+func (p *program) pull(cmd *cobra.Command, c conversation, o registry.PullOptions) error {
+	got, err := c.Pull(cmd.Context(), c.image, o)
+	if err != nil {
+		return err
+	}
+	var size int64
+	for _, blob := range got.Blobs {
+		size += blob.Size
+	}
+	text := fmt.Sprintf("%s %d bytes in %s", got.Digest, size, clean(o.Dir))
+	if got.Bytes != size {
+		text += fmt.Sprintf(", %d of them fetched now", got.Bytes)
+	}
+	return p.found(pullDone{got, o.Dir, p.traced}, text)
+}
