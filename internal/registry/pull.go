@@ -29,7 +29,8 @@ type PullOptions struct {
 	Progress func(Progress)
 }
 
-// Progress is how far a configuration or layer is.
+// Progress is how far a configuration or layer is. Done falls where one has to
+// begin anew.
 type Progress struct {
 	Digest    string `json:"digest"`
 	MediaType string `json:"mediaType"`
