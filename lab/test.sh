@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . lab/packages.sh
-needs gcc:gcc cc:libc6-dev curl:curl skopeo:skopeo ip:iproute2
+needs gcc:gcc cc:libc6-dev curl:curl skopeo:skopeo ip:iproute2 chromium:chromium
 needs_docker
 
 race=-race

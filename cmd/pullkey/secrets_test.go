@@ -191,7 +191,7 @@ func TestNoSecretIsShown(t *testing.T) {
 			t.Parallel()
 			c.Username, c.Password = "alice", password
 			r, ca := startTestRegistry(t, c.Options)
-			if _, err := r.Push("team/app", "1.0", registrytest.Image{}); err != nil {
+			if _, err := r.Push("team/app", "1.0", registrytest.Image{Layers: []int64{10, 20, 30}}); err != nil {
 				t.Fatal(err)
 			}
 			d := sitAt(t, nil, password, r.RefreshToken())

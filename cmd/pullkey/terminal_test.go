@@ -237,3 +237,21 @@ func TestWhoGivesUpAtAQuestionGetsTheTerminalBack(t *testing.T) {
 		})
 	}
 }
+
+func TestAPullAtATerminalShowsLinesThatChange(t *testing.T) {
+	t.Parallel()
+	r, ca := startTestRegistry(t, registrytest.Options{Public: true})
+	if _, err := r.Push("team/app", "1.0", registrytest.Image{Layers: []int64{5_000_000, 1000}}); err != nil {
+		t.Fatal(err)
+	}
+	p := sitDown(t, "pull", r.Host()+"/team/app:1.0", "--ca-file", ca, "--output", filepath.Join(t.TempDir(), "image"))
+	p.waitFor(" bytes in ")
+	if code := p.leave(); code != 0 {
+		t.Errorf("exit code %d, on the screen %q", code, p.seen)
+	}
+	for _, want := range []string{"  config    ", "layer     5.0 MB\x1b[0m\r\n", "A\x1b[J", "\x1b[32m"} {
+		if !strings.Contains(p.seen, want) {
+			t.Errorf("%q is not on the screen: %q", want, p.seen)
+		}
+	}
+}

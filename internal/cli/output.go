@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/pullkey/pullkey/internal/registry"
@@ -37,9 +38,23 @@ type output struct {
 
 func newOutput(env Environment) output {
 	return output{
-		out: env.Stdout, err: env.Stderr,
+		out: env.Stdout, err: &inTurn{to: env.Stderr},
 		colour: env.Terminal.Err && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb",
 	}
+}
+
+// inTurn writes one text after the other: the trace and the progress of a pull
+// come from several goroutines.
+type inTurn struct {
+	mu sync.Mutex
+	to io.Writer
+}
+
+// Write writes b when it is its turn.
+func (w *inTurn) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.to.Write(b)
 }
 
 // found prints what a command found: document as JSON, or text.

@@ -96,7 +96,7 @@ type wish struct {
 // wishes puts scopes into words. A name is a repository's own, or says which.
 func wishes(list []scope) []wish {
 	means := map[string]wish{
-		"pull":   {"pull", "", "download its images"},
+		"pull":   {"pull", "", "download images"},
 		"push":   {"push to", "", "upload images and overwrite tags"},
 		"delete": {"delete from", "", "remove images for good"},
 	}

@@ -38,7 +38,7 @@ func problem(title, text string) page { return page{Template: "done", Title: tit
 // templates parses the pages once: they are part of the program.
 var templates = sync.OnceValues(func() (*template.Template, error) {
 	return template.New("").Funcs(template.FuncMap{
-		"day":   func(t time.Time) string { return t.Format("2 January 2006, 15:04 MST") },
+		"day":   func(t time.Time) string { return t.Format("2 Jan 2006, 15:04 MST") },
 		"stamp": func(t time.Time) string { return t.Format(time.RFC3339) },
 	}).ParseFS(pages, "pages/*.html")
 })

@@ -34,9 +34,9 @@ func TestTheConsentPageSaysWhoWantsWhatUntilWhen(t *testing.T) {
 	page := b.signIn(q, "alice", c.alice())
 	words := page.words()
 	for _, want := range []string{
-		"Allow pullkey?", "pullkey on this computer wants to pull team/app", "push to team/app upload images and overwrite tags", "pull every repository in team/ that you may",
+		"Allow pullkey?", "pullkey on this computer wants to pull team/app", "push to team/app upload images and overwrite tags", "pull any repository in team/ that you may",
 		"you may not do and it will not get: delete from team/app remove images for good pull &lt;b&gt;x", "list the names of all repositories",
-		"Registry " + c.instance(enterpriseID).Hosts[0], "As alice", "Until 5 June 2031, 07:08 UTC", "The answer goes to 127.0.0.1:40123", "Approve Deny",
+		"Registry " + c.instance(enterpriseID).Hosts[0], "As alice", "Until 5 Jun 2031, 07:08 UTC", "Answer to 127.0.0.1:40123", "Approve Deny",
 	} {
 		if !strings.Contains(words, want) {
 			t.Errorf("the page does not say %q:\n%s", want, words)

@@ -48,18 +48,20 @@ func describe(a *localacr.ACR, dir string) string {
 	return b.String()
 }
 
-// commands are three to try, which work as they are written.
+// commands are some to try, which work as they are written, from the root of
+// the repository.
 func commands(a *localacr.ACR, dir string) []string {
-	user, _ := a.Owner()
 	host := a.Instances()[0].Hosts[0]
-	curl := "curl -i --cacert " + filepath.Join(dir, fileCA) + " https://" + host + "/v2/"
-	trust := "--cert-dir " + dir
+	curl, trust, ca := "curl -i --cacert "+filepath.Join(dir, fileCA)+" https://"+host+"/v2/", "--cert-dir "+dir, " --ca-file "+filepath.Join(dir, fileCA)
 	if a.CA() == nil {
-		curl, trust = "curl -i http://"+host+"/v2/", "--tls-verify=false"
+		curl, trust, ca = "curl -i http://"+host+"/v2/", "--tls-verify=false", ""
 	}
+	logins := " --auth-file " + filepath.Join(dir, fileLogins)
 	return []string{
 		curl,
-		"docker login " + host + " -u " + user + " --password-stdin < " + filepath.Join(dir, filePassword),
+		"go run ./cmd/pullkey login " + host + " -u " + person + logins + ca + " --password-stdin < " + filepath.Join(dir, filePerson),
+		"go run ./cmd/pullkey login " + host + " --web" + logins + ca,
+		"go run ./cmd/pullkey pull " + host + "/" + helloRepository + ":1 --trace --output " + filepath.Join(dir, "hello") + logins + ca,
 		"skopeo inspect --authfile " + filepath.Join(dir, fileAuth) + " " + trust + " docker://" + host + "/" + helloRepository + ":1",
 	}
 }

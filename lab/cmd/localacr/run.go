@@ -212,6 +212,7 @@ const (
 	filePassword = "owner-password"
 	fileSecret   = "access-key-secret" //nolint:gosec // a file's name
 	fileAuth     = "auth.json"
+	fileLogins   = "logins.json" // is made by the commands to try
 	fileCA       = "ca.crt"
 	filePerson   = "alice-password"
 	fileRobot    = "robot-secret"

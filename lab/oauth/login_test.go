@@ -1,0 +1,157 @@
+package oauth_test
+
+import (
+	"context"
+	"errors"
+	"html"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/registry"
+)
+
+var (
+	formAction = regexp.MustCompile(`<form method="post" action="([^"]+)">`)
+	hidden     = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
+)
+
+// consent does what a person does in the browser, without one: it opens a
+// page, signs in as alice and approves.
+func (p *place) consent(ctx context.Context, address string) error {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return err
+	}
+	browser := p.client()
+	browser.Jar = jar
+	defer browser.CloseIdleConnections()
+	var body string
+	visit := func(method, address string, form url.Values) error {
+		r, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
+		if err != nil {
+			return err
+		}
+		if method == http.MethodPost {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
+		body, err = text(browser.Do(r))
+		return err
+	}
+	if err := visit(http.MethodGet, address, nil); err != nil {
+		return err
+	}
+	for _, filled := range []url.Values{{"user": {"alice"}, "password": {p.password}}, {"do": {"approve"}}} {
+		action := formAction.FindStringSubmatch(body)
+		if action == nil {
+			return errors.New("the page has no form: " + body)
+		}
+		for _, field := range hidden.FindAllStringSubmatch(body, -1) {
+			filled.Set(field[1], html.UnescapeString(field[2]))
+		}
+		if err := visit(http.MethodPost, p.issuer()+action[1], filled); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opening is a browser that a person consents in as soon as it opens.
+func (p *place) opening(ctx context.Context, page string) error {
+	go func() {
+		if err := p.consent(ctx, page); err != nil {
+			p.t.Error(err)
+		}
+	}()
+	return nil
+}
+
+// ways are those in which a person consents.
+func (p *place) ways() map[string]func(context.Context, *registry.Client, ...registry.Scope) (registry.LoggedIn, error) {
+	return map[string]func(context.Context, *registry.Client, ...registry.Scope) (registry.LoggedIn, error){
+		"web": func(ctx context.Context, c *registry.Client, scopes ...registry.Scope) (registry.LoggedIn, error) {
+			return c.LoginWeb(ctx, registry.WebOptions{Scopes: scopes, Open: p.opening})
+		},
+		"device": func(ctx context.Context, c *registry.Client, scopes ...registry.Scope) (registry.LoggedIn, error) {
+			return c.LoginDevice(ctx, registry.DeviceOptions{Scopes: scopes, Show: func(ctx context.Context, d registry.DevicePrompt) error {
+				return p.consent(ctx, d.PageWithCode)
+			}})
+		},
+	}
+}
+
+// atOnce does not wait between two questions.
+func atOnce(context.Context, time.Duration) error { return nil }
+
+func TestWhatAConsentGivesPullsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	p := open(t, nil)
+	for name, way := range p.ways() {
+		in, err := way(within(t, time.Minute), p.talk(registry.Options{Wait: atOnce}), scope(t, pullApp)...)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		token := in.Token.Value.Reveal()
+		for what, got := range map[string]int{
+			"a read of team/app": p.read(token, "team/app"), "a write to team/app": p.write(token, "team/app"), "a read of team/other": p.read(token, "team/other"),
+		} {
+			if (got == http.StatusOK) != (what == "a read of team/app") {
+				t.Errorf("%s: %s was answered %d", name, what, got)
+			}
+		}
+		// What is stored pulls as an identity token, docker's way and containerd's.
+		for _, profile := range []registry.Profile{registry.Docker, registry.Containerd} {
+			c := p.talk(registry.Options{Login: in.Login, Profile: profile})
+			if _, err := c.Pull(within(t, time.Minute), p.reference("team/app:1"), registry.PullOptions{Dir: t.TempDir()}); err != nil {
+				t.Errorf("%s, %s: %v", name, profile, err)
+			}
+			_, err := p.talk(registry.Options{Login: in.Login, Profile: profile}).Pull(within(t, time.Minute), p.reference("team/other:1"), registry.PullOptions{Dir: t.TempDir()})
+			if e, ok := errors.AsType[*registry.Error](err); !ok || e.Cause != registry.CauseScope {
+				t.Errorf("%s, %s: a pull that was not consented to came to %v", name, profile, err)
+			}
+		}
+	}
+}
+
+func TestAPullThatCannotReachTheRealmNamesIt(t *testing.T) {
+	t.Parallel()
+	p := open(t, nil)
+	in, err := p.ways()["web"](within(t, time.Minute), p.talk(registry.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull := func(c *registry.Client) error {
+		_, err := c.Pull(within(t, time.Minute), p.reference("team/app:1"), registry.PullOptions{Dir: t.TempDir()})
+		return err
+	}
+	running := p.talk(registry.Options{Login: in.Login})
+	if err := pull(running); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.StopAuthorization(); err != nil {
+		t.Fatal(err)
+	}
+	if err := pull(running); err != nil {
+		t.Errorf("with the token that was issued: %v", err)
+	}
+	for name, login := range map[string]credential.Login{
+		"an identity token": in.Login, "a password": {Username: "alice", Password: credential.NewSecret(p.password)},
+	} {
+		err := pull(p.talk(registry.Options{Login: login}))
+		e, ok := errors.AsType[*registry.Error](err)
+		if !ok || e.Cause != registry.CauseRealmUnreachable || !strings.Contains(err.Error(), p.Instances()[0].Realm) || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("a new pull with %s came to %v", name, err)
+		}
+	}
+	if err := p.StartAuthorization(); err != nil {
+		t.Fatal(err)
+	}
+	if err := pull(p.talk(registry.Options{Login: in.Login})); err != nil {
+		t.Errorf("started again: %v", err)
+	}
+}
