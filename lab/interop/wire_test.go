@@ -38,22 +38,22 @@ func wireCases() []wireCase {
 
 func TestDockerAndContainerdAskAsTheirTranscriptsSay(t *testing.T) {
 	p := open(t)
-	p.asksAs(t, func(like string) client.Client { return named(like) })
+	p.asksAs(t, named, everyLine)
 }
 
 func TestPullkeyAsksAsDockerAndContainerdDo(t *testing.T) {
 	if *update {
 		t.Skip("the transcripts are those of docker and containerd, which another test writes")
 	}
-	open(t).asksAs(t, client.Pullkey)
+	open(t).asksAs(t, client.Pullkey, asked)
 }
 
-// asksAs holds what the clients ask to the transcripts.
-func (p *place) asksAs(t *testing.T, of func(like string) client.Client) {
+// asksAs holds the lines of what the clients ask to the transcripts.
+func (p *place) asksAs(t *testing.T, of func(like string) client.Client, lines func(string) []string) {
 	t.Helper()
 	user, password := p.ACR.Owner()
 	host := p.ACR.Instances()[0].Hosts[0]
-	token := p.loginTranscript(t, of("docker"), host, user, password.Reveal())
+	token := p.loginTranscript(t, of("docker"), host, user, password.Reveal(), lines)
 	for _, c := range wireCases() {
 		t.Run(c.name, func(t *testing.T) {
 			image := c.image(p)
@@ -71,42 +71,43 @@ func (p *place) asksAs(t *testing.T, of func(like string) client.Client) {
 			if out, err := p.as(target.Config, "", of(c.client).Pull(p.programs, target)...); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			sameTranscript(t, c.name, transcript(p.witness.take(), image))
+			sameTranscript(t, c.name, transcript(p.witness.take(), image), lines)
 		})
 	}
 }
 
 // loginTranscript logs in as docker does, holds that to its transcript, and
 // returns the identity token that is kept.
-func (p *place) loginTranscript(t *testing.T, c client.Client, host, user, password string) string {
+func (p *place) loginTranscript(t *testing.T, c client.Client, host, user, password string, lines func(string) []string) string {
 	t.Helper()
 	config := p.folder()
 	p.witness.take()
 	if out, err := p.as(config, password, c.Login(p.programs, host, user, config)...); err != nil {
 		t.Fatalf("%s login: %v\n%s", c.Name, err, out)
 	}
-	sameTranscript(t, "docker-login", transcript(p.witness.take(), pushed{}))
-	kept := readConfig(t, config)[host]
+	sameTranscript(t, "docker-login", transcript(p.witness.take(), pushed{}), lines)
+	kept := readLogin(t, config, host, false)
 	if kept.form() != "identity token" {
 		t.Fatalf("%s kept %s", c.Name, kept.form())
 	}
 	return kept.IdentityToken
 }
 
-// sameTranscript holds a transcript to the golden one, which also says what is
-// accepted: that is written for the reader and not compared, since docker asks
-// for formats of 2014 that pullkey refuses.
-func sameTranscript(t *testing.T, name, got string) {
+// sameTranscript holds the lines of a transcript to those of the golden one.
+func sameTranscript(t *testing.T, name, got string, lines func(string) []string) {
 	t.Helper()
 	want := golden(t, filepath.Join("wire", name+".txt"), got)
-	if diff := cmp.Diff(asked(want), asked(got)); diff != "" {
+	if diff := cmp.Diff(lines(want), lines(got)); diff != "" {
 		t.Errorf("it asks otherwise (-golden +now):\n%s", diff)
 	}
 }
 
-// asked are the lines of a transcript that say what was asked.
+func everyLine(transcript string) []string { return strings.Split(transcript, "\n") }
+
+// asked leaves out what is accepted: docker asks for formats of 2014, too,
+// which pullkey refuses.
 func asked(transcript string) []string {
-	return slices.DeleteFunc(strings.Split(transcript, "\n"), func(line string) bool { return strings.HasPrefix(line, indent) })
+	return slices.DeleteFunc(everyLine(transcript), func(line string) bool { return strings.HasPrefix(line, indent) })
 }
 
 func named(name string) client.Client {
