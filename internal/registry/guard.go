@@ -47,7 +47,38 @@ type guard struct {
 	local atomic.Bool
 	// proxies holds the addresses of the proxies that were chosen.
 	proxies sync.Map
+	// patience is how long a server may send nothing where something is due.
+	patience time.Duration
 }
+
+// patientConn ends a read in which nothing comes for too long: the server or
+// the way to it is gone, or means to keep us. Whatever is read is covered:
+// headers, errors, manifests, layers.
+type patientConn struct {
+	net.Conn
+
+	patience time.Duration
+}
+
+// Read waits for as long as the patience lasts.
+func (c *patientConn) Read(b []byte) (int, error) {
+	if err := c.begin(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+// Write begins the patience anew: on a connection that was idle, the read has
+// been waiting already.
+func (c *patientConn) Write(b []byte) (int, error) {
+	if err := c.begin(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// begin sets the deadline by the system's clock, which is the network's.
+func (c *patientConn) begin() error { return c.SetReadDeadline(time.Now().Add(c.patience)) }
 
 func (g *guard) check(host string, addr netip.Addr, isRegistry bool) error {
 	addr = addr.Unmap().WithZone("")
@@ -88,12 +119,13 @@ func (g *guard) transport(o Options) *http.Transport {
 			}
 		}
 		conn, err := dialer.DialContext(ctx, network, address)
-		if err == nil && address == g.registry {
-			if at, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && at.Addr().Unmap().IsLoopback() {
-				g.local.Store(true)
-			}
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		if at, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && address == g.registry && at.Addr().Unmap().IsLoopback() {
+			g.local.Store(true)
+		}
+		return &patientConn{conn, g.patience}, nil
 	}
 	var proxy func(*http.Request) (*url.URL, error)
 	if o.Proxy != nil {
@@ -113,9 +145,8 @@ func (g *guard) transport(o Options) *http.Transport {
 		DialContext:            dial,
 		TLSClientConfig:        tlsConfig(o),
 		TLSHandshakeTimeout:    15 * time.Second,
-		ResponseHeaderTimeout:  60 * time.Second,
 		ExpectContinueTimeout:  time.Second,
-		IdleConnTimeout:        90 * time.Second,
+		IdleConnTimeout:        g.patience / 2, // an idle connection ends before its read does
 		MaxIdleConnsPerHost:    8,
 		MaxResponseHeaderBytes: 64 << 10,
 		// A layer is compressed already, and its bytes are what the digest is of.

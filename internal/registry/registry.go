@@ -66,8 +66,6 @@ type Client struct {
 	guard   *guard
 	http    *http.Client
 	tracer  tracer
-	// patience is how long a layer may stand still.
-	patience time.Duration
 
 	mu        sync.Mutex
 	base      url.URL // scheme and host of the registry
@@ -101,8 +99,8 @@ func New(host string, o Options) (*Client, error) {
 	base := url.URL{Scheme: "https", Host: endpoint(name)}
 	c := &Client{
 		host: name, options: o, base: base, tokens: map[string]*Token{},
-		guard:  &guard{registry: withPort(&base)},
-		tracer: tracer{show: o.Trace}, patience: standstill,
+		guard:  &guard{registry: withPort(&base), patience: standstill},
+		tracer: tracer{show: o.Trace},
 	}
 	c.tracer.scrub.add(o.Login.Password, o.Login.IdentityToken, o.Login.RegistryToken)
 	if !o.Login.Password.Empty() {
@@ -124,6 +122,9 @@ func endpoint(host string) string {
 	}
 	return host
 }
+
+// standstill is how long a server may send nothing.
+const standstill = time.Minute
 
 func tlsConfig(o Options) *tls.Config {
 	return &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}
