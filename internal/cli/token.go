@@ -95,7 +95,7 @@ func (p *program) token(cmd *cobra.Command, c conversation, scope registry.Scope
 		}
 		return p.found(tokenFound{Registry: c.Host(), Login: c.login, Steps: p.traced}, c.Host()+" wants no token: everybody may ask it")
 	}
-	denied := deniedBy(t)
+	denied := t.Missing()
 	if reveal {
 		_, err = io.WriteString(p.out, t.Value.Reveal()+"\n")
 	} else {
@@ -112,20 +112,6 @@ func (p *program) token(cmd *cobra.Command, c conversation, scope registry.Scope
 		return advise(refused, "check the spelling of the repository, and what the user may do there; a token server does not say no, it grants less")
 	}
 	return nil
-}
-
-// deniedBy returns what was asked for and is known not to be granted.
-func deniedBy(t *registry.Token) []registry.Scope {
-	if !t.GrantedKnown {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(t.Asked), func(asked registry.Scope) bool {
-		return slices.ContainsFunc(t.Granted, func(got registry.Scope) bool {
-			return got.Type == asked.Type && got.Name == asked.Name && !slices.ContainsFunc(asked.Actions, func(a string) bool {
-				return !slices.Contains(got.Actions, a) && !slices.Contains(got.Actions, "*")
-			})
-		})
-	})
 }
 
 // describe says what a token is good for, one fact a line.

@@ -32,18 +32,19 @@ func (c *Client) challenged(act string, resp *http.Response, body []byte, auth a
 		return refuse(CauseCredential, "the registry refuses the registry token ("+c.source()+")", "it has ended: log in again with: pullkey login "+c.host)
 	case auth.token == nil:
 		return c.wanted(ch, scopes), notes, nil
-	case failed == "insufficient_scope" || failed == "" && c.lacks(auth.token):
+	case failed == "insufficient_scope" || failed == "" && len(auth.token.Missing()) > 0:
 		if wider := c.wanted(ch, scopes); failed != "" && len(wider) > len(auth.token.Asked) {
 			return wider, append(notes, "the token lacks the scope that the registry names; asks for one with it"), nil
 		}
-		return refuse(CauseScope, c.lacking(auth.token, scopes), "check the spelling of the repository, and what this user may pull at the registry")
+		remedy := "check the spelling of the repository, and what this user may pull at the registry"
+		if c.options.Login.Anonymous() {
+			remedy = "log in with: pullkey login " + c.host
+		}
+		return refuse(CauseScope, c.lacking(auth.token, scopes), remedy)
 	}
 	c.forget(auth.token)
 	return c.wanted(ch, scopes), append(notes, "the token is not taken any more; asks for a new one"), nil
 }
-
-// lacks tells whether a token is known not to grant what was asked.
-func (c *Client) lacks(t *Token) bool { return t.GrantedKnown && len(missing(t.Asked, t.Granted)) > 0 }
 
 func (c *Client) lacking(t *Token, scopes []Scope) string {
 	who := "the token of user " + printable(c.options.Login.Username)

@@ -197,12 +197,18 @@ func (c *Client) whoReason() string {
 }
 
 func (c *Client) realmReason(r realm) string {
+	if c.options.Login.Anonymous() && withPort(r.url) != withPort(c.URL("")) {
+		return "the realm is " + printable(r.url.Host) + "; nothing secret goes there"
+	}
+	return c.trustReason(r)
+}
+
+// trustReason says why a credential may go to the realm.
+func (c *Client) trustReason(r realm) string {
 	base := c.URL("")
 	switch {
 	case withPort(r.url) == withPort(base):
 		return "the realm is the registry's own host"
-	case c.options.Login.Anonymous():
-		return "the realm is " + printable(r.url.Host) + "; nothing secret goes there"
 	case related(base.Hostname(), r.url.Hostname()):
 		return "the realm " + printable(r.url.Host) + " is under the registry's own name"
 	}

@@ -89,6 +89,13 @@ func (t *tracer) clean(text string) string {
 	return t.scrub.scrub(text)
 }
 
+// foreign returns at most most bytes of what a server said, on one line, less
+// our own secrets: looked for before and after what cannot be printed is
+// dropped, and before the end is cut off.
+func (t *tracer) foreign(text string, most int) string {
+	return clip(t.clean(printable(t.clean(text))), most)
+}
+
 // maxErrorBody is how much of an error's body is read.
 const maxErrorBody = 64 << 10
 
@@ -118,7 +125,7 @@ func (c *Client) exchange(ctx context.Context, a ask) (*http.Response, []byte, e
 		return nil, nil, c.refuse(step, unreachable(a.act, a.cause, a.req.URL.Host, err))
 	}
 	c.settle(a.req.URL)
-	step.Answer = &Answer{Status: resp.StatusCode, Took: c.options.Now().Sub(began), Headers: showHeaders(resp.Header)}
+	step.Answer = &Answer{Status: resp.StatusCode, Took: c.options.Now().Sub(began), Headers: c.showHeaders(resp.Header)}
 	var body []byte
 	if most := max(a.read, maxErrorBody); a.read > 0 || resp.StatusCode >= http.StatusBadRequest {
 		body, err = io.ReadAll(io.LimitReader(resp.Body, most+1))
@@ -128,7 +135,8 @@ func (c *Client) exchange(ctx context.Context, a ask) (*http.Response, []byte, e
 		}
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		step.Answer.Body = clip(printable(c.tracer.clean(string(body))), 300)
+		body = []byte(c.tracer.clean(string(body)))
+		step.Answer.Body = c.tracer.foreign(string(body), 300)
 	}
 	if a.then != nil {
 		step.Then = a.then(resp, body)
@@ -261,7 +269,7 @@ var told = []string{
 	"Location", "Oci-Subject", "Retry-After", "Www-Authenticate",
 }
 
-func showHeaders(h http.Header) []Field {
+func (c *Client) showHeaders(h http.Header) []Field {
 	var fields []Field
 	for _, name := range told {
 		for i, value := range h.Values(name) {
@@ -272,7 +280,7 @@ func showHeaders(h http.Header) []Field {
 			if name == "Location" {
 				value = showLocation(value)
 			}
-			fields = append(fields, Field{name, printable(clip(value, 500))})
+			fields = append(fields, Field{name, c.tracer.foreign(value, 500)})
 		}
 	}
 	return fields

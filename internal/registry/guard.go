@@ -139,7 +139,7 @@ func (g *guard) transport(o Options) *http.Transport {
 	}
 	// HTTP/1.1 alone: three layers come faster over three connections than over
 	// the one of HTTP/2, for less processor and memory
-	// (docs/decisions/0010-oci-layout.md).
+	// (docs/decisions/0011-oci-layout.md).
 	return &http.Transport{
 		Proxy:                  proxy,
 		DialContext:            dial,

@@ -106,7 +106,7 @@ func (c *Client) ping(ctx context.Context) error {
 	a.then = func(resp *http.Response, _ []byte) []string {
 		version := "it does not name its API version, which it need not"
 		if v := resp.Header.Get("Docker-Distribution-Api-Version"); v != "" {
-			version = "it names itself " + printable(clip(v, 50))
+			version = "it names itself " + c.tracer.foreign(v, 50)
 		}
 		switch {
 		case resp.StatusCode == http.StatusOK:

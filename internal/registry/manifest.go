@@ -189,7 +189,7 @@ func (c *Client) manifestOnce(ctx context.Context, repository, reference string,
 	d := v1.Descriptor{Digest: want.Digest, Size: int64(len(body)), Platform: want.Platform}
 	if named := digest.Digest(resp.Header.Get("Docker-Content-Digest")); d.Digest == "" && named != "" {
 		if d.Digest = named; named.Validate() != nil {
-			return bad(CauseServer, fmt.Sprintf("the registry names it %q, which is no digest that is known", printable(clip(string(named), 100))))
+			return bad(CauseServer, fmt.Sprintf("the registry names it %q, which is no digest that is known", c.tracer.foreign(string(named), 100)))
 		}
 	}
 	switch {

@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"net/url"
 	"slices"
 	"strings"
@@ -91,7 +93,7 @@ func (s *scrubber) add(secrets ...credential.Secret) {
 			continue
 		}
 		forms := []string{
-			value, url.QueryEscape(value), url.PathEscape(value), printable(value),
+			value, inJSON(value, true), inJSON(value, false), url.QueryEscape(value), url.PathEscape(value), printable(value),
 			base64.StdEncoding.EncodeToString([]byte(value)), base64.RawStdEncoding.EncodeToString([]byte(value)),
 			base64.URLEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)),
 		}
@@ -101,6 +103,16 @@ func (s *scrubber) add(secrets ...credential.Secret) {
 			}
 		}
 	}
+}
+
+// inJSON returns a text as it stands between quotes in JSON.
+func inJSON(text string, escapeHTML bool) string {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(escapeHTML)
+	_ = encoder.Encode(text) // a text can always be encoded
+	quoted := strings.TrimSpace(b.String())
+	return quoted[1 : len(quoted)-1]
 }
 
 func (s *scrubber) scrub(text string) string {

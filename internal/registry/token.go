@@ -31,6 +31,15 @@ type Token struct {
 	ExpiresAt time.Time         `json:"expiresAt"`
 }
 
+// Missing returns the scopes that were asked for and are known not to be
+// granted in full.
+func (t *Token) Missing() []Scope {
+	if !t.GrantedKnown {
+		return nil
+	}
+	return missing(t.Asked, t.Granted)
+}
+
 const (
 	// maxToken bounds the answer of a token server.
 	maxToken = 1 << 20
@@ -61,7 +70,7 @@ func (c *Client) realmOf(ch Challenge) (realm, *Error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || !u.IsAbs() || u.Host == "" {
-		return refuse(CauseChallenge, fmt.Sprintf("its realm %q is no address of a token server", printable(clip(text, 200))),
+		return refuse(CauseChallenge, fmt.Sprintf("its realm %q is no address of a token server", c.tracer.foreign(text, 200)),
 			"the registry's own configuration is wrong (its external URL)")
 	}
 	base := c.URL("")
@@ -320,7 +329,7 @@ func (t *Token) sentences(p Profile, method string, body []byte) []string {
 		who = " for nobody in particular"
 	}
 	told = append(told, "a token"+who+", good until "+t.ExpiresAt.UTC().Format(time.RFC3339))
-	switch lacking := missing(t.Asked, t.Granted); {
+	switch lacking := t.Missing(); {
 	case !t.GrantedKnown:
 		told = append(told, "what it grants cannot be seen: only its issuer can read it")
 	case len(t.Asked) == 0:

@@ -31,6 +31,9 @@ func TestALoginInTheBrowserGetsAnIdentityTokenAndNeverAPassword(t *testing.T) {
 	if diff := cmp.Diff(want, k.names()); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
+	if why := k.steps[1].Why[0]; why != "the realm is the registry's own host" {
+		t.Errorf("asked the authorization server because %q", why)
+	}
 	question := k.steps[2].Request.URL
 	for _, part := range []string{b.URL + "/authorize?", "client_id=pullkey", "code_challenge=[redacted]", "code_challenge_method=S256", "response_type=code", "scope=repository:team/app:pull", "service=svc", "state=[redacted]", "redirect_uri=http://127.0.0.1:"} {
 		if !strings.Contains(question, part) {
