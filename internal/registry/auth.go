@@ -53,7 +53,9 @@ const rounds = 3
 func (c *Client) authorized(ctx context.Context, a ask, scopes []Scope) (*http.Response, error) {
 	base, why := a.req, a.why
 	for round := 1; ; round++ {
-		auth, err := c.authorization(ctx, scopes)
+		// At the last round the token is nobody else's: those that layers share may
+		// end before each has used them.
+		auth, err := c.authorization(ctx, scopes, round == rounds)
 		if err != nil {
 			return nil, err
 		}
@@ -123,8 +125,9 @@ func (c *Client) request(ctx context.Context, method string, u *url.URL) (*http.
 	return req, nil
 }
 
-// authorization decides what the next request carries.
-func (c *Client) authorization(ctx context.Context, scopes []Scope) (authorization, error) {
+// authorization decides what the next request carries: a new token for it
+// alone if that is wanted.
+func (c *Client) authorization(ctx context.Context, scopes []Scope, alone bool) (authorization, error) {
 	login := c.options.Login
 	c.mu.Lock()
 	challenge := c.challenge
@@ -143,7 +146,11 @@ func (c *Client) authorization(ctx context.Context, scopes []Scope) (authorizati
 		}
 		return authorization{func(*http.Request) {}, why, nil, false, ""}, nil
 	case challenge.Is("Bearer"):
-		t, err := c.token(ctx, *challenge, scopes)
+		get := c.token
+		if alone {
+			get = c.newToken
+		}
+		t, err := get(ctx, *challenge, scopes)
 		if err != nil {
 			return authorization{}, err
 		}

@@ -124,6 +124,17 @@ func TestATokenThatEndsInTheMiddleIsRenewed(t *testing.T) {
 	}
 }
 
+func TestManyLayersAtOnceShareTokensThatAreSoonUsedUp(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		p := openPlace(t, registrytest.Options{Quirks: []string{"token-for-2-requests"}})
+		p.push(t, "team/app:1", registrytest.Image{Layers: []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}})
+		if _, err := p.pull(t, "team/app:1", PullOptions{Dir: t.TempDir(), Concurrency: 8}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestALayerThatStandsStillIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	p := openPlace(t, registrytest.Options{Quirks: []string{"blob-stalls"}})

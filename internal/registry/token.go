@@ -122,12 +122,17 @@ func (c *Client) token(ctx context.Context, ch Challenge, scopes []Scope) (*Toke
 		return t, nil
 	}
 	delete(c.tokens, key)
-	t, err := c.fetchToken(ctx, ch, scopes, false)
+	t, err := c.newToken(ctx, ch, scopes)
 	if err != nil {
 		return nil, err
 	}
 	c.tokens[key] = t
 	return t, nil
+}
+
+// newToken asks for a token whatever is at hand.
+func (c *Client) newToken(ctx context.Context, ch Challenge, scopes []Scope) (*Token, error) {
+	return c.fetchToken(ctx, ch, scopes, false)
 }
 
 // forget drops a token that the registry refused.
