@@ -60,7 +60,6 @@ func (c *Client) authorized(ctx context.Context, a ask, scopes []Scope) (*http.R
 			return nil, err
 		}
 		a.req = base.Clone(ctx)
-		a.req.URL.Scheme = c.URL("").Scheme
 		a.req.Header.Set("User-Agent", c.userAgent())
 		auth.set(a.req)
 		a.why, a.oauth = append(slices.Clone(why), auth.why), auth.oauth

@@ -2,8 +2,10 @@ package registry
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/pullkey/pullkey/internal/credential"
 )
@@ -155,6 +157,8 @@ func (c *Client) pingAnswered(act string, resp *http.Response, body []byte, prob
 // setForm makes a form the body of a request.
 func setForm(req *http.Request, form url.Values) {
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Body = body(form)
-	req.ContentLength = int64(len(form.Encode()))
+	text := form.Encode()
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+	req.Body, _ = req.GetBody()
+	req.ContentLength = int64(len(text))
 }

@@ -66,6 +66,8 @@ type Client struct {
 	guard   *guard
 	http    *http.Client
 	tracer  tracer
+	// tokenPatience is how long a token server may take, all attempts together.
+	tokenPatience time.Duration
 
 	mu        sync.Mutex
 	base      url.URL // scheme and host of the registry
@@ -99,7 +101,7 @@ func New(host string, o Options) (*Client, error) {
 	base := url.URL{Scheme: "https", Host: endpoint(name)}
 	c := &Client{
 		host: name, options: o, base: base, tokens: map[string]*Token{},
-		guard:  &guard{registry: withPort(&base), patience: standstill},
+		guard: &guard{registry: places(base), patience: standstill}, tokenPatience: tokenTimeout,
 		tracer: tracer{show: o.Trace},
 	}
 	c.tracer.scrub.add(o.Login.Password, o.Login.IdentityToken, o.Login.RegistryToken)
@@ -112,6 +114,14 @@ func New(host string, o Options) (*Client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
+}
+
+// places returns where a registry may be dialled: at its port, or by TLS and,
+// where that is allowed, without.
+func places(base url.URL) []string {
+	plain := base
+	plain.Scheme = "http"
+	return []string{withPort(&base), withPort(&plain)}
 }
 
 // endpoint returns where the registry of a reference's host answers. Docker
