@@ -133,7 +133,7 @@ func hostOf(address string) string {
 }
 
 func nobodyCame(ctx context.Context, act string) error {
-	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &Error{Act: act, Cause: CauseNobody, Problem: "nobody allowed it in time", Remedy: "start the login again", err: ctx.Err()}
 	}
 	return ctx.Err()

@@ -145,18 +145,38 @@ func TestTheRedirectTakesOneAnswerAndNoOther(t *testing.T) {
 	}
 }
 
+// patience is a context whose time is over when the test says so.
+type patience struct {
+	context.Context //nolint:containedctx // it is one
+	over            chan struct{}
+}
+
+func (p patience) Done() <-chan struct{} { return p.over }
+
+func (p patience) Err() error {
+	select {
+	case <-p.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 func TestALoginInTheBrowserEndsWhenNobodyComes(t *testing.T) {
 	t.Parallel()
 	b := openBureau(t)
 	address := ""
-	late, expire := context.WithCancelCause(t.Context())
 	remember := func(_ context.Context, page string) error {
 		u, err := url.Parse(page)
 		address = u.Query().Get("redirect_uri")
-		expire(context.DeadlineExceeded) // as a deadline does
 		return err
 	}
-	if _, err := b.talk(Options{}).LoginWeb(late, WebOptions{Open: remember}); err == nil || !strings.Contains(err.Error(), "nobody allowed it in time") {
+	late := patience{t.Context(), make(chan struct{})}
+	wait := func(ctx context.Context, page string) error {
+		close(late.over)
+		return remember(ctx, page)
+	}
+	if _, err := b.talk(Options{}).LoginWeb(late, WebOptions{Open: wait}); err == nil || !strings.Contains(err.Error(), "nobody allowed it in time") {
 		t.Errorf("got %v", err)
 	}
 	if _, _, err := visit(t.Context(), http.MethodGet, address, ""); err == nil {
