@@ -56,11 +56,16 @@ type place struct {
 
 	clock *clock
 	steps []Step
+	// patience of its clients; 0 means theirs.
+	patience time.Duration
 }
 
 func openPlace(t *testing.T, o registrytest.Options) *place {
 	t.Helper()
 	p := &place{clock: newClock()}
+	if strings.Contains(strings.Join(o.Quirks, " "), "stalls") {
+		p.patience = 500 * time.Millisecond
+	}
 	if o.Now == nil {
 		o.Now = p.clock.Now
 	}
@@ -95,6 +100,9 @@ func (p *place) client(t *testing.T, profile Profile) *Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.http.CloseIdleConnections)
+	if p.patience > 0 {
+		c.guard.patience = p.patience
+	}
 	return c
 }
 

@@ -24,7 +24,6 @@ func attempt(t *testing.T, p *place, profile Profile) (parent, dir string, err e
 	dir = filepath.Join(parent, "image")
 	p.push(t, "team/app:1", registrytest.Image{Layers: []int64{1000, 90_000, 20_000}})
 	c := p.client(t, profile)
-	c.guard.patience = 200 * time.Millisecond
 	_, err = c.Pull(t.Context(), p.reference(t, "team/app:1"), PullOptions{Dir: dir})
 	return parent, dir, err
 }

@@ -140,7 +140,6 @@ func TestALayerThatStandsStillIsAskedForAgain(t *testing.T) {
 	p := openPlace(t, registrytest.Options{Quirks: []string{"blob-stalls"}})
 	p.push(t, "team/app:1", registrytest.Image{Layers: []int64{100_000}})
 	c := p.client(t, Docker)
-	c.guard.patience = 200 * time.Millisecond
 	if _, err := c.Pull(t.Context(), p.reference(t, "team/app:1"), PullOptions{Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
