@@ -388,7 +388,7 @@ func TestAfterALayerThatFailsTheOthersEnd(t *testing.T) {
 	// longer than anybody waits.
 	dir := t.TempDir()
 	config, _ := p.Blob(m.Config.Digest.String())
-	l, err := layout.Open(dir)
+	l, err := layout.Open(t.Context(), dir)
 	if err == nil {
 		err = errors.Join(l.Put(m.Config, config), l.Close())
 	}
