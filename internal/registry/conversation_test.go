@@ -91,6 +91,19 @@ func TestLoginKeepsTheIdentityTokenInPlaceOfThePassword(t *testing.T) {
 	}
 }
 
+func TestLoginAsksForNoIdentityTokenWhereThePasswordIsToBeKept(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t, setting{offline: true})
+	in, err := o.client(t, Options{Login: alice(), KeepPassword: true}).Login(t.Context())
+	if err != nil || in.Login.Password.Reveal() != password || !in.Login.IdentityToken.Empty() {
+		t.Fatalf("got %+v, %v", in, err)
+	}
+	want := []string{ping, "GET /token?account&service Basic", ping + " Bearer"}
+	if diff := cmp.Diff(want, o.log); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestLoginSaysWhereNothingWasChecked(t *testing.T) {
 	t.Parallel()
 	in, err := openOffice(t, setting{challenge: "none"}).client(t, Options{Login: alice()}).Login(t.Context())

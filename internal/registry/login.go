@@ -40,7 +40,7 @@ func (c *Client) Login(ctx context.Context) (LoggedIn, error) {
 	}
 	in := LoggedIn{Login: login, Checked: true}
 	if challenge.Is("Bearer") && login.RegistryToken.Empty() {
-		t, err := c.fetchToken(ctx, *challenge, nil, true)
+		t, err := c.fetchToken(ctx, *challenge, nil, !c.options.KeepPassword)
 		if err != nil {
 			return LoggedIn{}, err
 		}
@@ -48,7 +48,7 @@ func (c *Client) Login(ctx context.Context) (LoggedIn, error) {
 		c.tokens[""] = t
 		c.fetching.Unlock()
 		in.Token = t
-		if !t.Refresh.Empty() {
+		if !t.Refresh.Empty() && !c.options.KeepPassword {
 			in.Login = credential.Login{Username: login.Username, IdentityToken: t.Refresh}
 		}
 	}

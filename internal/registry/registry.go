@@ -39,6 +39,9 @@ type Options struct {
 	Login credential.Login
 	// LoginSource says in words where Login comes from, for the trace.
 	LoginSource string
+	// KeepPassword makes Login ask for no identity token: the password is what is
+	// to be kept, for those who can use nothing else.
+	KeepPassword bool
 	// PlainHTTP allows http where the registry does not speak TLS. A registry on
 	// loopback is allowed it anyway.
 	PlainHTTP bool
