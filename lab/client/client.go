@@ -86,15 +86,20 @@ func Clients() []Client {
 	}
 }
 
-// Pullkey is ours.
-func Pullkey() Client {
+// Pullkey is ours. It asks as the program of the given name does, or as it
+// does by itself when that is empty.
+func Pullkey(like string) Client {
+	var flags []string
+	if like != "" {
+		flags = []string{"--client", like}
+	}
 	return Client{
 		Name: "pullkey",
 		Login: func(p Programs, host, user, _ string) []string {
-			return []string{p.Pullkey, "login", host, "--username", user, "--password-stdin"}
+			return append([]string{p.Pullkey, "login", host, "--username", user, "--password-stdin"}, flags...)
 		},
 		Pull: func(p Programs, t Target) []string {
-			return []string{p.Pullkey, "pull", t.Reference, "--output", t.Output}
+			return append([]string{p.Pullkey, "pull", t.Reference, "--output", t.Output}, flags...)
 		},
 	}
 }

@@ -80,6 +80,9 @@ func (e *Engines) StartDocker(ctx context.Context) error {
 	e.dockerd, err = e.start(ctx, "dockerd", e.programs.Dockerd,
 		"--config-file", config, "--host", DockerHost, "--containerd", containerdSocket,
 		"--data-root", filepath.Join(e.dir, "docker"), "--exec-root", "/run/docker", "--pidfile", "/run/docker.pid",
+		// Three for all pulls together is its default: one that hangs would
+		// hold up the others.
+		"--max-concurrent-downloads", "50",
 		"--storage-driver", "vfs", "--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
 	)
 	if err != nil {

@@ -53,6 +53,19 @@ func Build(ctx context.Context, o program.Options) (Programs, error) {
 	return p, p.find()
 }
 
+// Versions are those of the programs that are pinned here, by client.
+func Versions(root string) (map[string]string, error) {
+	versions := map[string]string{}
+	for name, it := range map[string]program.Program{"containerd": cluster.Containerd("ctr"), "oras": Oras(), "crane": Crane()} {
+		version, err := it.Version(root)
+		if err != nil {
+			return nil, err
+		}
+		versions[name] = version
+	}
+	return versions, nil
+}
+
 // BuildPullkey builds pullkey as it is now into a folder, and returns its path.
 func BuildPullkey(ctx context.Context, o program.Options, folder string) (string, error) {
 	path := filepath.Join(folder, "pullkey")

@@ -5,60 +5,79 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/pullkey/pullkey/lab/client"
-	"github.com/pullkey/pullkey/lab/document"
 )
-
-const page = root + "/docs/reference/interoperability.md"
 
 func TestEachProgramPullsWithWhatEachOtherWrote(t *testing.T) {
 	p := open(t)
 	host := p.ACR.Instances()[0].Hosts[0]
 	user, password := p.ACR.Owner()
-	readers := client.Clients()
-	table := newTable("logged in by", names(readers))
-	for _, writer := range readers {
-		if writer.Login == nil {
-			continue
-		}
+	table := newTable("logged in by", append([]string{"what is kept"}, names(everybody())...))
+	for _, w := range writers() {
 		config := p.folder()
-		login := func(c *exec.Cmd) {
-			c.Env = append(c.Env, client.Environment(p.dir, config)...)
-			c.Stdin = strings.NewReader(password.Reveal())
-		}
-		if out, err := p.run(login, writer.Login(p.programs, host, user, config)...); err != nil {
-			t.Errorf("%s does not log in: %v\n%s", writer.Name, err, out)
+		p.writeHelper(config, w.helper)
+		if out, err := p.as(config, password.Reveal(), append(w.client.Login(p.programs, host, user, config), w.flags...)...); err != nil {
+			t.Errorf("%s does not log in: %v\n%s", w.name, err, out)
 			continue
 		}
-		kept := readConfig(t, config)[host]
-		for _, reader := range readers {
+		kept := readLogin(t, config, host, w.helper)
+		table.set(w.name, "what is kept", kept.form())
+		for _, reader := range everybody() {
+			table.set(w.name, reader.Name, pulls)
 			if err := p.pulls(reader, p.push(), config, kept); err != nil {
-				t.Errorf("logged in by %s, %s does not pull: %v", writer.Name, reader.Name, err)
-				table.set(writer.Name, reader.Name, "fails")
-				continue
+				t.Logf("logged in by %s, %s does not pull: %v", w.name, reader.Name, err)
+				table.set(w.name, reader.Name, fails)
 			}
-			table.set(writer.Name, reader.Name, "pulls")
 		}
-		table.set(writer.Name, "keeps", kept.form())
 	}
-	inPage(t, "logins", table.String())
+	for _, w := range writers() {
+		if got := table.get(w.name, "pullkey"); got != pulls {
+			t.Errorf("logged in by %s, pullkey: %s", w.name, got)
+		}
+		asDocker := strings.Replace(strings.TrimSuffix(w.name, " --keep-password"), "pullkey", "docker", 1)
+		for _, c := range names(client.Clients()) {
+			if got, want := table.get(w.name, c), table.get(asDocker, c); w.client.Name == "pullkey" && got != want {
+				t.Errorf("logged in by %s, %s: %s; by %s: %s", w.name, c, got, asDocker, want)
+			}
+		}
+	}
+	inPage(t, "logins", table)
+}
+
+// writer is a program that logs in, and where it keeps that.
+type writer struct {
+	name   string
+	client client.Client
+	flags  []string
+	helper bool // in a credential helper
+}
+
+func writers() []writer {
+	var list []writer
+	for _, c := range everybody() {
+		if c.Login != nil {
+			list = append(list, writer{name: c.Name, client: c})
+		}
+	}
+	ours := client.Pullkey("")
+	return append(list,
+		writer{name: "pullkey --keep-password", client: ours, flags: []string{"--keep-password"}},
+		writer{name: "docker, with a credential helper", client: named("docker"), helper: true},
+		writer{name: "pullkey, with a credential helper", client: ours, helper: true},
+	)
 }
 
 // pulls has a client pull the image, and believes not what it says but what
 // the registry saw.
 func (p *place) pulls(c client.Client, image pushed, config string, login entry) error {
 	p.witness.take()
-	out, err := p.run(func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, client.Environment(p.dir, config)...) },
-		c.Pull(p.programs, client.Target{
-			Reference: image.tagged(), Config: config, Login: client.Login(login), Output: filepath.Join(p.folder(), "image"),
-		})...)
+	out, err := p.as(config, "", c.Pull(p.programs, client.Target{
+		Reference: image.tagged(), Config: config, Login: client.Login(login), Output: filepath.Join(p.folder(), "image"),
+	})...)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
@@ -85,31 +104,71 @@ func (e entry) form() string {
 	return "something else"
 }
 
-// readConfig returns the entries of the config.json in a folder.
-func readConfig(t *testing.T, folder string) map[string]entry {
+// readLogin returns what is kept for a host: in the config.json of a folder,
+// or by the helper that it names.
+func readLogin(t *testing.T, folder, host string, helper bool) entry {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(folder, "config.json"))
+	if helper {
+		var kept struct{ Username, Secret string }
+		readJSON(t, filepath.Join(folder, "kept-"+host), &kept)
+		if kept.Username == "<token>" {
+			return entry{IdentityToken: kept.Secret}
+		}
+		return entry{User: kept.Username, Password: kept.Secret}
+	}
+	var file struct {
+		Auths map[string]struct{ Auth, IdentityToken string }
+	}
+	readJSON(t, filepath.Join(folder, "config.json"), &file)
+	e := file.Auths[host]
+	text, err := base64.StdEncoding.DecodeString(e.Auth)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file struct {
-		Auths map[string]struct{ Auth, Username, Password, IdentityToken string }
-	}
-	if err := json.Unmarshal(text, &file); err != nil {
+	user, password, _ := strings.Cut(string(text), ":")
+	return entry{user, password, e.IdentityToken}
+}
+
+func readJSON(t *testing.T, name string, to any) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	entries := map[string]entry{}
-	for host, e := range file.Auths {
-		text, err := base64.StdEncoding.DecodeString(e.Auth)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if user, password, found := strings.Cut(string(text), ":"); found {
-			e.Username, e.Password = user, password
-		}
-		entries[host] = entry{e.Username, e.Password, e.IdentityToken}
+	if err := json.Unmarshal(text, to); err != nil {
+		t.Fatal(err)
 	}
-	return entries
+}
+
+// helper is a credential helper (docker-credential-helpers' protocol) that
+// keeps each login in a file beside it.
+const helper = `#!/bin/sh
+dir=${0%/*}
+case $1 in
+store)
+	entry=$(cat)
+	host=$(printf %s "$entry" | sed 's/.*"ServerURL":"\([^"]*\)".*/\1/')
+	printf %s "$entry" > "$dir/kept-$host" ;;
+get)
+	read -r host
+	cat "$dir/kept-$host" 2> /dev/null || { echo "credentials not found in native keychain"; exit 1; } ;;
+erase)
+	read -r host
+	rm -f "$dir/kept-$host" ;;
+esac
+`
+
+// writeHelper has the config.json of a folder name a helper that is there too.
+func (p *place) writeHelper(folder string, wanted bool) {
+	p.t.Helper()
+	if !wanted {
+		return
+	}
+	for name, content := range map[string]string{"config.json": `{"credsStore":"lab"}`, "docker-credential-lab": helper} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o700); err != nil {
+			p.t.Fatal(err)
+		}
+	}
 }
 
 func names(clients []client.Client) []string {
@@ -118,21 +177,4 @@ func names(clients []client.Client) []string {
 		list = append(list, c.Name)
 	}
 	return list
-}
-
-// inPage holds a part of the page to what was measured, or writes it.
-func inPage(t *testing.T, part, measured string) {
-	t.Helper()
-	if *update {
-		if err := document.SetPart(page, part, measured); err != nil {
-			t.Fatal(err)
-		}
-	}
-	written, err := document.Part(page, part)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(written, measured); diff != "" {
-		t.Errorf("%s says otherwise; write it with -update (-written +measured):\n%s", page, diff)
-	}
 }

@@ -53,12 +53,15 @@ func open(t *testing.T) *place {
 		t.Fatal(err)
 	}
 	p := &place{t: t, programs: programs, witness: &witness{}, dir: dir}
+	if p.programs.Pullkey, err = client.BuildPullkey(ctx, program.Options{Root: root, Progress: os.Stderr}, dir); err != nil {
+		t.Fatal(errors.Join(err, done(false)))
+	}
 	p.Lab, err = lab.Open(ctx, lab.Options{Root: root, Dir: dir, Progress: os.Stderr, Wrap: p.witness.wrap})
 	if err != nil {
 		t.Fatal(errors.Join(err, done(false)))
 	}
 	leavesAlone(t, "/etc/docker", "/etc/containerd", "/var/lib/docker", "/var/lib/containerd", "/run/docker.sock")
-	p.engines = client.NewEngines(p.Sandbox, programs, dir, lab.Trusting(p.CAFile()))
+	p.engines = client.NewEngines(p.Sandbox, p.programs, dir, lab.Trusting(p.CAFile()))
 	t.Cleanup(func() {
 		p.engines.Stop()
 		if err := errors.Join(p.Close(), done(false)); err != nil {
@@ -87,6 +90,9 @@ func leavesAlone(t *testing.T, paths ...string) {
 	}
 }
 
+// everybody is those that others use, and pullkey.
+func everybody() []client.Client { return append(client.Clients(), client.Pullkey("")) }
+
 // need skips the test for the reason, but not in CI.
 func need(t *testing.T, reason error) {
 	t.Helper()
@@ -99,8 +105,9 @@ func need(t *testing.T, reason error) {
 	}
 }
 
-// limit is what a single command may take; most take less than a second.
-const limit = time.Minute
+// limit is what a single command may take. Most take less than a second; a
+// download that stands still is waited for.
+const limit = 150 * time.Second
 
 // run runs a program of the sandbox and returns what it printed.
 func (p *place) run(change func(*exec.Cmd), command ...string) (string, error) {
@@ -112,6 +119,14 @@ func (p *place) run(change func(*exec.Cmd), command ...string) (string, error) {
 	}
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
+}
+
+// as runs a program with the config.json of a folder and the local ACR to trust.
+func (p *place) as(config, stdin string, command ...string) (string, error) {
+	return p.run(func(cmd *exec.Cmd) {
+		cmd.Env = append(append(cmd.Env, client.Environment(p.dir, config)...), "PATH="+config+":"+os.Getenv("PATH"))
+		cmd.Stdin = strings.NewReader(stdin)
+	}, command...)
 }
 
 // folder makes a new folder that the programs see.

@@ -3,7 +3,6 @@ package interop_test
 import (
 	"encoding/base64"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,9 +38,22 @@ func wireCases() []wireCase {
 
 func TestDockerAndContainerdAskAsTheirTranscriptsSay(t *testing.T) {
 	p := open(t)
+	p.asksAs(t, named, everyLine)
+}
+
+func TestPullkeyAsksAsDockerAndContainerdDo(t *testing.T) {
+	if *update {
+		t.Skip("the transcripts are those of docker and containerd, which another test writes")
+	}
+	open(t).asksAs(t, client.Pullkey, asked)
+}
+
+// asksAs holds the lines of what the clients ask to the transcripts.
+func (p *place) asksAs(t *testing.T, of func(like string) client.Client, lines func(string) []string) {
+	t.Helper()
 	user, password := p.ACR.Owner()
 	host := p.ACR.Instances()[0].Hosts[0]
-	token := p.loginTranscript(t, host, user, password.Reveal())
+	token := p.loginTranscript(t, of("docker"), host, user, password.Reveal(), lines)
 	for _, c := range wireCases() {
 		t.Run(c.name, func(t *testing.T) {
 			image := c.image(p)
@@ -49,47 +61,53 @@ func TestDockerAndContainerdAskAsTheirTranscriptsSay(t *testing.T) {
 			if c.identity {
 				login = client.Login{User: user, IdentityToken: token}
 			}
-			target := client.Target{Reference: image.tagged(), Config: p.writeConfig(host, login), Login: login}
+			target := client.Target{
+				Reference: image.tagged(), Config: p.writeConfig(host, login), Login: login, Output: filepath.Join(p.folder(), "image"),
+			}
 			if c.digest {
 				target.Reference = image.byDigest()
 			}
 			p.witness.take()
-			out, err := p.run(func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, client.Environment(p.dir, target.Config)...) },
-				named(c.client).Pull(p.programs, target)...)
-			if err != nil {
+			if out, err := p.as(target.Config, "", of(c.client).Pull(p.programs, target)...); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			sameTranscript(t, c.name, transcript(p.witness.take(), image))
+			sameTranscript(t, c.name, transcript(p.witness.take(), image), lines)
 		})
 	}
 }
 
-// loginTranscript logs in by docker, holds it to its transcript, and returns
-// the identity token that docker kept.
-func (p *place) loginTranscript(t *testing.T, host, user, password string) string {
+// loginTranscript logs in as docker does, holds that to its transcript, and
+// returns the identity token that is kept.
+func (p *place) loginTranscript(t *testing.T, c client.Client, host, user, password string, lines func(string) []string) string {
 	t.Helper()
 	config := p.folder()
 	p.witness.take()
-	out, err := p.run(func(cmd *exec.Cmd) {
-		cmd.Env = append(cmd.Env, client.Environment(p.dir, config)...)
-		cmd.Stdin = strings.NewReader(password)
-	}, named("docker").Login(p.programs, host, user, config)...)
-	if err != nil {
-		t.Fatalf("docker login: %v\n%s", err, out)
+	if out, err := p.as(config, password, c.Login(p.programs, host, user, config)...); err != nil {
+		t.Fatalf("%s login: %v\n%s", c.Name, err, out)
 	}
-	sameTranscript(t, "docker-login", transcript(p.witness.take(), pushed{}))
-	kept := readConfig(t, config)[host]
+	sameTranscript(t, "docker-login", transcript(p.witness.take(), pushed{}), lines)
+	kept := readLogin(t, config, host, false)
 	if kept.form() != "identity token" {
-		t.Fatalf("docker kept %s", kept.form())
+		t.Fatalf("%s kept %s", c.Name, kept.form())
 	}
 	return kept.IdentityToken
 }
 
-func sameTranscript(t *testing.T, name, got string) {
+// sameTranscript holds the lines of a transcript to those of the golden one.
+func sameTranscript(t *testing.T, name, got string, lines func(string) []string) {
 	t.Helper()
-	if want := golden(t, filepath.Join("wire", name+".txt"), got); want != got {
-		t.Errorf("it asks otherwise (-golden +now):\n%s", cmp.Diff(want, got))
+	want := golden(t, filepath.Join("wire", name+".txt"), got)
+	if diff := cmp.Diff(lines(want), lines(got)); diff != "" {
+		t.Errorf("it asks otherwise (-golden +now):\n%s", diff)
 	}
+}
+
+func everyLine(transcript string) []string { return strings.Split(transcript, "\n") }
+
+// asked leaves out what is accepted: docker asks for formats of 2014, too,
+// which pullkey refuses.
+func asked(transcript string) []string {
+	return slices.DeleteFunc(everyLine(transcript), func(line string) bool { return strings.HasPrefix(line, indent) })
 }
 
 func named(name string) client.Client {

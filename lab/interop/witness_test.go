@@ -146,6 +146,9 @@ func transcript(calls []*call, image pushed) string {
 	return strings.Join(lines, "")
 }
 
+// indent begins a line that belongs to the one above.
+const indent = "         "
+
 func (c *call) String() string {
 	text := fmt.Sprintf("%-8s %s %s", c.server, c.method, c.path)
 	if len(c.parameters) > 0 {
@@ -156,7 +159,7 @@ func (c *call) String() string {
 	}
 	text = fmt.Sprintf("%s -> %d\n", text, c.status)
 	for _, a := range c.accept {
-		text += "         accept " + a + "\n"
+		text += indent + "accept " + a + "\n"
 	}
 	return text
 }
