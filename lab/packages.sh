@@ -20,6 +20,12 @@ needs() {
 	fi
 }
 
+# needs_for_tests makes available what the tests use.
+needs_for_tests() {
+	needs gcc:gcc cc:libc6-dev curl:curl skopeo:skopeo ip:iproute2 chromium:chromium
+	needs_docker
+}
+
 # needs_docker makes Debian's docker, client and engine, available. The package
 # would start the engine on the host; the tests run their own in a sandbox, so
 # it is only unpacked.

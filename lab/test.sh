@@ -5,8 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . lab/packages.sh
-needs gcc:gcc cc:libc6-dev curl:curl skopeo:skopeo ip:iproute2 chromium:chromium
-needs_docker
+needs_for_tests
 
 race=-race
 command -v gcc > /dev/null || { race=; echo "skipped: the race detector (there is no C compiler)"; }

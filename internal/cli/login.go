@@ -126,15 +126,12 @@ func (p *program) loginAs(cmd *cobra.Command, f *loginFlags, host string, store 
 	if o.Login, o.LoginSource, err = p.who(cmd, f, store, host); err != nil {
 		return registry.LoggedIn{}, err
 	}
+	o.KeepPassword = f.keepPassword
 	client, err := registry.New(host, o)
 	if err != nil {
 		return registry.LoggedIn{}, err
 	}
-	in, err := client.Login(cmd.Context())
-	if f.keepPassword {
-		in.Login = o.Login
-	}
-	return in, err
+	return client.Login(cmd.Context())
 }
 
 func (p *program) loggedIn(host string, login credential.Login, source dockerconfig.Source) error {

@@ -122,12 +122,7 @@ func row(r registry.Progress) string {
 // kindOf names a content by its media type, as the OCI image specification
 // and docker's before it have them.
 func kindOf(mediaType string) string {
-	switch {
-	case strings.Contains(mediaType, "image.index"), strings.Contains(mediaType, "manifest.list"):
-		return "index"
-	case strings.Contains(mediaType, "manifest"):
-		return "manifest"
-	case strings.Contains(mediaType, "config"), strings.Contains(mediaType, "container.image"):
+	if strings.Contains(mediaType, "config") || strings.Contains(mediaType, "container.image") {
 		return "config"
 	}
 	return "layer"

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -48,6 +49,13 @@ func (p *program) pullCommand() *cobra.Command {
 	}
 	s := cmd.Flags()
 	s.SortFlags = false
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		wrong := usageError{err, cmd.CommandPath()}
+		if strings.Contains(err.Error(), "--format") {
+			return advise(wrong, "the folder is given with --output DIR; -o is how to print")
+		}
+		return wrong
+	})
 	s.StringVar(&folder, "output", "", "`folder` for the image; made if it is not there")
 	s.StringVar(&platform, "platform", "", "`os/arch[/variant]` to choose from an image for several; linux and this machine's unless given")
 	f.define(cmd)

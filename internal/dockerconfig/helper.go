@@ -116,7 +116,7 @@ func (s Store) call(ctx context.Context, h helper, verb string, in []byte) ([]by
 	}
 	return nil, hinted{
 		h.problem(verb, fmt.Errorf("%w; what it printed may be secret and is not shown", err)),
-		fmt.Sprintf("see for yourself what it says: echo %s | %s%s get", h.url, programPrefix, h.name),
+		fmt.Sprintf("see for yourself what it says (it may print the password): echo %s | %s%s get", h.url, programPrefix, h.name),
 	}
 }
 

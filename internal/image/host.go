@@ -15,7 +15,10 @@ import (
 // folder of docker.io.
 func ParseHost(s string) (string, error) {
 	h, err := parseHost(s, false)
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(s, "@"): // before it may stand a password
+		return "", fmt.Errorf("registry host: %w", err)
+	case err != nil:
 		return "", fmt.Errorf("registry host %q: %w", s, err)
 	}
 	return h, nil

@@ -53,12 +53,13 @@ const rounds = 3
 func (c *Client) authorized(ctx context.Context, a ask, scopes []Scope) (*http.Response, error) {
 	base, why := a.req, a.why
 	for round := 1; ; round++ {
-		auth, err := c.authorization(ctx, scopes)
+		// At the last round the token is nobody else's: those that layers share may
+		// end before each has used them.
+		auth, err := c.authorization(ctx, scopes, round == rounds)
 		if err != nil {
 			return nil, err
 		}
 		a.req = base.Clone(ctx)
-		a.req.URL.Scheme = c.URL("").Scheme
 		a.req.Header.Set("User-Agent", c.userAgent())
 		auth.set(a.req)
 		a.why, a.oauth = append(slices.Clone(why), auth.why), auth.oauth
@@ -123,8 +124,9 @@ func (c *Client) request(ctx context.Context, method string, u *url.URL) (*http.
 	return req, nil
 }
 
-// authorization decides what the next request carries.
-func (c *Client) authorization(ctx context.Context, scopes []Scope) (authorization, error) {
+// authorization decides what the next request carries: a new token for it
+// alone if that is wanted.
+func (c *Client) authorization(ctx context.Context, scopes []Scope, alone bool) (authorization, error) {
 	login := c.options.Login
 	c.mu.Lock()
 	challenge := c.challenge
@@ -143,7 +145,11 @@ func (c *Client) authorization(ctx context.Context, scopes []Scope) (authorizati
 		}
 		return authorization{func(*http.Request) {}, why, nil, false, ""}, nil
 	case challenge.Is("Bearer"):
-		t, err := c.token(ctx, *challenge, scopes)
+		get := c.token
+		if alone {
+			get = c.newToken
+		}
+		t, err := get(ctx, *challenge, scopes)
 		if err != nil {
 			return authorization{}, err
 		}
@@ -190,12 +196,18 @@ func (c *Client) whoReason() string {
 }
 
 func (c *Client) realmReason(r realm) string {
+	if c.options.Login.Anonymous() && withPort(r.url) != withPort(c.URL("")) {
+		return "the realm is " + printable(r.url.Host) + "; nothing secret goes there"
+	}
+	return c.trustReason(r)
+}
+
+// trustReason says why a credential may go to the realm.
+func (c *Client) trustReason(r realm) string {
 	base := c.URL("")
 	switch {
 	case withPort(r.url) == withPort(base):
 		return "the realm is the registry's own host"
-	case c.options.Login.Anonymous():
-		return "the realm is " + printable(r.url.Host) + "; nothing secret goes there"
 	case related(base.Hostname(), r.url.Hostname()):
 		return "the realm " + printable(r.url.Host) + " is under the registry's own name"
 	}

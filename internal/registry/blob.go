@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -18,8 +17,6 @@ const (
 	// muchEnough is how much must have come for a break not to count, so that a
 	// large layer comes through a bad line, and an end is certain.
 	muchEnough = 1 << 20
-	// standstill is how long nothing may come.
-	standstill = time.Minute
 	// tellEvery is how much comes between two reports.
 	tellEvery = 256 << 10
 )

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,6 +88,19 @@ func TestLoginKeepsTheIdentityTokenInPlaceOfThePassword(t *testing.T) {
 	in, err := openOffice(t, setting{offline: true}).client(t, Options{Login: alice()}).Login(t.Context())
 	if err != nil || !in.Login.Password.Empty() || in.Login.Username != user || in.Login.IdentityToken.Reveal() != identityToken {
 		t.Fatalf("got %+v, %v", in, err)
+	}
+}
+
+func TestLoginAsksForNoIdentityTokenWhereThePasswordIsToBeKept(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t, setting{offline: true})
+	in, err := o.client(t, Options{Login: alice(), KeepPassword: true}).Login(t.Context())
+	if err != nil || in.Login.Password.Reveal() != password || !in.Login.IdentityToken.Empty() {
+		t.Fatalf("got %+v, %v", in, err)
+	}
+	want := []string{ping, "GET /token?account&service Basic", ping + " Bearer"}
+	if diff := cmp.Diff(want, o.log); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -229,56 +243,135 @@ func TestPlainHTTPIsForLoopbackAndNamedRegistries(t *testing.T) {
 	if _, err := get(answered); err != nil {
 		t.Fatal(err)
 	}
-	if answered.mayDowngrade(answered.URL("")) {
+	if answered.mayDowngrade(answered.URL(""), http.ErrSchemeMismatch) {
 		t.Error("a registry that speaks TLS may be asked in the clear")
 	}
-	// Elsewhere it must have been named.
-	for _, named := range []bool{false, true} {
-		c, err := New("registry.example.com", Options{PlainHTTP: named})
+	for _, c := range []struct {
+		name, host string
+		named      bool
+		err        error
+		want       bool
+	}{
+		{"elsewhere", "registry.example.com", false, http.ErrSchemeMismatch, false},
+		{"elsewhere, named", "registry.example.com", true, http.ErrSchemeMismatch, true},
+		{"elsewhere, named, at port 80 alone", "registry.example.com", true, syscall.ECONNREFUSED, true},
+		{"elsewhere, named with a port that is closed", "registry.example.com:5000", true, syscall.ECONNREFUSED, false},
+		{"called localhost, and not reached on loopback", "localhost:5000", false, http.ErrSchemeMismatch, false},
+		{"below localhost", "registry.localhost:5000", false, http.ErrSchemeMismatch, false},
+	} {
+		client, err := New(c.host, Options{PlainHTTP: c.named})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.mayDowngrade(c.URL("")); got != named {
-			t.Errorf("named %v: may be asked in the clear %v", named, got)
+		if got := client.mayDowngrade(client.URL(""), c.err); got != c.want {
+			t.Errorf("%s: may be asked in the clear: %v", c.name, got)
 		}
 	}
 }
 
-func TestRequestsThatMayPassAreRepeatedWithPatience(t *testing.T) {
+func TestAPlainRegistryIsAskedAgainAndFollowedInTheClear(t *testing.T) {
+	t.Parallel()
+	ill, pings := true, 0
+	plain := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/v2/" && ill:
+			ill = false
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case r.URL.Path == "/v2/":
+			pings++
+			http.Redirect(w, r, "/api/v2/", http.StatusFound)
+		case r.URL.Path == "/v2/team/app/manifests/1":
+			_, _ = io.WriteString(w, "content")
+		}
+	}))
+	t.Cleanup(plain.Close)
+	c, err := New(strings.TrimPrefix(plain.URL, "http://"), Options{Wait: func(context.Context, time.Duration) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := get(c); err != nil || got != "content" || pings != 1 {
+		t.Errorf("got %q after %d pings, %v", got, pings, err)
+	}
+}
+
+func TestARedirectWithinAnOriginIsPartOfTheConversation(t *testing.T) {
+	t.Parallel()
+	// A front that has the registry and its token server at other paths.
+	o := openOffice(t, setting{})
+	inner := o.Config.Handler
+	o.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path, moved := strings.CutPrefix(r.URL.Path, "/moved"); moved {
+			r.URL.Path = path
+			inner.ServeHTTP(w, r)
+			return
+		}
+		http.Redirect(w, r, "/moved"+r.URL.RequestURI(), http.StatusFound)
+	})
+	in, err := o.client(t, Options{Login: alice()}).Login(t.Context())
+	if err != nil || !in.Checked || in.Token == nil {
+		t.Errorf("got %+v, %v", in, err)
+	}
+	if got, err := get(o.client(t, Options{Login: alice()})); err != nil || got != "content" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestATokenRequestStaysWithItsOriginHowManyRedirectsThereMayBe(t *testing.T) {
+	t.Parallel()
+	other := openOffice(t, setting{challenge: "none"})
+	o := openOffice(t, setting{token: func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("again") == "" {
+			http.Redirect(w, r, "/token?again=1", http.StatusFound)
+			return
+		}
+		http.Redirect(w, r, other.URL+"/steal", http.StatusFound)
+	}})
+	_, err := get(o.client(t, Options{Login: alice()}))
+	if err == nil || !strings.Contains(err.Error(), "another origin, which pullkey does not follow") || len(other.log) > 0 {
+		t.Errorf("got %v; the other was asked %q", err, other.log)
+	}
+}
+
+func TestATokenServerThatHangsIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name, after string
-		status      int
-		times       int
-		want        []time.Duration
-		ok          bool
+		name  string
+		token http.HandlerFunc
+		cause Cause
+		want  string
 	}{
-		{"429 with Retry-After", "7", 429, 1, []time.Duration{7 * time.Second}, true},
-		{"429 with an hour's Retry-After", "3600", 429, 1, []time.Duration{time.Minute}, true},
-		{"503 twice", "", 503, 2, []time.Duration{250 * time.Millisecond, 500 * time.Millisecond}, true},
-		{"502 for ever", "", 502, 99, []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second}, false},
-		{"501", "", 501, 1, nil, false},
+		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, CauseRealmUnreachable, "did not answer in time"},
+		{"asks to wait for too long", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "30")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}, CauseRateLimit, "too many requests"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			left := c.times
-			o := openOffice(t, setting{content: func(w http.ResponseWriter, _ *http.Request) {
-				if left--; left >= 0 {
-					if c.after != "" {
-						w.Header().Set("Retry-After", c.after)
-					}
-					w.WriteHeader(c.status)
-				}
-			}})
-			var waits []time.Duration
-			client := o.client(t, Options{Login: alice(), Wait: func(_ context.Context, d time.Duration) error { waits = append(waits, d); return nil }})
-			if _, err := get(client); (err == nil) != c.ok {
+			var steps []Step
+			client := openOffice(t, setting{token: c.token}).client(t, Options{Login: alice(), Trace: func(s Step) { steps = append(steps, s) }})
+			client.tokenPatience = 200 * time.Millisecond
+			_, err := get(client)
+			e, ok := errors.AsType[*Error](err)
+			if !ok || e.Cause != c.cause || !strings.Contains(err.Error(), "ask for a token at ") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v", err)
 			}
-			if diff := cmp.Diff(c.want, waits); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+			if len(steps) != 2 || steps[1].Kind != KindToken {
+				t.Errorf("the trace does not tell it: %+v", steps)
 			}
 		})
+	}
+}
+
+func TestNothingPrintsTheSecretsOfAClient(t *testing.T) {
+	t.Parallel()
+	c := openOffice(t, setting{}).client(t, Options{Login: alice()})
+	if _, err := get(c); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		c.options.RootCAs = nil // its bytes are not ours
+		checkNoSecret(t, fmt.Sprintf(verb, c)+fmt.Sprintf(verb, c.options)+fmt.Sprintf(verb, &c.tracer))
 	}
 }
 
@@ -326,7 +419,7 @@ func TestAChallengeFromElsewhereIsNotAnswered(t *testing.T) {
 		t.Cleanup(front.Close)
 		c := o.client(t, Options{Login: alice()})
 		c.base.Host = strings.TrimPrefix(front.URL, "https://")
-		c.guard.registry = c.base.Host
+		c.guard.registry = []string{c.base.Host}
 		_, err := get(c)
 		if err == nil || !strings.Contains(err.Error(), "asks for a credential of its own") {
 			t.Errorf("%s: got %v", path, err)

@@ -80,8 +80,8 @@ func unreachable(act string, cause Cause, host string, err error) *Error {
 	case errors.As(err, &name), errors.As(err, &invalid):
 		e.Cause, e.Problem = CauseCertificate, "the certificate of "+host+" is not good: "+last(err)
 	case speaksNoTLS(err):
-		e.Cause, e.Problem = CausePlainHTTP, host+" does not speak TLS; it may be asked by plain http"
-		e.Remedy = "with --plain-http the registry may be spoken to without TLS: whoever is on the way then reads the password"
+		e.Cause, e.Problem = CausePlainHTTP, host+" does not speak TLS"
+		e.Remedy = "--plain-http allows to speak to it without TLS; whoever is on the way then reads the password"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Problem = "there is no host " + dns.Name
 		e.Remedy = "check the spelling; a VPC name resolves inside its VPC alone"

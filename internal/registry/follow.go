@@ -14,49 +14,46 @@ const maxRedirects = 10
 // authorization stays with the scheme, host and port that it is for, and once
 // left behind does not come back; https is not left for http; a circle ends.
 func (c *Client) follow(ctx context.Context, a ask) (*http.Response, []byte, error) {
-	home := origin(a.req.URL)
 	seen := []string{a.req.URL.String()}
+	read, left := a.then, false
 	for {
 		var next *url.URL
 		var refusal *Error
-		then := a.then
-		a.then = func(resp *http.Response, body []byte) []string {
-			var sentences []string
-			if then != nil {
-				sentences = then(resp, body)
+		a.then = func(resp *http.Response, body []byte) (told []string) {
+			// What an answer means is for those of the party that was asked.
+			if read != nil && !left {
+				told = read(resp, body)
 			}
-			if next, refusal = c.target(a, resp, seen); refusal != nil {
-				return append(sentences, refusal.Problem)
+			next, refusal = c.target(a, resp, seen)
+			switch {
+			case refusal != nil:
+				told = append(told, refusal.Problem)
+			case next != nil && a.req.Header.Get("Authorization") != "" && origin(next) != origin(resp.Request.URL):
+				told = append(told, "goes on to "+printable(next.Host)+" without the authorization, which is for "+resp.Request.URL.Host+" alone")
+			case next != nil:
+				told = append(told, "goes on to "+showURL(next))
 			}
-			if next == nil {
-				return sentences
-			}
-			if a.req.Header.Get("Authorization") != "" && origin(next) != home {
-				return append(sentences, "goes on to "+next.Host+" without the authorization, which is for "+a.req.URL.Host+" alone")
-			}
-			return append(sentences, "goes on to "+next.Host)
+			return told
 		}
 		resp, body, err := c.persist(ctx, a)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, nil, err
+		case refusal == nil && next == nil:
+			return resp, body, nil
 		}
-		if refusal != nil || next != nil {
-			_ = resp.Body.Close()
-		}
+		_ = resp.Body.Close()
 		if refusal != nil {
 			return nil, nil, refusal
-		}
-		if next == nil {
-			return resp, body, nil
 		}
 		seen = append(seen, next.String())
 		req := a.req.Clone(ctx)
 		req.URL, req.Host = next, ""
-		if origin(next) != home {
+		if origin(next) != origin(resp.Request.URL) {
 			req.Header.Del("Authorization")
-			home = "" // left for good
+			left = true // for good
 		}
-		a.req, a.kind, a.why, a.then = req, KindRedirect, nil, nil
+		a.req, a.hop, a.why = req, true, nil
 	}
 }
 
@@ -70,7 +67,8 @@ func (c *Client) target(a ask, resp *http.Response, seen []string) (*url.URL, *E
 	refuse := func(cause Cause, problem string) (*url.URL, *Error) {
 		return nil, &Error{Act: a.act, Cause: cause, Status: resp.StatusCode, Problem: c.tracer.clean(problem)}
 	}
-	next, err := a.req.URL.Parse(resp.Header.Get("Location"))
+	here := resp.Request.URL
+	next, err := here.Parse(resp.Header.Get("Location"))
 	switch {
 	case err != nil || resp.Header.Get("Location") == "" || next.Host == "":
 		return refuse(CauseServer, "it redirects, and does not say where to")
@@ -79,22 +77,22 @@ func (c *Client) target(a ask, resp *http.Response, seen []string) (*url.URL, *E
 	case len(seen) > maxRedirects:
 		return refuse(CauseServer, fmt.Sprintf("it redirects more than %d times", maxRedirects))
 	}
-	if problem := forbidden(a, next); problem != "" {
+	if problem := forbidden(a, here, next); problem != "" {
 		return refuse(CausePolicy, problem)
 	}
 	return next, nil
 }
 
 // forbidden says why a redirect is not followed; "" if it is.
-func forbidden(a ask, next *url.URL) string {
+func forbidden(a ask, here, next *url.URL) string {
 	switch {
 	case a.form != nil:
 		return "the token server redirects a form with the credential to " + printable(next.Host) + ", which pullkey does not follow"
-	case a.kind == KindToken && origin(next) != origin(a.req.URL):
+	case a.kind == KindToken && origin(next) != origin(here):
 		return "the token server redirects to " + showURL(next) + ", another origin, which pullkey does not follow"
 	case next.Scheme != "https" && next.Scheme != "http", next.User != nil:
 		return "it redirects to " + showURL(next) + ", which is no web address that pullkey follows"
-	case a.req.URL.Scheme == "https" && next.Scheme == "http":
+	case here.Scheme == "https" && next.Scheme == "http":
 		return "it redirects from https to " + showURL(next) + ", which anyone on the way could read and change"
 	}
 	return ""

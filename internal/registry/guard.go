@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 var metadata = []netip.Addr{
 	netip.MustParseAddr("100.100.100.200"), // Alibaba Cloud
 	netip.MustParseAddr("fd00:ec2::254"),   // AWS, IPv6
+	netip.MustParseAddr("fd20:ce::254"),    // Google Cloud, IPv6
 	netip.MustParseAddr("168.63.129.16"),   // Azure's wire server
 }
 
@@ -41,16 +43,52 @@ func (e *blockedError) Error() string {
 // guard decides which addresses may be connected to. It looks at the address
 // that is dialled, not at the name, since a name can point anywhere.
 type guard struct {
-	registry string // host:port of the registry
+	// registry is where the registry may be: host:443 and host:80, or its port.
+	registry []string
 	// local is set when the registry was reached on loopback: only then may
 	// realms and redirects be there.
 	local atomic.Bool
 	// proxies holds the addresses of the proxies that were chosen.
 	proxies sync.Map
+	// patience is how long a server may send nothing where something is due.
+	patience time.Duration
 }
+
+// patientConn ends a read in which nothing comes for too long: the server or
+// the way to it is gone, or means to keep us. Whatever is read is covered:
+// headers, errors, manifests, layers.
+type patientConn struct {
+	net.Conn
+
+	patience time.Duration
+}
+
+// Read waits for as long as the patience lasts.
+func (c *patientConn) Read(b []byte) (int, error) {
+	if err := c.begin(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+// Write begins the patience anew: on a connection that was idle, the read has
+// been waiting already.
+func (c *patientConn) Write(b []byte) (int, error) {
+	if err := c.begin(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// begin sets the deadline by the system's clock, which is the network's.
+func (c *patientConn) begin() error { return c.SetReadDeadline(time.Now().Add(c.patience)) }
 
 func (g *guard) check(host string, addr netip.Addr, isRegistry bool) error {
 	addr = addr.Unmap().WithZone("")
+	if nat64.Contains(addr) {
+		last := addr.As16()
+		addr = netip.AddrFrom4([4]byte(last[12:]))
+	}
 	blocked := func(what string) error { return &blockedError{host, addr, what} }
 	switch {
 	case addr.IsLinkLocalUnicast():
@@ -84,16 +122,17 @@ func (g *guard) transport(o Options) *http.Transport {
 				if err != nil {
 					return err
 				}
-				return g.check(host, at.Addr(), address == g.registry)
+				return g.check(host, at.Addr(), slices.Contains(g.registry, address))
 			}
 		}
 		conn, err := dialer.DialContext(ctx, network, address)
-		if err == nil && address == g.registry {
-			if at, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && at.Addr().Unmap().IsLoopback() {
-				g.local.Store(true)
-			}
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		if at, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil && slices.Contains(g.registry, address) && at.Addr().Unmap().IsLoopback() {
+			g.local.Store(true)
+		}
+		return &patientConn{conn, g.patience}, nil
 	}
 	var proxy func(*http.Request) (*url.URL, error)
 	if o.Proxy != nil {
@@ -113,9 +152,8 @@ func (g *guard) transport(o Options) *http.Transport {
 		DialContext:            dial,
 		TLSClientConfig:        tlsConfig(o),
 		TLSHandshakeTimeout:    15 * time.Second,
-		ResponseHeaderTimeout:  60 * time.Second,
 		ExpectContinueTimeout:  time.Second,
-		IdleConnTimeout:        90 * time.Second,
+		IdleConnTimeout:        g.patience / 2, // an idle connection ends before its read does
 		MaxIdleConnsPerHost:    8,
 		MaxResponseHeaderBytes: 64 << 10,
 		// A layer is compressed already, and its bytes are what the digest is of.
@@ -128,9 +166,15 @@ func (g *guard) transport(o Options) *http.Transport {
 func (g *guard) checkLiteral(u *url.URL) error {
 	addr, err := netip.ParseAddr(u.Hostname())
 	if err != nil {
-		return nil //nolint:nilerr // a name; its address is checked when it is dialled
+		// A name is checked when it is dialled. But some proxies take 2852039166
+		// and 0xa9fea9fe for addresses.
+		last := u.Hostname()[strings.LastIndexByte(u.Hostname(), '.')+1:]
+		if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(strings.ToLower(last), "0x") {
+			return fmt.Errorf("pullkey does not connect to %q, which is no name of a host", printable(u.Host))
+		}
+		return nil //nolint:nilerr // a name
 	}
-	return g.check(u.Hostname(), addr, withPort(u) == g.registry)
+	return g.check(u.Hostname(), addr, slices.Contains(g.registry, withPort(u)))
 }
 
 // origin is scheme, host and port, all three.
@@ -148,8 +192,19 @@ func isLoopbackName(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Unmap().IsLoopback()
 	}
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+	return host == "localhost"
 }
+
+// shared lists domains below which clouds give each customer's registry a name.
+// They are missing in the public suffix list; there a registry's realm is on
+// its own host, or known otherwise (acr.IsRealm).
+var shared = []string{
+	"aliyuncs.com", "amazonaws.com", "amazonaws.com.cn", "azurecr.cn", "azurecr.io", "azurecr.us", "jfrog.io",
+	"myhuaweicloud.com", "ocir.io", "pkg.dev", "tencentcloudcr.com",
+}
+
+// nat64 embeds IPv4 addresses in IPv6 ones (RFC 6052).
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 // related tells whether a registry may by itself name a realm at another
 // host: the same name (at any port), or names under one domain that somebody
@@ -162,8 +217,11 @@ func related(registry, realm string) bool {
 	if _, err := netip.ParseAddr(registry); err == nil {
 		return false
 	}
-	// The cloud's customers have names of their own below this domain.
-	if strings.HasSuffix(registry, ".aliyuncs.com") {
+	if slices.ContainsFunc(shared, func(domain string) bool { return strings.HasSuffix(registry, "."+domain) }) {
+		return false
+	}
+	// A suffix that nobody administers for all (cluster.local) relates nobody.
+	if suffix, known := publicsuffix.PublicSuffix(registry); !known && !strings.Contains(suffix, ".") {
 		return false
 	}
 	one, err := publicsuffix.EffectiveTLDPlusOne(registry)

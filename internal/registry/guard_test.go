@@ -27,8 +27,11 @@ func TestAddressesThatAreNotConnectedTo(t *testing.T) {
 		{"a registry on this machine", "::1", true, false, false},
 		{"a VPC's address of ACR", "100.103.0.38", false, false, false},
 		{"a private network", "10.1.2.3", false, false, false},
+		{"the metadata service behind NAT64", "64:ff9b::a9fe:a9fe", false, false, true},
+		{"another host behind NAT64", "64:ff9b::808:808", false, false, false},
+		{"Google Cloud's metadata service", "fd20:ce::254", false, false, true},
 	} {
-		g := &guard{registry: "a.io:443"}
+		g := &guard{registry: []string{"a.io:443"}}
 		g.local.Store(c.local)
 		err := g.check("name.example", netip.MustParseAddr(c.addr), c.registry)
 		if (err != nil) != c.refused {
@@ -58,12 +61,28 @@ func TestWhichRealmsARegistryMayName(t *testing.T) {
 		{"registry.example.com", "registry.example.com.evil.io", false},
 		{"a.github.io", "b.github.io", false},
 		{"a.co.uk", "b.co.uk", false},
+		{"mine.azurecr.io", "mine.azurecr.io", true},
+		{"mine.azurecr.io", "evil.azurecr.io", false},
+		{"1.dkr.ecr.us-east-1.amazonaws.com", "2.dkr.ecr.us-east-1.amazonaws.com", false},
+		{"registry.a.svc.cluster.local", "registry.b.svc.cluster.local", false},
 		// Every customer of the cloud has names below aliyuncs.com.
 		{"registry.cn-hangzhou.aliyuncs.com", "evil.oss-cn-hangzhou.aliyuncs.com", false},
 		{"registry.cn-hangzhou.aliyuncs.com", "dockerauth.cn-hangzhou.aliyuncs.com", false},
 	} {
 		if got := related(c.registry, c.realm); got != c.want {
 			t.Errorf("registry %s, realm %s: got %v", c.registry, c.realm, got)
+		}
+	}
+}
+
+func TestHostsThatOnlyAProxyWouldTakeForAddresses(t *testing.T) {
+	t.Parallel()
+	g := &guard{registry: []string{"a.io:443"}}
+	for host, refused := range map[string]bool{
+		"2852039166": true, "169.254.43518": true, "0xA9FEA9FE": true, "auth.example.com": false, "my_bucket.s3.example.com": false,
+	} {
+		if err := g.checkLiteral(&url.URL{Scheme: "https", Host: host}); (err != nil) != refused {
+			t.Errorf("%s: got %v", host, err)
 		}
 	}
 }

@@ -2,8 +2,10 @@ package registry
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/pullkey/pullkey/internal/credential"
 )
@@ -38,7 +40,7 @@ func (c *Client) Login(ctx context.Context) (LoggedIn, error) {
 	}
 	in := LoggedIn{Login: login, Checked: true}
 	if challenge.Is("Bearer") && login.RegistryToken.Empty() {
-		t, err := c.fetchToken(ctx, *challenge, nil, true)
+		t, err := c.fetchToken(ctx, *challenge, nil, !c.options.KeepPassword)
 		if err != nil {
 			return LoggedIn{}, err
 		}
@@ -46,7 +48,7 @@ func (c *Client) Login(ctx context.Context) (LoggedIn, error) {
 		c.tokens[""] = t
 		c.fetching.Unlock()
 		in.Token = t
-		if !t.Refresh.Empty() {
+		if !t.Refresh.Empty() && !c.options.KeepPassword {
 			in.Login = credential.Login{Username: login.Username, IdentityToken: t.Refresh}
 		}
 	}
@@ -155,6 +157,8 @@ func (c *Client) pingAnswered(act string, resp *http.Response, body []byte, prob
 // setForm makes a form the body of a request.
 func setForm(req *http.Request, form url.Values) {
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Body = body(form)
-	req.ContentLength = int64(len(form.Encode()))
+	text := form.Encode()
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }
+	req.Body, _ = req.GetBody()
+	req.ContentLength = int64(len(text))
 }

@@ -151,8 +151,26 @@ func (m manifest) checkDescriptors() error {
 	return nil
 }
 
-// manifest gets a manifest by tag or digest. want is what is known of it.
+// manifest gets a manifest by tag or digest. want is what is known of it. One
+// that breaks off is asked for again, as often as a request without an answer.
 func (c *Client) manifest(ctx context.Context, repository, reference string, want v1.Descriptor, why []string) (manifest, error) {
+	for attempt := 1; ; attempt++ {
+		m, err := c.manifestOnce(ctx, repository, reference, want, why)
+		var broken *brokenError
+		if !errors.As(err, &broken) || ctx.Err() != nil {
+			return m, err
+		}
+		if attempt == 3 {
+			return m, broken.err
+		}
+		why = []string{"the manifest broke off (" + broken.Error() + "): asks again"}
+		if err := c.options.Wait(ctx, backoff(attempt)); err != nil {
+			return m, err
+		}
+	}
+}
+
+func (c *Client) manifestOnce(ctx context.Context, repository, reference string, want v1.Descriptor, why []string) (manifest, error) {
 	resp, act, err := c.askManifest(ctx, http.MethodGet, repository, reference, want.MediaType, why)
 	if err != nil {
 		return manifest{}, err
@@ -163,10 +181,8 @@ func (c *Client) manifest(ctx context.Context, repository, reference string, wan
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
 	switch {
-	case ctx.Err() != nil:
-		return manifest{}, ctx.Err()
 	case err != nil:
-		return manifest{}, unreachable(act, CauseRegistryUnreachable, resp.Request.URL.Host, err)
+		return manifest{}, &brokenError{unreachable(act, CauseRegistryUnreachable, resp.Request.URL.Host, err)}
 	case len(body) > maxManifest:
 		return bad(CauseServer, fmt.Sprintf("it is larger than %d bytes, which no manifest is", maxManifest))
 	}

@@ -70,7 +70,7 @@ func (c *Client) readMetadata(ctx context.Context, s *authorizationServer) error
 	}
 	a := ask{
 		kind: KindServer, oauth: "authorization server metadata request (RFC 8414 section 3.1)", req: req,
-		why:   []string{c.realmReason(s.realm), "an authorization server says at its origin what else it can do"},
+		why:   []string{c.trustReason(s.realm), "an authorization server says at its origin what else it can do"},
 		cause: CauseRealmUnreachable, read: maxToken, act: "ask what the authorization server " + printable(s.url.Host) + " can do",
 	}
 	problem := ""

@@ -93,7 +93,7 @@ func (c *Client) Pull(ctx context.Context, ref image.Reference, o PullOptions) (
 	if !strings.EqualFold(ref.Host(), c.host) {
 		return Pulled{}, fmt.Errorf("pull %s: this is a conversation with %s", ref, c.host)
 	}
-	if p.layout, err = layout.Open(o.Dir); err != nil {
+	if p.layout, err = layout.Open(ctx, o.Dir); err != nil {
 		return Pulled{}, p.folder(err)
 	}
 	defer func() { _ = p.layout.Close() }()
@@ -127,7 +127,7 @@ func (p *pull) run(ctx context.Context) (Pulled, error) {
 	if err := p.layout.Put(m.descriptor, m.body); err != nil {
 		return done, p.folder(err)
 	}
-	if err := p.layout.Name(m.descriptor, p.ref.String(), p.ref.Tag); err != nil {
+	if err := p.layout.Name(ctx, m.descriptor, p.ref.String(), p.ref.Tag); err != nil {
 		return done, p.folder(err)
 	}
 	done.Digest, done.MediaType = m.descriptor.Digest.String(), m.descriptor.MediaType

@@ -21,6 +21,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/registry/layout"
 	"github.com/pullkey/pullkey/internal/registry/registrytest"
 )
 
@@ -55,11 +56,16 @@ type place struct {
 
 	clock *clock
 	steps []Step
+	// patience of its clients; 0 means theirs.
+	patience time.Duration
 }
 
 func openPlace(t *testing.T, o registrytest.Options) *place {
 	t.Helper()
 	p := &place{clock: newClock()}
+	if strings.Contains(strings.Join(o.Quirks, " "), "stalls") {
+		p.patience = 500 * time.Millisecond
+	}
 	if o.Now == nil {
 		o.Now = p.clock.Now
 	}
@@ -94,6 +100,9 @@ func (p *place) client(t *testing.T, profile Profile) *Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.http.CloseIdleConnections)
+	if p.patience > 0 {
+		c.guard.patience = p.patience
+	}
 	return c
 }
 
@@ -293,7 +302,58 @@ func TestThePlatformIsChosenAndAMissingOneNamesThoseThatThereAre(t *testing.T) {
 	}
 }
 
-func TestLayersComeAtTheSameTimeAndEachOnce(t *testing.T) {
+func TestThreeLayersComeAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	p := openPlace(t, registrytest.Options{Quirks: []string{"503-once"}})
+	p.push(t, "team/app:1", registrytest.Image{Layers: []int64{1, 2, 3, 4, 5}})
+	c := p.client(t, Docker)
+	// Each layer has to wait once. The first three wait for each other.
+	var mu sync.Mutex
+	waiting, together := -1, make(chan struct{})
+	c.options.Wait = func(ctx context.Context, _ time.Duration) error {
+		mu.Lock()
+		if waiting < 0 { // for what comes before the layers
+			mu.Unlock()
+			return nil
+		}
+		if waiting++; waiting == 3 {
+			close(together)
+		}
+		mu.Unlock()
+		select {
+		case <-together:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err := c.Pull(ctx, p.reference(t, "team/app:1"), PullOptions{Dir: t.TempDir(), Progress: func(Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		waiting = max(waiting, 0)
+	}})
+	if err != nil || waiting != 5 {
+		t.Errorf("%d layers waited, %v", waiting, err)
+	}
+}
+
+func TestOneLayerComesAfterTheOtherIfThatIsWanted(t *testing.T) {
+	t.Parallel()
+	p := openPlace(t, registrytest.Options{})
+	p.push(t, "team/app:1", registrytest.Image{Layers: []int64{600_000, 600_000, 600_000}})
+	var order []string
+	_, err := p.pull(t, "team/app:1", PullOptions{Dir: t.TempDir(), Concurrency: 1, Progress: func(now Progress) { order = append(order, now.Digest) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Compact(order); len(got) != 4 {
+		t.Errorf("the reports of 4 blobs are mixed: %v", got)
+	}
+}
+
+func TestALayerThatIsNamedTwiceComesOnce(t *testing.T) {
 	t.Parallel()
 	p := openPlace(t, registrytest.Options{Auth: registrytest.None})
 	layer := p.PutBlob(v1.MediaTypeImageLayer, []byte("a layer"))
@@ -307,6 +367,39 @@ func TestLayersComeAtTheSameTimeAndEachOnce(t *testing.T) {
 	got, err := p.pull(t, "team/app:1", PullOptions{Dir: t.TempDir()})
 	if err != nil || len(got.Blobs) != 2 || got.Platform != "" || len(p.blobRequests()) != 2 {
 		t.Errorf("pulled %+v, %v by %v", got, err, p.blobRequests())
+	}
+}
+
+func TestAfterALayerThatFailsTheOthersEnd(t *testing.T) {
+	t.Parallel()
+	p := openPlace(t, registrytest.Options{Quirks: []string{"blob-stalls"}})
+	d := p.push(t, "team/app:1", registrytest.Image{Layers: []int64{100_000, 200_000}})
+	var m v1.Manifest
+	if err := json.Unmarshal([]byte(manifestOf(t, p, d)), &m); err != nil {
+		t.Fatal(err)
+	}
+	m.Layers = append(m.Layers, v1.Descriptor{Digest: digest.FromString("lost"), Size: 4})
+	body, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.PutManifest("team/app", "2", v1.MediaTypeImageManifest, body)
+	// The configuration, which comes first, is there; both layers stand still for
+	// longer than anybody waits.
+	dir := t.TempDir()
+	config, _ := p.Blob(m.Config.Digest.String())
+	l, err := layout.Open(t.Context(), dir)
+	if err == nil {
+		err = errors.Join(l.Put(m.Config, config), l.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := p.client(t, Docker)
+	c.guard.patience = time.Hour
+	_, err = c.Pull(t.Context(), p.reference(t, "team/app:2"), PullOptions{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "the manifest names it, and the registry has no such thing") {
+		t.Errorf("pulled: %v", err)
 	}
 }
 

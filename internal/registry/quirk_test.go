@@ -24,7 +24,6 @@ func attempt(t *testing.T, p *place, profile Profile) (parent, dir string, err e
 	dir = filepath.Join(parent, "image")
 	p.push(t, "team/app:1", registrytest.Image{Layers: []int64{1000, 90_000, 20_000}})
 	c := p.client(t, profile)
-	c.patience = 100 * time.Millisecond
 	_, err = c.Pull(t.Context(), p.reference(t, "team/app:1"), PullOptions{Dir: dir})
 	return parent, dir, err
 }
@@ -123,6 +122,8 @@ var refusals = map[string]struct {
 	"digest-header-wrong":     {cause: CauseNotFound, text: "and the registry does not have that"},
 	"manifest-wrong":          {cause: CauseContent, text: "what came is not sha256:"},
 	"manifest-huge":           {cause: CauseServer, text: "it is larger than 4194304 bytes"},
+	"manifest-stalls":         {cause: CauseRegistryUnreachable, text: "did not answer in time"},
+	"error-stalls":            {cause: CauseDenied, text: "the registry forbids it (HTTP 403)"},
 	"manifest-schema1":        {cause: CauseServer, text: "manifest format of 2014 (schema 1)"},
 	"blob-cut-always":         {cause: CauseRegistryUnreachable, text: "it broke off 6 times"},
 	"blob-wrong":              {cause: CauseContent, text: "what came is not what its digest says"},
@@ -206,12 +207,29 @@ func TestARealmOnAnotherNameOfLoopbackIsTheRegistrysOwn(t *testing.T) {
 	}
 }
 
-func TestALieOfTheHeaderIsSeenWhereThereIsNoHEAD(t *testing.T) {
+func TestPullSeesWhatTwoQuirksTogetherHide(t *testing.T) {
 	t.Parallel()
-	p := openPlace(t, registrytest.Options{Quirks: []string{"digest-header-wrong", "no-head"}})
-	_, dir, err := attempt(t, p, Containerd)
-	checkRefusal(t, err, CauseContent, "what came is not sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
-	if entries := checkLayout(t, dir); len(entries) != 0 {
-		t.Errorf("index.json has the entries %+v", entries)
+	for _, c := range []struct {
+		name   string
+		quirks []string
+		cause  Cause
+		want   string
+	}{
+		{"a wrong digest in the header, and no HEAD", []string{"digest-header-wrong", "no-head"}, CauseContent, "what came is not " + registrytest.Digest(nil)},
+		{"a long layer, and no length", []string{"blob-long", "blob-chunked"}, CauseContent, "more came than the"},
+		{"a short layer, and no length", []string{"blob-short", "blob-chunked"}, CauseRegistryUnreachable, "it broke off 6 times"},
+		{"a wrong layer in parts", []string{"blob-wrong", "blob-cut"}, CauseContent, "what came is not what its digest says"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := openPlace(t, registrytest.Options{Quirks: c.quirks})
+			parent, dir, err := attempt(t, p, Containerd)
+			checkSecrecy(t, p, err)
+			checkAlone(t, parent)
+			if entries := checkLayout(t, dir); len(entries) != 0 {
+				t.Errorf("index.json has the entries %+v", entries)
+			}
+			checkRefusal(t, err, c.cause, c.want)
+		})
 	}
 }

@@ -160,7 +160,7 @@ func (c *Client) answeredError(act string, code int, name, description string) *
 	default:
 		e.Problem = "the authorization server answers the error " + e.Codes[0]
 	}
-	e.Problem = c.tracer.clean(said(e.Problem, clip(printable(description), 200)))
+	e.Problem = said(e.Problem, c.tracer.foreign(description, 200))
 	return e
 }
 
@@ -172,6 +172,9 @@ func (c *Client) prove(ctx context.Context, act string, t *Token) (LoggedIn, err
 	}
 	c.fetching.Lock()
 	c.tokens[""] = t
+	// If the registry does not take this token it is what is to be stored that
+	// must bring another.
+	c.options.Login = credential.Login{IdentityToken: t.Refresh}
 	c.fetching.Unlock()
 	req, err := c.request(ctx, http.MethodGet, c.URL("/v2/"))
 	if err != nil {

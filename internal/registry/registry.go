@@ -39,6 +39,9 @@ type Options struct {
 	Login credential.Login
 	// LoginSource says in words where Login comes from, for the trace.
 	LoginSource string
+	// KeepPassword makes Login ask for no identity token: the password is what is
+	// to be kept, for those who can use nothing else.
+	KeepPassword bool
 	// PlainHTTP allows http where the registry does not speak TLS. A registry on
 	// loopback is allowed it anyway.
 	PlainHTTP bool
@@ -66,8 +69,8 @@ type Client struct {
 	guard   *guard
 	http    *http.Client
 	tracer  tracer
-	// patience is how long a layer may stand still.
-	patience time.Duration
+	// tokenPatience is how long a token server may take, all attempts together.
+	tokenPatience time.Duration
 
 	mu        sync.Mutex
 	base      url.URL // scheme and host of the registry
@@ -101,8 +104,8 @@ func New(host string, o Options) (*Client, error) {
 	base := url.URL{Scheme: "https", Host: endpoint(name)}
 	c := &Client{
 		host: name, options: o, base: base, tokens: map[string]*Token{},
-		guard:  &guard{registry: withPort(&base)},
-		tracer: tracer{show: o.Trace}, patience: standstill,
+		guard: &guard{registry: places(base), patience: standstill}, tokenPatience: tokenTimeout,
+		tracer: tracer{show: o.Trace},
 	}
 	c.tracer.scrub.add(o.Login.Password, o.Login.IdentityToken, o.Login.RegistryToken)
 	if !o.Login.Password.Empty() {
@@ -116,6 +119,14 @@ func New(host string, o Options) (*Client, error) {
 	return c, nil
 }
 
+// places returns where a registry may be dialled: at its port, or by TLS and,
+// where that is allowed, without.
+func places(base url.URL) []string {
+	plain := base
+	plain.Scheme = "http"
+	return []string{withPort(&base), withPort(&plain)}
+}
+
 // endpoint returns where the registry of a reference's host answers. Docker
 // Hub's is not where its name says.
 func endpoint(host string) string {
@@ -124,6 +135,9 @@ func endpoint(host string) string {
 	}
 	return host
 }
+
+// standstill is how long a server may send nothing.
+const standstill = time.Minute
 
 func tlsConfig(o Options) *tls.Config {
 	return &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12}

@@ -124,12 +124,22 @@ func TestATokenThatEndsInTheMiddleIsRenewed(t *testing.T) {
 	}
 }
 
+func TestManyLayersAtOnceShareTokensThatAreSoonUsedUp(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		p := openPlace(t, registrytest.Options{Quirks: []string{"token-for-2-requests"}})
+		p.push(t, "team/app:1", registrytest.Image{Layers: []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}})
+		if _, err := p.pull(t, "team/app:1", PullOptions{Dir: t.TempDir(), Concurrency: 8}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestALayerThatStandsStillIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	p := openPlace(t, registrytest.Options{Quirks: []string{"blob-stalls"}})
 	p.push(t, "team/app:1", registrytest.Image{Layers: []int64{100_000}})
 	c := p.client(t, Docker)
-	c.patience = 50 * time.Millisecond
 	if _, err := c.Pull(t.Context(), p.reference(t, "team/app:1"), PullOptions{Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}

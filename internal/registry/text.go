@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"html"
 	"net/url"
 	"slices"
 	"strings"
@@ -53,7 +54,11 @@ func showURL(u *url.URL) string {
 	}
 	parts := make([]string, 0, 4)
 	for part := range strings.SplitSeq(u.RawQuery, "&") {
-		name, value, _ := strings.Cut(part, "=")
+		name, value, named := strings.Cut(part, "=")
+		if !named || strings.Contains(part, ";") {
+			parts = append(parts, redacted) // what is name and what value is anybody's guess
+			continue
+		}
 		if !slices.Contains(shown, name) {
 			value = redacted
 		} else if plain, err := url.QueryUnescape(value); err == nil {
@@ -84,7 +89,7 @@ const shortestSecret = 4
 
 // scrubber replaces secrets that a server sends back to us, in any form in
 // which they went out.
-type scrubber struct{ pairs []string }
+type scrubber struct{ forms []credential.Secret }
 
 func (s *scrubber) add(secrets ...credential.Secret) {
 	for _, secret := range secrets {
@@ -93,13 +98,14 @@ func (s *scrubber) add(secrets ...credential.Secret) {
 			continue
 		}
 		forms := []string{
-			value, inJSON(value, true), inJSON(value, false), url.QueryEscape(value), url.PathEscape(value), printable(value),
+			value, inJSON(value, true), inJSON(value, false), html.EscapeString(value), url.QueryEscape(value), url.PathEscape(value), printable(value),
 			base64.StdEncoding.EncodeToString([]byte(value)), base64.RawStdEncoding.EncodeToString([]byte(value)),
 			base64.URLEncoding.EncodeToString([]byte(value)), base64.RawURLEncoding.EncodeToString([]byte(value)),
 		}
 		for _, form := range forms {
-			if form != "" && !slices.Contains(s.pairs, form) {
-				s.pairs = append(s.pairs, form, redacted)
+			secret := credential.NewSecret(form)
+			if form != "" && !slices.ContainsFunc(s.forms, secret.Equal) {
+				s.forms = append(s.forms, secret)
 			}
 		}
 	}
@@ -116,8 +122,9 @@ func inJSON(text string, escapeHTML bool) string {
 }
 
 func (s *scrubber) scrub(text string) string {
-	if len(s.pairs) == 0 {
-		return text
+	pairs := make([]string, 0, 2*len(s.forms))
+	for _, form := range s.forms {
+		pairs = append(pairs, form.Reveal(), redacted)
 	}
-	return strings.NewReplacer(s.pairs...).Replace(text)
+	return strings.NewReplacer(pairs...).Replace(text)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -38,7 +39,8 @@ func TestASecretThatIsSentBackIsNotShownInAnySpelling(t *testing.T) {
 				Trace: func(s Step) { steps = append(steps, s) },
 			})
 			_, err := get(client)
-			for _, text := range []string{fmt.Sprint(err), fmt.Sprintf("%+v %+v", steps, steps[1].Answer)} {
+			told, _ := json.Marshal(steps)
+			for _, text := range []string{fmt.Sprint(err), string(told)} {
 				if strings.Contains(text, "abc") || strings.Contains(text, "ghi") {
 					t.Errorf("shown: %s", text)
 				}
@@ -53,5 +55,20 @@ func TestAShortSecretDoesNotMakeTheTextUnreadable(t *testing.T) {
 	s.add(credential.NewSecret("a"))
 	if got := s.scrub("a registry answers"); got != "a registry answers" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestAQueryIsShownOnlyWhereItIsHarmless(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]string{
+		"scope=repository%3Aa%3Apull&service=s": "scope=repository:a:pull&service=s",
+		"X-Amz-Signature=SECRET&digest=1":       "X-Amz-Signature=[redacted]&digest=1",
+		"SECRET":                                "[redacted]",
+		"digest=1;sig=SECRET":                   "[redacted]",
+		"SECRET&scope=a":                        "[redacted]&scope=a",
+	} {
+		if got := showURL(&url.URL{Scheme: "https", Host: "a.io", Path: "/x", RawQuery: query}); got != "https://a.io/x?"+want {
+			t.Errorf("%s is shown as %s", query, got)
+		}
 	}
 }

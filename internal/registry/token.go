@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,7 +82,7 @@ func (c *Client) realmOf(ch Challenge) (realm, *Error) {
 		return refuse(CausePolicy, fmt.Sprintf("its realm has the scheme %q; a token server is asked by https", printable(u.Scheme)), "")
 	case c.guard.checkLiteral(u) != nil:
 		return refuse(CausePolicy, "it names the realm "+showURL(u)+": "+c.guard.checkLiteral(u).Error(), "")
-	case !mayBePlain(base, u):
+	case !c.mayBePlain(base, u):
 		return refuse(CausePolicy, "it names the realm "+showURL(u)+": what goes there goes in the clear",
 			"the registry's configuration is wrong (its external URL), or somebody is on the way")
 	}
@@ -107,9 +108,9 @@ func (c *Client) distrusted(u *url.URL) *Error {
 
 // mayBePlain tells whether a realm is asked by https or may be asked without:
 // if the registry itself is, and the realm is on the same host or on loopback.
-func mayBePlain(registry, realm *url.URL) bool {
+func (c *Client) mayBePlain(registry, realm *url.URL) bool {
 	return realm.Scheme == "https" ||
-		registry.Scheme == "http" && (realm.Hostname() == registry.Hostname() || isLoopbackName(realm.Hostname()))
+		registry.Scheme == "http" && (realm.Hostname() == registry.Hostname() || isLoopbackName(realm.Hostname()) && c.guard.local.Load())
 }
 
 // token returns a token for scopes: the one at hand while it is good, or a new
@@ -122,12 +123,17 @@ func (c *Client) token(ctx context.Context, ch Challenge, scopes []Scope) (*Toke
 		return t, nil
 	}
 	delete(c.tokens, key)
-	t, err := c.fetchToken(ctx, ch, scopes, false)
+	t, err := c.newToken(ctx, ch, scopes)
 	if err != nil {
 		return nil, err
 	}
 	c.tokens[key] = t
 	return t, nil
+}
+
+// newToken asks for a token whatever is at hand.
+func (c *Client) newToken(ctx context.Context, ch Challenge, scopes []Scope) (*Token, error) {
+	return c.fetchToken(ctx, ch, scopes, false)
 }
 
 // forget drops a token that the registry refused.
@@ -236,8 +242,8 @@ func (c *Client) postForToken(ctx context.Context, r realm, scopes []Scope, offl
 }
 
 // fetch sends a request for a token and reads the answer.
-func (c *Client) fetch(ctx context.Context, a ask, r realm, scopes []Scope) (*Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
+func (c *Client) fetch(parent context.Context, a ask, r realm, scopes []Scope) (*Token, error) {
+	ctx, cancel := context.WithTimeout(parent, c.tokenPatience)
 	defer cancel()
 	a.act = "ask for a token at " + r.url.Scheme + "://" + r.url.Host + r.url.EscapedPath()
 	a.cause, a.read = CauseRealmUnreachable, maxToken
@@ -254,13 +260,13 @@ func (c *Client) fetch(ctx context.Context, a ask, r realm, scopes []Scope) (*To
 	}
 	resp, body, err := c.follow(ctx, a)
 	if err != nil {
-		return nil, err
+		return nil, timedOut(parent, a.act, r.url.Host, err)
 	}
 	_ = resp.Body.Close() // it was read whole
 	switch {
 	case problem != nil:
 		return nil, problem
-	case resp.StatusCode != http.StatusOK:
+	case resp.StatusCode != http.StatusOK || t == nil:
 		return nil, c.tokenRefused(a.act, resp, body)
 	}
 	return t, nil
@@ -356,9 +362,21 @@ func (c *Client) tokenRefused(act string, resp *http.Response, body []byte) *Err
 		e.Cause, e.Problem = CauseRateLimit, "too many requests (HTTP 429)"
 	case resp.StatusCode >= http.StatusInternalServerError:
 		e.Cause, e.Problem = CauseServer, "it answers "+status(resp.StatusCode)
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed:
+		e.Cause, e.Problem = CauseServer, "it knows no such request ("+status(resp.StatusCode)+")"
+		e.Remedy = "there may be no token server at this address"
+		if !login.IdentityToken.Empty() {
+			e.Problem = "it does not take identity tokens, which are posted (" + status(resp.StatusCode) + ")"
+			e.Remedy = "log in with the password kept: pullkey login " + c.host + " --keep-password"
+		}
+	case resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden && !slices.Contains(codes, "invalid_grant"):
+		e.Cause, e.Problem = CauseServer, "it answers "+status(resp.StatusCode)
 	case login.Anonymous():
 		e.Cause, e.Problem = CauseNobody, "it gives no token to nobody ("+status(resp.StatusCode)+")"
 		e.Remedy = "log in with: pullkey login " + c.host
+	case resp.StatusCode == http.StatusForbidden:
+		e.Cause, e.Problem = CauseDenied, "it forbids that (HTTP 403)"
+		e.Remedy = "the user may not do this, or a network rule keeps this address out"
 	case !login.IdentityToken.Empty():
 		e.Cause, e.Problem = CauseCredential, "it refuses the identity token ("+status(resp.StatusCode)+")"
 		e.Remedy = "it has ended or was revoked: log in again with: pullkey login " + c.host

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/pullkey/pullkey/internal/registry/layout"
 )
@@ -18,19 +17,22 @@ import (
 // go on: another attempt may mend it.
 type brokenError struct{ err error }
 
-func (e *brokenError) Error() string { return last(e.err) }
+func (e *brokenError) Error() string {
+	if isTimeout(e.err) {
+		return "nothing came for a while"
+	}
+	return last(e.err)
+}
+
 func (e *brokenError) Unwrap() error { return e.err }
 
 var (
 	errShort = errors.New("it ended too early")
-	errStill = errors.New("nothing came for a while")
 	errRange = errors.New("the registry does not know ranges")
 )
 
 // attempt asks once for what is missing.
 func (t *transfer) attempt(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	req, err := t.request(ctx)
 	if err != nil {
 		return err
@@ -45,20 +47,13 @@ func (t *transfer) attempt(ctx context.Context) error {
 	if err := t.begin(resp); err != nil {
 		return err
 	}
-	watch := time.AfterFunc(t.client.patience, func() { cancel(errStill) })
-	defer watch.Stop()
-	_, err = t.part.ReadFrom(&meter{transfer: t, body: resp.Body, alive: func() error {
-		watch.Reset(t.client.patience)
-		return ctx.Err()
-	}})
+	_, err = t.part.ReadFrom(&meter{transfer: t, body: resp.Body, ended: ctx.Err})
 	var broken *brokenError
 	switch {
 	case errors.Is(err, layout.ErrTooLong):
 		_ = t.part.Restart()
 		return t.wrong(fmt.Sprintf("more came than the %d bytes that the manifest names; nothing of it is kept", t.d.Size))
-	case errors.As(err, &broken) && errors.Is(context.Cause(ctx), errStill):
-		return &brokenError{errStill}
-	case err != nil && broken == nil:
+	case err != nil && !errors.As(err, &broken):
 		return t.folder(err)
 	}
 	return err
@@ -169,13 +164,14 @@ func (t *transfer) gaveUp(err error) *Error {
 type meter struct {
 	*transfer
 
-	body   io.Reader
-	alive  func() error
+	body io.Reader
+	// ended says why nothing more is wanted.
+	ended  func() error
 	untold int64
 }
 
 func (m *meter) Read(b []byte) (int, error) {
-	if err := m.alive(); err != nil {
+	if err := m.ended(); err != nil {
 		return 0, &brokenError{err}
 	}
 	n, err := m.body.Read(b)

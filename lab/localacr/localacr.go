@@ -54,7 +54,7 @@ type Options struct {
 	// Plain serves loopback over http, without TLS.
 	Plain bool
 	// Implicit lets the authorization server hand out tokens in the address that
-	// a browser shows (RFC 6749 section 4.2), which RFC 9700 forbids. It is there
+	// a browser shows (RFC 6749 section 4.2), which RFC 9700 advises against. It is there
 	// to show why.
 	Implicit bool
 	// Admin opens the endpoint for faults and the access log on 127.0.0.1.

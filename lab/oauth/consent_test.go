@@ -148,8 +148,8 @@ func TestAPersonAllowsAnotherDevice(t *testing.T) {
 	}
 }
 
-// TestTheImplicitGrantLeaks shows what RFC 9700 (section 2.1.2) forbids it
-// for: the token stands in the address, and so in the browser's history.
+// TestTheImplicitGrantLeaks shows why RFC 9700 (section 2.1.2) advises against
+// it: the token stands in the address, and so in the browser's history.
 func TestTheImplicitGrantLeaks(t *testing.T) {
 	p := open(t, func(o *localacr.Options) { o.Implicit = true })
 	asked := make(chan string, 10)

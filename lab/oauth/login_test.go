@@ -3,6 +3,7 @@ package oauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"html"
 	"net/http"
 	"net/http/cookiejar"
@@ -21,50 +22,51 @@ var (
 	hidden     = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
 )
 
-// consent does what a person does in the browser, without one: it opens a
-// page, signs in as alice and approves.
-func (p *place) consent(ctx context.Context, address string) error {
+// decide does what a person does in the browser, without one: it opens a page,
+// signs in as alice and approves, or does else what do says. It returns where
+// that led.
+func (p *place) decide(ctx context.Context, address, do string) (last string, err error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	browser := p.client()
 	browser.Jar = jar
+	browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if last = r.URL.String(); r.URL.Fragment != "" {
+			return http.ErrUseLastResponse // nobody listens there
+		}
+		return nil
+	}
 	defer browser.CloseIdleConnections()
-	var body string
-	visit := func(method, address string, form url.Values) error {
+	visit := func(method, address string, form url.Values) (string, error) {
 		r, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
 		if err != nil {
-			return err
+			return "", err
 		}
 		if method == http.MethodPost {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		}
-		body, err = text(browser.Do(r))
-		return err
+		return text(browser.Do(r))
 	}
-	if err := visit(http.MethodGet, address, nil); err != nil {
-		return err
-	}
-	for _, filled := range []url.Values{{"user": {"alice"}, "password": {p.password}}, {"do": {"approve"}}} {
-		action := formAction.FindStringSubmatch(body)
-		if action == nil {
-			return errors.New("the page has no form: " + body)
+	page, err := visit(http.MethodGet, address, nil)
+	for _, filled := range []url.Values{{"user": {"alice"}, "password": {p.password}}, {"do": {do}}} {
+		action := formAction.FindStringSubmatch(page)
+		if err != nil || action == nil {
+			return "", fmt.Errorf("the page has no form: %w: %s", err, page)
 		}
-		for _, field := range hidden.FindAllStringSubmatch(body, -1) {
+		for _, field := range hidden.FindAllStringSubmatch(page, -1) {
 			filled.Set(field[1], html.UnescapeString(field[2]))
 		}
-		if err := visit(http.MethodPost, p.issuer()+action[1], filled); err != nil {
-			return err
-		}
+		page, err = visit(http.MethodPost, p.issuer()+action[1], filled)
 	}
-	return nil
+	return last, err
 }
 
 // opening is a browser that a person consents in as soon as it opens.
 func (p *place) opening(ctx context.Context, page string) error {
 	go func() {
-		if err := p.consent(ctx, page); err != nil {
+		if _, err := p.decide(ctx, page, "approve"); err != nil {
 			p.t.Error(err)
 		}
 	}()
@@ -79,7 +81,8 @@ func (p *place) ways() map[string]func(context.Context, *registry.Client, ...reg
 		},
 		"device": func(ctx context.Context, c *registry.Client, scopes ...registry.Scope) (registry.LoggedIn, error) {
 			return c.LoginDevice(ctx, registry.DeviceOptions{Scopes: scopes, Show: func(ctx context.Context, d registry.DevicePrompt) error {
-				return p.consent(ctx, d.PageWithCode)
+				_, err := p.decide(ctx, d.PageWithCode, "approve")
+				return err
 			}})
 		},
 	}

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ var emptyIndex = []byte(`{"schemaVersion":2,"mediaType":"` + v1.MediaTypeImageIn
 // Name enters an image into index.json under its full name and its tag, which
 // may be empty. An entry that had the name gives it up; all others stay as
 // they are.
-func (l *Layout) Name(d v1.Descriptor, fullName, tag string) error {
-	err := l.locked(func() error {
+func (l *Layout) Name(ctx context.Context, d v1.Descriptor, fullName, tag string) error {
+	err := l.locked(ctx, func() error {
 		text, err := l.root.ReadFile(v1.ImageIndexFile)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@
 package layout
 
 import (
+	"context"
 	"crypto/rand"
 	_ "crypto/sha256" // go-digest knows the algorithms that are linked
 	_ "crypto/sha512"
@@ -45,7 +46,7 @@ var (
 const ingest = "ingest"
 
 // Open opens the layout in dir, which is made if it is absent or empty.
-func Open(dir string) (*Layout, error) {
+func Open(ctx context.Context, dir string) (*Layout, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // an image is no secret; the caller's umask counts
 		return nil, fmt.Errorf("make the folder of the image: %w", err)
 	}
@@ -54,7 +55,7 @@ func Open(dir string) (*Layout, error) {
 		return nil, fmt.Errorf("open the folder of the image: %w", err)
 	}
 	l := &Layout{root: root, dir: dir}
-	if err := l.locked(l.prepare); err != nil {
+	if err := l.locked(ctx, l.prepare); err != nil {
 		_ = root.Close()
 		return nil, fmt.Errorf("open the OCI layout %s: %w", dir, err)
 	}
@@ -133,17 +134,20 @@ func (l *Layout) Holds(d v1.Descriptor) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	file, err := l.root.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	// A link or a pipe is no blob, and a pipe would be waited for.
+	switch info, err := l.root.Lstat(name); {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for %s: %w", d.Digest, err)
+	case info.Size() != d.Size || !info.Mode().IsRegular():
 		return false, nil
 	}
+	file, err := l.root.Open(name)
 	if err != nil {
 		return false, fmt.Errorf("look for %s: %w", d.Digest, err)
 	}
 	defer func() { _ = file.Close() }()
-	if info, err := file.Stat(); err != nil || info.Size() != d.Size || !info.Mode().IsRegular() {
-		return false, err
-	}
 	verifier := d.Digest.Verifier()
 	if _, err := io.CopyBuffer(verifier, file, make([]byte, chunk)); err != nil {
 		return false, fmt.Errorf("read %s: %w", d.Digest, err)
@@ -157,7 +161,13 @@ func (l *Layout) Read(d v1.Descriptor, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.Size > most {
+	info, err := l.root.Lstat(name)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", d.Digest, err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("read %s: it is no regular file", d.Digest)
+	case info.Size() > most:
 		return nil, fmt.Errorf("read %s: it is larger than %d bytes", d.Digest, most)
 	}
 	body, err := l.root.ReadFile(name)
@@ -212,13 +222,13 @@ func (l *Layout) replace(name string, body []byte) (err error) {
 }
 
 // locked does something while nobody else does something locked in the folder.
-func (l *Layout) locked(do func() error) error {
+func (l *Layout) locked(ctx context.Context, do func() error) error {
 	folder, err := l.root.Open(".")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = folder.Close() }() // which unlocks
-	if err := lock(folder, true); err != nil {
+	if err := lock(ctx, folder); err != nil {
 		return fmt.Errorf("lock the folder: %w", err)
 	}
 	return do()

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +12,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/iotest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,7 +25,7 @@ import (
 
 func open(t *testing.T, dir string) *Layout {
 	t.Helper()
-	l, err := Open(dir)
+	l, err := Open(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +83,7 @@ func TestAnEmptyFolderBecomesALayoutAndAnotherOneDoesNot(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			l, err := Open(dir)
+			l, err := Open(t.Context(), dir)
 			if err == nil {
 				err = l.Close()
 			}
@@ -202,7 +205,7 @@ func TestTwoMayKeepTheSameContentAtTheSameTime(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 20 {
 		group.Go(func() {
-			l, err := Open(dir)
+			l, err := Open(t.Context(), dir)
 			if err != nil {
 				t.Error(err)
 				return
@@ -272,8 +275,8 @@ func TestAnImageIsEnteredAndOthersKeepTheirEntries(t *testing.T) {
 	one, two := describe([]byte("one")), describe([]byte("two"))
 	two.Platform = &v1.Platform{OS: "linux", Architecture: "arm64"}
 	for _, err := range []error{
-		l.Name(one, "reg.io/a:1", "1"), l.Name(one, "reg.io/b:1", "1"), l.Name(two, "reg.io/a:1", "1"),
-		l.Name(one, "reg.io/a@"+one.Digest.String(), ""),
+		l.Name(t.Context(), one, "reg.io/a:1", "1"), l.Name(t.Context(), one, "reg.io/b:1", "1"), l.Name(t.Context(), two, "reg.io/a:1", "1"),
+		l.Name(t.Context(), one, "reg.io/a@"+one.Digest.String(), ""),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -314,12 +317,12 @@ func TestNobodyLosesAnEntryWhenManyWrite(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 20 {
 		group.Go(func() {
-			l, err := Open(dir)
+			l, err := Open(t.Context(), dir)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			if err := errors.Join(l.Name(describe([]byte("x")), fmt.Sprintf("reg.io/a:%d", i), "x"), l.Close()); err != nil {
+			if err := errors.Join(l.Name(t.Context(), describe([]byte("x")), fmt.Sprintf("reg.io/a:%d", i), "x"), l.Close()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -362,4 +365,70 @@ func FuzzEnter(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestWhatAHostileFolderHoldsIsNeitherWaitedForNorFollowed(t *testing.T) {
+	t.Parallel()
+	body := []byte("content")
+	d := v1.Descriptor{Digest: digest.FromBytes(body), Size: int64(len(body))}
+	dir := t.TempDir()
+	l, err := Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	blob := filepath.Join(dir, "blobs", "sha256", d.Digest.Encoded())
+	part := filepath.Join(dir, "ingest", "sha256-"+d.Digest.Encoded())
+	index, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if err := errors.Join(err, syscall.Mkfifo(blob, 0o600), os.MkdirAll(filepath.Dir(part), 0o700), os.Symlink("../index.json", part)); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := l.Holds(d); held || err != nil {
+		t.Errorf("a pipe counts as content: %v, %v", held, err)
+	}
+	if _, err := l.Read(d, 1<<20); err == nil {
+		t.Error("a pipe is read")
+	}
+	if err := l.Put(d, body); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := l.Holds(d); !held || err != nil {
+		t.Errorf("the content is not there: %v, %v", held, err)
+	}
+	if now, err := os.ReadFile(filepath.Join(dir, "index.json")); err != nil || !bytes.Equal(now, index) {
+		t.Errorf("index.json was written over a link: %q, %v", now, err)
+	}
+}
+
+func TestMoreThanIsWantedIsNotRead(t *testing.T) {
+	t.Parallel()
+	body := make([]byte, 1000)
+	d := v1.Descriptor{Digest: digest.FromBytes(body), Size: int64(len(body))}
+	l, err := Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	if err := l.Put(d, body); err != nil {
+		t.Fatal(err)
+	}
+	d.Size = 0 // as of a digest of which nothing else is known
+	if _, err := l.Read(d, 999); err == nil || !strings.Contains(err.Error(), "larger than 999") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestALockedFolderIsWaitedForAsLongAsTheCallerWaits(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	folder, err := os.Open(dir)
+	if err := errors.Join(err, syscall.Flock(int(folder.Fd()), syscall.LOCK_EX)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = folder.Close() }()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	if _, err := Open(ctx, dir); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
 }

@@ -26,6 +26,9 @@ type Partial struct {
 	verifier digest.Verifier
 	offset   int64
 	done     bool
+	// aside: somebody else is at the same content, and nobody would find what we
+	// leave.
+	aside bool
 }
 
 // Resume begins to keep content, or goes on where an earlier attempt stopped.
@@ -38,7 +41,7 @@ func (l *Layout) Resume(d v1.Descriptor) (*Partial, error) {
 	mine, err := p.open()
 	if err == nil && !mine {
 		_ = p.file.Close()
-		p.name += "." + rand.Text()
+		p.name, p.aside = p.name+"."+rand.Text(), true
 		_, err = p.open()
 	}
 	if err == nil {
@@ -59,6 +62,12 @@ func (p *Partial) open() (mine bool, err error) {
 		if err := p.layout.root.Mkdir(ingest, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return false, err
 		}
+		// What is no file of our own, a link or a pipe, is in the way.
+		if info, err := p.layout.root.Lstat(p.name); err == nil && !info.Mode().IsRegular() {
+			if err := p.layout.root.Remove(p.name); err != nil {
+				return false, err
+			}
+		}
 		p.file, err = p.layout.root.OpenFile(p.name, os.O_CREATE|os.O_RDWR, 0o644)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // somebody removed the folder, which was empty
@@ -66,7 +75,7 @@ func (p *Partial) open() (mine bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if err := lock(p.file, false); err != nil {
+		if err := tryLock(p.file); err != nil {
 			return false, notBusy(err)
 		}
 		// Before the lock was ours, the file may have become a blob.
@@ -182,7 +191,7 @@ func (p *Partial) Commit() error {
 
 // Close keeps what has come for another time.
 func (p *Partial) Close() error {
-	if !p.done && p.offset == 0 {
+	if !p.done && (p.offset == 0 || p.aside) {
 		_ = p.layout.root.Remove(p.name)
 	}
 	return p.file.Close()

@@ -17,7 +17,7 @@ const (
 // hostile are the ways in which a registry, or who stands between, would get
 // at a secret or deliver what was not asked for.
 func hostile() []Quirk {
-	list := slices.Concat(realms(), redirects(), lies())
+	list := slices.Concat(realms(), redirects(), manifests(), layers())
 	for i := range list {
 		list[i].Hostile = true
 	}
@@ -101,29 +101,14 @@ func redirects() []Quirk {
 // to be accepted.
 const maxManifest = 4 << 20
 
-// lies are contents that are not what they were called.
-func lies() []Quirk {
-	layer := func(change func([]byte) []byte) func(*Registry, http.Handler) http.Handler {
-		return edit(onlyAdmitted(isBlob), func(_ *Registry, a *answer) {
-			if a.status == http.StatusOK {
-				a.body = change(a.body)
-			}
-		})
-	}
+// manifests are manifests that are not what they were called.
+func manifests() []Quirk {
 	path := func(m *manifest, digest string) {
 		for _, list := range [][]Descriptor{m.Layers, m.Manifests} {
 			for i := range list {
 				list[i].Digest = digest
 			}
 		}
-	}
-	foreign := func(at string) func(*Registry, http.Handler) http.Handler {
-		return editManifest(func(r *Registry, m *manifest) {
-			for i := range m.Layers {
-				m.Layers[i].MediaType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
-				m.Layers[i].URLs = []string{r.Elsewhere() + at + m.Layers[i].Digest}
-			}
-		})
 	}
 	return []Quirk{
 		{Name: "digest-header-wrong", About: "Docker-Content-Digest is not the digest of the manifest", wrap: edit(isTagged, func(_ *Registry, a *answer) {
@@ -136,15 +121,15 @@ func lies() []Quirk {
 			a.body = append(a.body, bytes.Repeat([]byte(" "), maxManifest)...)
 			a.header.Set("Docker-Content-Digest", Digest(a.body))
 		})},
+		{Name: "manifest-stalls", About: "manifests stop in the middle, and the connection stays", wrap: stall(onlyAdmitted(isManifest), 1<<30)},
+		{Name: "error-stalls", About: "an error's body stops in the middle, and the connection stays", wrap: func(r *Registry, next http.Handler) http.Handler {
+			return stall(onlyAdmitted(isManifest), 1<<30)(r, edit(isManifest, func(_ *Registry, a *answer) { a.status = http.StatusForbidden })(r, next))
+		}},
 		{Name: "manifest-schema1", About: "the manifest is docker's of 2014", wrap: edit(isTagged, func(_ *Registry, a *answer) {
 			a.body = []byte(`{"schemaVersion":1,"name":"app","tag":"1","architecture":"amd64","fsLayers":[],"history":[]}`)
 			a.header.Set("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws")
 			a.header.Set("Docker-Content-Digest", Digest(a.body))
 		})},
-		{Name: "blob-cut-always", About: "the connection breaks in the middle of what is left of each layer, always", wrap: cut(onlyAdmitted(isBlob), 1<<30)},
-		{Name: "blob-wrong", About: "layers have another content", wrap: layer(flip)},
-		{Name: "blob-long", About: "layers are longer than they should be", wrap: layer(func(b []byte) []byte { return append(bytes.Clone(b), "more"...) })},
-		{Name: "blob-short", About: "layers are shorter than they should be", wrap: layer(func(b []byte) []byte { return b[:len(b)/2] })},
 		{Name: "digest-path", About: "digests are paths that lead out of a folder", wrap: editManifest(func(_ *Registry, m *manifest) { path(m, "sha256:../../../../escaped") })},
 		{Name: "digest-algorithm-path", About: "the algorithm of digests is a path", wrap: editManifest(func(_ *Registry, m *manifest) { path(m, "../../escaped:"+strings.Repeat("a", 64)) })},
 		{Name: "size-negative", About: "sizes are negative", wrap: editManifest(func(_ *Registry, m *manifest) {
@@ -154,10 +139,35 @@ func lies() []Quirk {
 				}
 			}
 		})},
-		{Name: "foreign-layer", About: "layers have a URL elsewhere", wrap: foreign("/blob/")},
-		{Name: "foreign-layer-challenge", About: "layers have a URL elsewhere that wants a token", wrap: foreign("/challenge/")},
 		{Name: "error-escapes", About: "errors come with sequences that a terminal obeys", wrap: instead(onlyAdmitted(isManifest), func(_ *Registry, w http.ResponseWriter, _ *http.Request) {
 			answerError(w, http.StatusForbidden, "DENIED\x1b[2J", "denied\x1b]0;owned\x07\x1b[31m\r\n\u202e\u009b2J")
 		})},
+	}
+}
+
+// layers are layers that are not what they were called, or not where.
+func layers() []Quirk {
+	layer := func(change func([]byte) []byte) func(*Registry, http.Handler) http.Handler {
+		return edit(onlyAdmitted(isBlob), func(_ *Registry, a *answer) {
+			if a.status == http.StatusOK || a.status == http.StatusPartialContent {
+				a.body = change(a.body)
+			}
+		})
+	}
+	foreign := func(at string) func(*Registry, http.Handler) http.Handler {
+		return editManifest(func(r *Registry, m *manifest) {
+			for i := range m.Layers {
+				m.Layers[i].MediaType = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+				m.Layers[i].URLs = []string{r.Elsewhere() + at + m.Layers[i].Digest}
+			}
+		})
+	}
+	return []Quirk{
+		{Name: "blob-cut-always", About: "the connection breaks in the middle of what is left of each layer, always", wrap: cut(onlyAdmitted(isBlob), 1<<30)},
+		{Name: "blob-wrong", About: "layers have another content", wrap: layer(flip)},
+		{Name: "blob-long", About: "layers are longer than they should be", wrap: layer(func(b []byte) []byte { return append(bytes.Clone(b), "more"...) })},
+		{Name: "blob-short", About: "layers are shorter than they should be", wrap: layer(func(b []byte) []byte { return b[:len(b)/2] })},
+		{Name: "foreign-layer", About: "layers have a URL elsewhere", wrap: foreign("/blob/")},
+		{Name: "foreign-layer-challenge", About: "layers have a URL elsewhere that wants a token", wrap: foreign("/challenge/")},
 	}
 }

@@ -191,8 +191,29 @@ func cut(m match, times int) func(*Registry, http.Handler) http.Handler {
 	}
 }
 
-// cutter passes half of the announced body on. The server then closes the
-// connection, since less came than was announced.
+// stall sends half of matching answers, and then nothing until the client goes
+// away: the first times of each path, as often as said.
+func stall(m match, times int) func(*Registry, http.Handler) http.Handler {
+	return func(_ *Registry, next http.Handler) http.Handler {
+		seen := &counter{}
+		return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if !m(req) || seen.next(req.URL.Path) >= times {
+				next.ServeHTTP(w, req)
+				return
+			}
+			half := &cutter{ResponseWriter: w}
+			next.ServeHTTP(half, req)
+			if half.known {
+				_ = http.NewResponseController(w).Flush()
+				<-req.Context().Done()
+			}
+		})
+	}
+}
+
+// cutter passes half of the announced body on, and all of one whose length is
+// not announced. The server then closes the connection, since less came than
+// was announced.
 type cutter struct {
 	http.ResponseWriter
 
@@ -206,7 +227,7 @@ func (c *cutter) Write(p []byte) (int, error) {
 	if !c.known {
 		length, err := strconv.ParseInt(c.Header().Get("Content-Length"), 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("cut a body of unknown length: %w", err)
+			return c.ResponseWriter.Write(p)
 		}
 		c.left, c.known = length/2, true
 	}

@@ -20,6 +20,9 @@ func clumsy() []Quirk {
 		{Name: "range-from-start", About: "the connection breaks, and what answers the range is another one", wrap: func(r *Registry, next http.Handler) http.Handler {
 			return cut(onlyAdmitted(isBlob), 1)(r, otherRange(next))
 		}},
+		{Name: "manifest-cut", About: "the connection breaks in the middle of each manifest, once", wrap: cut(func(req *http.Request) bool {
+			return onlyAdmitted(isManifest)(req) && req.Method == http.MethodGet
+		}, 1)},
 		{Name: "429-once", About: "too many requests, with Retry-After: 1, once for each path", wrap: once(onlyAdmitted(isAPI), http.StatusTooManyRequests, http.Header{"Retry-After": {"1"}})},
 		{Name: "503-once", About: "not available, once for each path", wrap: once(onlyAdmitted(isAPI), http.StatusServiceUnavailable, nil)},
 		{Name: "500-once", About: "an internal error, once for each path", wrap: once(onlyAdmitted(isAPI), http.StatusInternalServerError, nil)},
@@ -50,26 +53,12 @@ func clumsy() []Quirk {
 		{Name: "token-only", About: "the token is under token alone", wrap: editToken(func(f map[string]any) { delete(f, "access_token") })},
 		{Name: "no-token-post", About: "the token server knows no POST: 404", wrap: refusePost(http.StatusNotFound)},
 		{Name: "no-token-post-405", About: "the token server knows no POST: 405", wrap: refusePost(http.StatusMethodNotAllowed)},
-		{Name: "blob-stalls", About: "each layer stops in the middle, once, and the connection stays", wrap: stall},
+		{Name: "blob-stalls", About: "each layer stops in the middle, once, and the connection stays", wrap: stall(onlyAdmitted(isBlob), 1)},
 		{Name: "blob-chunked", About: "layers come without Content-Length", wrap: chunked},
 		{Name: "blob-in-storage", About: "layers are in a storage of another name, which refuses an Authorization", wrap: redirect(onlyAdmitted(isBlob), http.StatusTemporaryRedirect,
 			func(r *Registry, req *http.Request) string { return withSignature(r.Elsewhere(), "blob", req) })},
 		{Name: "blob-moved", About: "layers are at another path, named by a relative Location", wrap: moved},
 	}
-}
-
-// stall sends half and then nothing until the client goes away.
-func stall(_ *Registry, next http.Handler) http.Handler {
-	seen := &counter{}
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if !onlyAdmitted(isBlob)(req) || seen.next(req.URL.Path) > 0 {
-			next.ServeHTTP(w, req)
-			return
-		}
-		next.ServeHTTP(&cutter{ResponseWriter: w}, req)
-		_ = http.NewResponseController(w).Flush()
-		<-req.Context().Done()
-	})
 }
 
 // shortToken takes each token twice.

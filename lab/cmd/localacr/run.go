@@ -48,7 +48,7 @@ func parse(args []string, help io.Writer) (settings, error) {
 	flags.BoolVar(&s.options.Plain, "plain", false, "serve http, without TLS")
 	flags.StringVar(&s.options.CADir, "ca-dir", "", "`folder` that keeps the certificate authority from one start to the next (default: a new authority)")
 	flags.StringVar(&s.options.Dir, "dir", "", "`folder` that keeps what is pushed (default: gone at the end)")
-	flags.BoolVar(&s.options.Implicit, "implicit", false, "let the authorization server put tokens into addresses (the implicit grant, which RFC 9700 forbids), to see the leak")
+	flags.BoolVar(&s.options.Implicit, "implicit", false, "let the authorization server put tokens into addresses (the implicit grant, which RFC 9700 advises against), to see the leak")
 	flags.StringVar(&s.log, "log", "", "`file` to which the access log is appended as JSON lines; - is the standard output")
 	flags.Func("fault", "what goes wrong from the start, may be repeated: `kind[,name=value...]`\n"+
 		"kinds: throttle, error, hang, html, not-success, wrong-region, lifetime, clock-offset\n"+

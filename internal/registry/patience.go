@@ -1,0 +1,99 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	maxAttempts = 5
+	longestWait = 60 * time.Second
+)
+
+// persist repeats a request that failed in a way that passes: no answer, 429,
+// and 5xx of those that a second try can mend. Only GET and HEAD are repeated,
+// and the requests for a token, which change nothing.
+func (c *Client) persist(ctx context.Context, a ask) (*http.Response, []byte, error) {
+	then := a.then
+	for attempt := 1; ; attempt++ {
+		var pause time.Duration
+		a.then = func(resp *http.Response, body []byte) []string {
+			var told []string
+			if then != nil {
+				told = then(resp, body)
+			}
+			if pause = c.pause(resp, attempt); pause > 0 && endsBefore(ctx, pause) {
+				pause = 0
+				told = append(told, "that is longer than the answer is waited for")
+			} else if pause > 0 {
+				told = append(told, fmt.Sprintf("this may pass: asks again in %v (attempt %d of %d)", pause, attempt+1, maxAttempts))
+			}
+			return told
+		}
+		resp, answer, err := c.exchange(ctx, a)
+		if err != nil {
+			if attempt >= 3 || ctx.Err() != nil || !mayPass(err) {
+				return nil, nil, err
+			}
+			pause = backoff(attempt)
+		}
+		if pause == 0 {
+			return resp, answer, nil
+		}
+		if resp != nil {
+			_ = resp.Body.Close()
+		}
+		if err := c.options.Wait(ctx, pause); err != nil {
+			return nil, nil, err
+		}
+		if a.req.GetBody != nil {
+			if a.req.Body, err = a.req.GetBody(); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+}
+
+// endsBefore tells whether the time is up before a pause is over.
+func endsBefore(ctx context.Context, pause time.Duration) bool {
+	deadline, limited := ctx.Deadline()
+	return limited && time.Until(deadline) < pause
+}
+
+// mayPass tells errors of the network that another try can mend from those
+// that it cannot.
+func mayPass(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.Cause != CauseRegistryUnreachable && e.Cause != CauseRealmUnreachable {
+		return false
+	}
+	return isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+}
+
+func (c *Client) pause(resp *http.Response, attempt int) time.Duration {
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	default:
+		return 0
+	}
+	if attempt >= maxAttempts {
+		return 0
+	}
+	after := resp.Header.Get("Retry-After") // RFC 9110 section 10.2.3
+	if seconds, err := strconv.Atoi(after); err == nil && seconds >= 0 {
+		return min(max(time.Duration(seconds)*time.Second, time.Millisecond), longestWait)
+	}
+	if at, err := http.ParseTime(after); err == nil {
+		return min(max(at.Sub(c.options.Now()), time.Millisecond), longestWait)
+	}
+	return backoff(attempt)
+}
+
+func backoff(attempt int) time.Duration { return 250 * time.Millisecond << (attempt - 1) }
