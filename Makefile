@@ -59,6 +59,7 @@ fuzz: ## each fuzz target for 20 seconds
 golden: ## write the golden files anew; the diff is the review
 	$(GO) test ./deploy ./internal/cli -update
 	$(GO) -C lab test ./oauth -run 'TheGuide|PersonApproves' -update
+	$(GO) -C lab test ./conformance -update
 
 tools: .bin/golangci-lint ## build the pinned tools into .bin
 

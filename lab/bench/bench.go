@@ -86,7 +86,7 @@ const registryAddress = "10.0.3.1"
 // own.
 func (b *bench) start(ctx context.Context) error {
 	var err error
-	if b.programs.Pullkey, err = client.BuildPullkey(ctx, program.Options{Root: b.Root, Progress: b.Out}, b.dir); err != nil {
+	if b.programs.Pullkey, err = client.BuildPullkey(ctx, b.Root, b.dir, b.Out); err != nil {
 		return err
 	}
 	b.sandbox, err = sandbox.Start(ctx, sandbox.Options{

@@ -7,6 +7,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,12 +68,13 @@ func Versions(root string) (map[string]string, error) {
 }
 
 // BuildPullkey builds pullkey as it is now into a folder, and returns its path.
-func BuildPullkey(ctx context.Context, o program.Options, folder string) (string, error) {
+// It says so on out.
+func BuildPullkey(ctx context.Context, root, folder string, out io.Writer) (string, error) {
 	path := filepath.Join(folder, "pullkey")
-	build := exec.CommandContext(ctx, "go", "-C", o.Root, "build", "-trimpath", "-buildvcs=false", //nolint:gosec // our own program
+	build := exec.CommandContext(ctx, "go", "-C", root, "build", "-trimpath", "-buildvcs=false", //nolint:gosec // our own program
 		"-ldflags", "-s -w", "-o", path, "./cmd/pullkey")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if err := progress.Run(o.Progress, "building pullkey", build); err != nil {
+	if err := progress.Run(out, "building pullkey", build); err != nil {
 		return "", fmt.Errorf("build pullkey: %w", err)
 	}
 	return path, nil

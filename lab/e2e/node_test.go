@@ -19,6 +19,7 @@ import (
 	"github.com/pullkey/pullkey/lab/cluster"
 	"github.com/pullkey/pullkey/lab/localacr"
 	"github.com/pullkey/pullkey/lab/sandbox"
+	"github.com/pullkey/pullkey/lab/witness"
 )
 
 // The main job on real parts: one lab, and what it must show, in order. The
@@ -35,8 +36,8 @@ func TestTheMainJobOnARealNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{tag: strings.ToLower(rand.Text()[:8])}
-	n.Lab, err = lab.Open(t.Context(), lab.Options{Root: root, Dir: dir, Audit: true, Progress: os.Stderr})
+	n := &node{tag: strings.ToLower(rand.Text()[:8]), witness: &witness.Witness{}}
+	n.Lab, err = lab.Open(t.Context(), lab.Options{Root: root, Dir: dir, Audit: true, Progress: os.Stderr, Wrap: n.witness.Wrap})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,6 +57,7 @@ func TestTheMainJobOnARealNode(t *testing.T) {
 		name string
 		show func(*node, *testing.T)
 	}{
+		{"a pod runs that names a Secret made by hand", (*node).byHand},
 		{"200 namespaces cost one call per instance and two writes each", (*node).costsLittle},
 		{"30 idle seconds cost nothing", (*node).idleCostsNothing},
 		{"a pod in a namespace made with it runs from a private image", (*node).runsAPod},
@@ -72,9 +74,10 @@ func TestTheMainJobOnARealNode(t *testing.T) {
 // node is the lab as this test sees it.
 type node struct {
 	*lab.Lab
-	plane *plane
-	tag   string
-	image string
+	plane   *plane
+	tag     string
+	image   string
+	witness *witness.Witness
 }
 
 func (n *node) costsLittle(t *testing.T) {
@@ -199,8 +202,8 @@ func (n *node) spent(t *testing.T) map[string][]cluster.AuditEvent {
 	}
 	spent := map[string][]cluster.AuditEvent{}
 	for _, e := range all {
-		if strings.HasPrefix(e.UserAgent, "pullkey") && e.User != identity {
-			t.Fatalf("pullkey made a request as %s", e.User)
+		if strings.HasPrefix(e.UserAgent, "pullkey-controller") && e.User != identity {
+			t.Fatalf("the controller made a request as %s", e.User)
 		}
 		if e.User != identity || e.Verb == "watch" || e.Resource == "leases" {
 			continue
@@ -304,7 +307,7 @@ func (n *node) runsAPod(t *testing.T) {
 	born := n.applyPod(t, namespace, n.image)
 	n.runs(t, born)
 	pulled := func(e localacr.Entry) bool {
-		return e.Server == localacr.ServerRegistry && strings.Contains(e.Path, "/blobs/") && e.Status == http.StatusOK
+		return e.Server == localacr.ServerRegistry && strings.Contains(e.Path, "/shop-"+n.tag+"/app/blobs/") && e.Status == http.StatusOK
 	}
 	limited, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -37,6 +37,15 @@ const (
 func (i pushed) tagged() string   { return i.host + "/" + i.repository + ":1" }
 func (i pushed) byDigest() string { return i.host + "/" + i.repository + "@" + i.root.String() }
 
+// names are the image's parts as transcripts have them.
+func (i pushed) names() map[string]string {
+	names := map[string]string{i.repository: "REPOSITORY"}
+	for digest, name := range i.parts {
+		names[digest.String()] = name
+	}
+	return names
+}
+
 // push pushes an image for this machine to the Enterprise instance.
 func (p *place) push() pushed { return p.pushLayout(false) }
 

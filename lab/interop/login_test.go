@@ -74,7 +74,7 @@ func writers() []writer {
 // pulls has a client pull the image, and believes not what it says but what
 // the registry saw.
 func (p *place) pulls(c client.Client, image pushed, config string, login entry) error {
-	p.witness.take()
+	p.witness.Forget()
 	out, err := p.as(config, "", c.Pull(p.programs, client.Target{
 		Reference: image.tagged(), Config: config, Login: client.Login(login), Output: filepath.Join(p.folder(), "image"),
 	})...)
@@ -83,7 +83,7 @@ func (p *place) pulls(c client.Client, image pushed, config string, login entry)
 	}
 	for digest, name := range image.parts {
 		// The manifest may have been given under its tag.
-		if name != partManifest && !p.witness.gave(digest.String()) {
+		if name != partManifest && !p.witness.Gave(digest.String()) {
 			return fmt.Errorf("it ends well, and the registry gave it no %s: %s", name, out)
 		}
 	}

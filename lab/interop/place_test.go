@@ -19,6 +19,7 @@ import (
 	"github.com/pullkey/pullkey/lab/client"
 	"github.com/pullkey/pullkey/lab/program"
 	"github.com/pullkey/pullkey/lab/sandbox"
+	"github.com/pullkey/pullkey/lab/witness"
 )
 
 const root = "../.."
@@ -31,7 +32,7 @@ type place struct {
 	t        *testing.T
 	programs client.Programs
 	engines  *client.Engines
-	witness  *witness
+	witness  *witness.Witness
 	dir      string
 }
 
@@ -52,11 +53,11 @@ func open(t *testing.T) *place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &place{t: t, programs: programs, witness: &witness{}, dir: dir}
-	if p.programs.Pullkey, err = client.BuildPullkey(ctx, program.Options{Root: root, Progress: os.Stderr}, dir); err != nil {
+	p := &place{t: t, programs: programs, witness: &witness.Witness{}, dir: dir}
+	if p.programs.Pullkey, err = client.BuildPullkey(ctx, root, dir, os.Stderr); err != nil {
 		t.Fatal(errors.Join(err, done(false)))
 	}
-	p.Lab, err = lab.Open(ctx, lab.Options{Root: root, Dir: dir, Progress: os.Stderr, Wrap: p.witness.wrap})
+	p.Lab, err = lab.Open(ctx, lab.Options{Root: root, Dir: dir, Progress: os.Stderr, Wrap: p.witness.Wrap})
 	if err != nil {
 		t.Fatal(errors.Join(err, done(false)))
 	}

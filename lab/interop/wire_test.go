@@ -5,12 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pullkey/pullkey/lab/client"
+	"github.com/pullkey/pullkey/lab/witness"
 )
 
 // wireCase is a way to ask that docker or containerd has.
@@ -38,14 +38,15 @@ func wireCases() []wireCase {
 
 func TestDockerAndContainerdAskAsTheirTranscriptsSay(t *testing.T) {
 	p := open(t)
-	p.asksAs(t, named, everyLine)
+	p.asksAs(t, named, witness.Lines)
 }
 
 func TestPullkeyAsksAsDockerAndContainerdDo(t *testing.T) {
 	if *update {
 		t.Skip("the transcripts are those of docker and containerd, which another test writes")
 	}
-	open(t).asksAs(t, client.Pullkey, asked)
+	// Not compared is what is accepted: docker takes formats of 2014, too.
+	open(t).asksAs(t, client.Pullkey, witness.Asked)
 }
 
 // asksAs holds the lines of what the clients ask to the transcripts.
@@ -67,11 +68,11 @@ func (p *place) asksAs(t *testing.T, of func(like string) client.Client, lines f
 			if c.digest {
 				target.Reference = image.byDigest()
 			}
-			p.witness.take()
+			p.witness.Forget()
 			if out, err := p.as(target.Config, "", of(c.client).Pull(p.programs, target)...); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			sameTranscript(t, c.name, transcript(p.witness.take(), image), lines)
+			sameTranscript(t, c.name, p.witness.Transcript(image.names(), witness.All), lines)
 		})
 	}
 }
@@ -81,11 +82,11 @@ func (p *place) asksAs(t *testing.T, of func(like string) client.Client, lines f
 func (p *place) loginTranscript(t *testing.T, c client.Client, host, user, password string, lines func(string) []string) string {
 	t.Helper()
 	config := p.folder()
-	p.witness.take()
+	p.witness.Forget()
 	if out, err := p.as(config, password, c.Login(p.programs, host, user, config)...); err != nil {
 		t.Fatalf("%s login: %v\n%s", c.Name, err, out)
 	}
-	sameTranscript(t, "docker-login", transcript(p.witness.take(), pushed{}), lines)
+	sameTranscript(t, "docker-login", p.witness.Transcript(nil, witness.All), lines)
 	kept := readLogin(t, config, host, false)
 	if kept.form() != "identity token" {
 		t.Fatalf("%s kept %s", c.Name, kept.form())
@@ -100,14 +101,6 @@ func sameTranscript(t *testing.T, name, got string, lines func(string) []string)
 	if diff := cmp.Diff(lines(want), lines(got)); diff != "" {
 		t.Errorf("it asks otherwise (-golden +now):\n%s", diff)
 	}
-}
-
-func everyLine(transcript string) []string { return strings.Split(transcript, "\n") }
-
-// asked leaves out what is accepted: docker asks for formats of 2014, too,
-// which pullkey refuses.
-func asked(transcript string) []string {
-	return slices.DeleteFunc(everyLine(transcript), func(line string) bool { return strings.HasPrefix(line, indent) })
 }
 
 func named(name string) client.Client {

@@ -1,4 +1,7 @@
-package interop_test
+// Package witness notes how the local ACR is asked: by which requests, with
+// which parameters and what kind of authorization. Its one rule: it keeps no
+// secret; of most parameters it keeps the name alone.
+package witness
 
 import (
 	"bytes"
@@ -13,9 +16,8 @@ import (
 	"github.com/pullkey/pullkey/lab/localacr"
 )
 
-// witness stands before the local ACR's servers and notes how it is asked. It
-// keeps no secret: of most parameters it notes the name alone.
-type witness struct {
+// Witness stands before the local ACR's servers (localacr.Options.Wrap).
+type Witness struct {
 	mu    sync.Mutex
 	calls []*call
 }
@@ -30,7 +32,8 @@ type call struct {
 	status        int
 }
 
-func (w *witness) wrap(server localacr.ServerKind, next http.Handler) http.Handler {
+// Wrap notes what a server is asked.
+func (w *Witness) Wrap(server localacr.ServerKind, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		const most = 64 << 10 // as the authorization server
 		body, err := io.ReadAll(io.LimitReader(r.Body, most))
@@ -108,18 +111,15 @@ func (w *statusWriter) WriteHeader(status int) {
 // Unwrap lets http.ResponseController reach the writer.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// take returns what was asked since it was last called.
-func (w *witness) take() []*call {
+// Forget forgets what was asked so far.
+func (w *Witness) Forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	calls := w.calls
 	w.calls = nil
-	return calls
 }
 
-// gave tells whether the registry has answered with the content of a digest
-// since take was last called.
-func (w *witness) gave(digest string) bool {
+// Gave tells whether the registry has answered with the content of a digest.
+func (w *Witness) Gave(digest string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.ContainsFunc(w.calls, func(c *call) bool {
@@ -127,23 +127,36 @@ func (w *witness) gave(digest string) bool {
 	})
 }
 
-// transcript writes the calls one a line, with names in the place of what
-// differs from run to run, and below a line what was accepted.
-func transcript(calls []*call, image pushed) string {
+// Transcript writes what was asked of the paths that are wanted, one request a
+// line, and below it what was accepted. Names replace what differs from run to
+// run.
+func (w *Witness) Transcript(names map[string]string, wanted func(path string) bool) string {
 	var replacements []string
-	if image.repository != "" {
-		replacements = []string{image.repository, "REPOSITORY"}
+	for old, name := range names {
+		replacements = append(replacements, old, name)
 	}
-	for digest, name := range image.parts {
-		replacements = append(replacements, digest.String(), name)
+	replace := strings.NewReplacer(replacements...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var requests []string
+	for _, c := range w.calls {
+		if wanted(c.path) {
+			requests = append(requests, replace.Replace(c.String()))
+		}
 	}
-	names := strings.NewReplacer(replacements...)
-	var lines []string
-	for _, c := range calls {
-		lines = append(lines, names.Replace(c.String()))
-	}
-	inOrder(lines)
-	return strings.Join(lines, "")
+	inOrder(requests)
+	return strings.Join(requests, "")
+}
+
+// All wants every path.
+func All(string) bool { return true }
+
+// Lines are the lines of a transcript.
+func Lines(transcript string) []string { return strings.Split(transcript, "\n") }
+
+// Asked are the lines of a transcript without what is accepted.
+func Asked(transcript string) []string {
+	return slices.DeleteFunc(Lines(transcript), func(line string) bool { return strings.HasPrefix(line, indent) })
 }
 
 // indent begins a line that belongs to the one above.
