@@ -27,7 +27,7 @@ type contender struct {
 
 func (b *bench) contenders() []*contender {
 	var list []*contender
-	for _, c := range client.Clients() {
+	for _, c := range append(client.Clients(), client.Pullkey("")) {
 		switch c.Name {
 		case "docker": // unpacks always
 		case "containerd":
