@@ -89,6 +89,11 @@ func speaksNoTLS(err error) bool {
 	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record)
 }
 
+// closed tells that nothing took the connection, or dropped it at once.
+func closed(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF)
+}
+
 // refuse traces a step that ended without an answer.
 func (c *Client) refuse(step Step, err *Error) error {
 	err.Problem = c.tracer.clean(err.Problem)
@@ -114,9 +119,9 @@ func (c *Client) addressed(ctx context.Context, req *http.Request) *http.Request
 // was reached on loopback or is named insecure; and it is so from then on. One
 // that is named may be at port 80 alone.
 func (c *Client) mayDowngrade(u *url.URL, err error) bool {
-	named := c.options.PlainHTTP
-	noPort := named && u.Port() == "" && (errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET))
-	if u.Scheme != "https" || !speaksNoTLS(err) && !noPort || !named && !(isLoopbackName(u.Hostname()) && c.guard.local.Load()) {
+	named, local := c.options.PlainHTTP, isLoopbackName(u.Hostname()) && c.guard.local.Load()
+	plain := speaksNoTLS(err) || named && u.Port() == "" && closed(err)
+	if u.Scheme != "https" || !plain || !named && !local {
 		return false
 	}
 	c.mu.Lock()

@@ -25,15 +25,7 @@ func (c *Client) follow(ctx context.Context, a ask) (*http.Response, []byte, err
 				told = read(resp, body)
 			}
 			next, refusal = c.target(a, resp, seen)
-			switch {
-			case refusal != nil:
-				told = append(told, refusal.Problem)
-			case next != nil && a.req.Header.Get("Authorization") != "" && origin(next) != origin(resp.Request.URL):
-				told = append(told, "goes on to "+printable(next.Host)+" without the authorization, which is for "+resp.Request.URL.Host+" alone")
-			case next != nil:
-				told = append(told, "goes on to "+showURL(next))
-			}
-			return told
+			return append(told, hopTold(resp, next, refusal)...)
 		}
 		resp, body, err := c.persist(ctx, a)
 		switch {
@@ -55,6 +47,19 @@ func (c *Client) follow(ctx context.Context, a ask) (*http.Response, []byte, err
 		}
 		a.req, a.hop, a.why = req, true, nil
 	}
+}
+
+// hopTold says what follows from a redirect.
+func hopTold(resp *http.Response, next *url.URL, refusal *Error) []string {
+	switch {
+	case refusal != nil:
+		return []string{refusal.Problem}
+	case next == nil:
+		return nil
+	case resp.Request.Header.Get("Authorization") != "" && origin(next) != origin(resp.Request.URL):
+		return []string{"goes on to " + printable(next.Host) + " without the authorization, which is for " + resp.Request.URL.Host + " alone"}
+	}
+	return []string{"goes on to " + showURL(next)}
 }
 
 // target returns where an answer redirects to, nil if it does not.

@@ -172,7 +172,7 @@ func (g *guard) checkLiteral(u *url.URL) error {
 		if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(strings.ToLower(last), "0x") {
 			return fmt.Errorf("pullkey does not connect to %q, which is no name of a host", printable(u.Host))
 		}
-		return nil //nolint:nilerr // a name
+		return nil
 	}
 	return g.check(u.Hostname(), addr, slices.Contains(g.registry, withPort(u)))
 }

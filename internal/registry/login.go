@@ -77,6 +77,7 @@ func (c *Client) Token(ctx context.Context, scopes ...Scope) (*Token, error) {
 	case !challenge.Is("Bearer"):
 		return nil, &Error{
 			Act: "get a token for " + c.host, Cause: CauseChallenge, Problem: "the registry takes user and password themselves (Basic); it has no tokens",
+			Remedy: "a pull needs none; pullkey pull IMAGE --output DIR --trace shows how it goes",
 		}
 	}
 	return c.token(ctx, *challenge, scopes)

@@ -23,30 +23,25 @@ func (c *Client) persist(ctx context.Context, a ask) (*http.Response, []byte, er
 	then := a.then
 	for attempt := 1; ; attempt++ {
 		var pause time.Duration
-		a.then = func(resp *http.Response, body []byte) []string {
-			var told []string
+		a.then = func(resp *http.Response, body []byte) (told []string) {
 			if then != nil {
 				told = then(resp, body)
 			}
-			if pause = c.pause(resp, attempt); pause > 0 && endsBefore(ctx, pause) {
-				pause = 0
-				told = append(told, "that is longer than the answer is waited for")
-			} else if pause > 0 {
-				told = append(told, fmt.Sprintf("this may pass: asks again in %v (attempt %d of %d)", pause, attempt+1, maxAttempts))
+			var why string
+			if pause, why = c.pause(ctx, resp, attempt); why != "" {
+				told = append(told, why)
 			}
 			return told
 		}
 		resp, answer, err := c.exchange(ctx, a)
-		if err != nil {
-			if attempt >= 3 || ctx.Err() != nil || !mayPass(err) {
-				return nil, nil, err
-			}
+		switch {
+		case err != nil && (attempt >= 3 || ctx.Err() != nil || !mayPass(err)):
+			return nil, nil, err
+		case err != nil:
 			pause = backoff(attempt)
-		}
-		if pause == 0 {
+		case pause == 0:
 			return resp, answer, nil
-		}
-		if resp != nil {
+		default:
 			_ = resp.Body.Close()
 		}
 		if err := c.options.Wait(ctx, pause); err != nil {
@@ -76,24 +71,30 @@ func mayPass(err error) bool {
 	return isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
-func (c *Client) pause(resp *http.Response, attempt int) time.Duration {
+// pause returns how long to wait before a request is repeated, 0 if it is not,
+// and says so.
+func (c *Client) pause(ctx context.Context, resp *http.Response, attempt int) (time.Duration, string) {
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 	default:
-		return 0
+		return 0, ""
 	}
 	if attempt >= maxAttempts {
-		return 0
+		return 0, ""
 	}
+	pause := backoff(attempt)
 	after := resp.Header.Get("Retry-After") // RFC 9110 section 10.2.3
 	if seconds, err := strconv.Atoi(after); err == nil && seconds >= 0 {
-		return min(max(time.Duration(seconds)*time.Second, time.Millisecond), longestWait)
+		pause = time.Duration(min(seconds, int(longestWait/time.Second))) * time.Second
+	} else if at, err := http.ParseTime(after); err == nil {
+		pause = at.Sub(c.options.Now())
 	}
-	if at, err := http.ParseTime(after); err == nil {
-		return min(max(at.Sub(c.options.Now()), time.Millisecond), longestWait)
+	pause = min(max(pause, time.Millisecond), longestWait)
+	if endsBefore(ctx, pause) {
+		return 0, fmt.Sprintf("it is to be asked again in %v, which is longer than this is waited for", pause)
 	}
-	return backoff(attempt)
+	return pause, fmt.Sprintf("this may pass: asks again in %v (attempt %d of %d)", pause, attempt+1, maxAttempts)
 }
 
 func backoff(attempt int) time.Duration { return 250 * time.Millisecond << (attempt - 1) }

@@ -62,11 +62,8 @@ func (p *Partial) open() (mine bool, err error) {
 		if err := p.layout.root.Mkdir(ingest, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return false, err
 		}
-		// What is no file of our own, a link or a pipe, is in the way.
-		if info, err := p.layout.root.Lstat(p.name); err == nil && !info.Mode().IsRegular() {
-			if err := p.layout.root.Remove(p.name); err != nil {
-				return false, err
-			}
+		if err := p.clear(); err != nil {
+			return false, err
 		}
 		p.file, err = p.layout.root.OpenFile(p.name, os.O_CREATE|os.O_RDWR, 0o644)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -94,6 +91,15 @@ func (p *Partial) open() (mine bool, err error) {
 			return false, err
 		}
 	}
+}
+
+// clear removes what is in the way and no file of our own: a link, a pipe.
+func (p *Partial) clear() error {
+	info, err := p.layout.root.Lstat(p.name)
+	if err != nil || info.Mode().IsRegular() {
+		return nil //nolint:nilerr // whatever it is, opening the file meets it too
+	}
+	return p.layout.root.Remove(p.name)
 }
 
 // recall reads what is there already into the verifier.
