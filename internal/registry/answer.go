@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -126,6 +127,9 @@ func (c *Client) pick(resp *http.Response) (Challenge, []string, error) {
 func (c *Client) answerRefused(act string, resp *http.Response, body []byte) *Error {
 	codes, message := readErrors(body)
 	e := &Error{Act: act, Status: resp.StatusCode, Codes: codes}
+	if isPage(resp, body) {
+		return aPage(act, resp)
+	}
 	code := ""
 	if len(codes) > 0 {
 		code = " (" + strings.Join(codes, ", ") + ")"
@@ -136,19 +140,38 @@ func (c *Client) answerRefused(act string, resp *http.Response, body []byte) *Er
 	}
 	switch resp.StatusCode {
 	case http.StatusNotFound:
-		e.Cause, e.Problem = CauseNotFound, from+" has no such thing"+code
-		e.Remedy = "check the repository and the tag; some registries say this also of what the user may not see"
+		what := "tag"
+		if strings.Contains(act, "@") {
+			what = "content"
+		}
+		e.Cause, e.Problem = CauseNotFound, from+" has no such repository or "+what+code
+		e.Remedy = "check the repository and the " + what + "; some registries say this also of what the user may not see"
 	case http.StatusForbidden:
 		e.Cause, e.Problem = CauseDenied, said(from+" forbids it (HTTP 403)"+code, message)
 		e.Remedy = "the user is known and has no right to this, or a network rule of the registry keeps this address out"
 	case http.StatusTooManyRequests:
 		e.Cause, e.Problem = CauseRateLimit, said("too many requests (HTTP 429)", message)
-		e.Remedy = "wait, or log in: registries give more to users than to nobody"
+		e.Remedy = "wait; a registry counts by user, or by address where nobody is logged in"
 	default:
 		e.Cause, e.Problem = CauseServer, said(from+" answers "+status(resp.StatusCode)+code, message)
 	}
 	e.Problem = c.tracer.clean(e.Problem)
 	return e
+}
+
+// isPage tells that something made for browsers answers: a sign-in page, a
+// proxy, an error page. What it says of the registry is nothing.
+func isPage(resp *http.Response, body []byte) bool {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return kind == "text/html" || strings.HasPrefix(strings.TrimSpace(string(body)), "<")
+}
+
+func aPage(act string, resp *http.Response) *Error {
+	return &Error{
+		Act: act, Cause: CauseServer, Status: resp.StatusCode,
+		Problem: "a page for browsers comes from " + resp.Request.URL.Host + " (" + status(resp.StatusCode) + "), and not the answer of a registry",
+		Remedy:  "a proxy, a firewall or a sign-in page stands before it, or this is another web server",
+	}
 }
 
 // readErrors reads the body of an error in the forms that registries and

@@ -76,6 +76,9 @@ func (c *Client) authorized(ctx context.Context, a ask, scopes []Scope) (*http.R
 		switch {
 		case err != nil:
 			return nil, err
+		case resp.StatusCode < http.StatusBadRequest && a.kind != KindBlob && isPage(resp, nil):
+			_ = resp.Body.Close()
+			return nil, aPage(a.act, resp)
 		case resp.StatusCode < http.StatusBadRequest:
 			return resp, nil
 		case resp.StatusCode != http.StatusUnauthorized:

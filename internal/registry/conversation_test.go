@@ -118,6 +118,12 @@ func TestWhyAConversationEnds(t *testing.T) {
 	answer := func(code int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code); _, _ = io.WriteString(w, body) }
 	}
+	page := func(code int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.WriteHeader(code)
+		}
+	}
 	for _, c := range []struct {
 		name    string
 		office  setting
@@ -132,10 +138,14 @@ func TestWhyAConversationEnds(t *testing.T) {
 		{"an identity token where a password is wanted", setting{challenge: "Basic realm=x"}, Options{Login: withToken()}, CauseNobody, "what is stored is an identity token"},
 		{"the token does not grant pull", setting{grant: []string{"push"}}, Options{Login: alice()}, CauseScope, "the token of user alice does not grant repository:team/app:pull; it grants repository:team/app:push"},
 		{"a page instead of a token", setting{token: answer(200, "<html>sign in</html>")}, Options{Login: alice()}, CauseServer, "a page instead of a token"},
+		{"a page with an error instead of a token", setting{token: answer(404, "<html>no such page</html>")}, Options{Login: alice()}, CauseServer, "a page for browsers comes from"},
+		{"a page instead of a manifest", setting{content: page(200)}, Options{Login: alice()}, CauseServer, "a page for browsers comes from"},
+		{"a page that forbids", setting{content: page(403)}, Options{Login: alice()}, CauseServer, "a page for browsers comes from"},
+		{"nobody at a token server that wants somebody", setting{token: answer(401, `{"details":"incorrect user name or password"}`)}, Options{LoginSource: "no entry for it"}, CauseNobody, "it wants to know who asks (HTTP 401 Unauthorized), and no entry for it"},
 		{"an empty answer instead of a token", setting{token: answer(200, "{}")}, Options{Login: alice()}, CauseServer, "holds no token"},
 		{"too long an answer instead of a token", setting{token: answer(200, strings.Repeat("x", 2<<20))}, Options{Login: alice()}, CauseServer, "larger than"},
 		{"a token server that is ill", setting{token: answer(501, "{}")}, Options{Login: alice()}, CauseServer, "it answers HTTP 501"},
-		{"no such image", setting{content: answer(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`)}, Options{Login: alice()}, CauseNotFound, "has no such thing (MANIFEST_UNKNOWN)"},
+		{"no such image", setting{content: answer(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`)}, Options{Login: alice()}, CauseNotFound, "has no such repository or tag (MANIFEST_UNKNOWN)"},
 		{"forbidden", setting{content: answer(403, `{"errors":[{"code":"DENIED","message":"not \u001b[31myou"}]}`)}, Options{Login: alice()}, CauseDenied, "forbids it (HTTP 403) (DENIED); it says: not [31myou"},
 		{"a realm at another party's", setting{challenge: `Bearer realm="https://auth.example.org/t"`}, Options{Login: alice()}, CausePolicy, "does not go to another party's host"},
 		{"a realm in the clear", setting{challenge: `Bearer realm="http://auth.example.org/t"`}, Options{Login: alice()}, CausePolicy, "in the clear"},
@@ -427,6 +437,44 @@ func TestAChallengeFromElsewhereIsNotAnswered(t *testing.T) {
 		if diff := cmp.Diff([]string{"GET " + path}, other.log); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
 		}
+	}
+}
+
+func TestAPageIsNoRegistryThatLetsEverybodyIn(t *testing.T) {
+	t.Parallel()
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<html>sign in</html>")
+	}))
+	t.Cleanup(front.Close)
+	c, err := New(strings.TrimPrefix(front.URL, "http://"), Options{Login: alice()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in, err := c.Login(t.Context()); err == nil || !strings.Contains(err.Error(), "a page for browsers comes from") {
+		t.Errorf("got %+v, %v", in, err)
+	}
+	if token, err := c.Token(t.Context(), PullScope("team/app")); err == nil {
+		t.Errorf("got %+v", token)
+	}
+}
+
+func TestAProxyThatIsNotThereIsNamedAndTheRegistryIsNot(t *testing.T) {
+	t.Parallel()
+	var steps []Step
+	c, err := New("registry.example.com", Options{
+		Login: alice(), Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "127.0.0.1:9"}), Trace: func(s Step) { steps = append(steps, s) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = get(c)
+	e, ok := errors.AsType[*Error](err)
+	if !ok || !strings.Contains(err.Error(), "the proxy on the way to registry.example.com gives no connection") || !strings.Contains(e.Hint(), "HTTPS_PROXY") {
+		t.Errorf("got %v", err)
+	}
+	if len(steps) != 1 || !strings.Contains(strings.Join(steps[0].Why, " "), "through the proxy 127.0.0.1:9") {
+		t.Errorf("the trace does not name it: %+v", steps)
 	}
 }
 

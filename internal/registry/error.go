@@ -71,6 +71,9 @@ func unreachable(act string, cause Cause, host string, err error) *Error {
 		blocked   *blockedError
 	)
 	switch {
+	case viaProxy(err):
+		e.Problem = "the proxy on the way to " + host + " gives no connection: " + last(err)
+		e.Remedy = "HTTPS_PROXY, HTTP_PROXY and NO_PROXY in the environment say which proxy is asked, and for what"
 	case errors.As(err, &blocked):
 		e.Cause, e.Problem = CausePolicy, blocked.Error()
 		e.Remedy = "somebody made this name point there; a credential does not go to such addresses"
@@ -102,6 +105,12 @@ func unreachable(act string, cause Cause, host string, err error) *Error {
 		}[e.Cause]
 	}
 	return e
+}
+
+// viaProxy tells that it was the proxy that could not be reached.
+func viaProxy(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "proxyconnect"
 }
 
 func isTimeout(err error) bool {

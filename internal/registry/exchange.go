@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"syscall"
 )
 
@@ -37,10 +38,7 @@ const maxErrorBody = 64 << 10
 // is read, closed and returned; any other is the caller's.
 func (c *Client) exchange(ctx context.Context, a ask) (*http.Response, []byte, error) {
 	a.req = c.addressed(ctx, a.req)
-	step := Step{Kind: a.kind, OAuth: a.oauth, Why: a.why, Request: c.showRequest(a)}
-	if a.hop {
-		step.Kind = KindRedirect
-	}
+	step := c.begin(a)
 	if err := c.guard.checkLiteral(a.req.URL); err != nil {
 		return nil, nil, c.refuse(step, unreachable(a.act, CausePolicy, a.req.URL.Host, err))
 	}
@@ -80,6 +78,20 @@ func (c *Client) exchange(ctx context.Context, a ask) (*http.Response, []byte, e
 	}
 	c.tracer.emit(step)
 	return resp, body, nil
+}
+
+// begin is the step of a request before it is sent.
+func (c *Client) begin(a ask) Step {
+	step := Step{Kind: a.kind, OAuth: a.oauth, Why: a.why, Request: c.showRequest(a)}
+	if a.hop {
+		step.Kind = KindRedirect
+	}
+	if c.options.Proxy != nil {
+		if proxy, err := c.options.Proxy(a.req); err == nil && proxy != nil {
+			step.Why = append(slices.Clone(step.Why), "through the proxy "+printable(proxy.Host)+", which the environment names")
+		}
+	}
+	return step
 }
 
 // speaksNoTLS tells that a server answered a TLS handshake with something else:

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -29,6 +30,14 @@ func (c *Client) Login(ctx context.Context) (LoggedIn, error) {
 	if login.Anonymous() {
 		return LoggedIn{}, &Error{Act: "log in to " + c.host, Cause: CauseNobody, Problem: "there is neither user nor password"}
 	}
+	in, err := c.login(ctx, login)
+	if e, ok := errors.AsType[*Error](err); ok && e.Cause == CauseCredential {
+		e.Remedy = "check the user name and the password"
+	}
+	return in, err
+}
+
+func (c *Client) login(ctx context.Context, login credential.Login) (LoggedIn, error) {
 	if err := c.ping(ctx); err != nil {
 		return LoggedIn{}, err
 	}
@@ -106,12 +115,14 @@ func (c *Client) ping(ctx context.Context) error {
 		why:   []string{"is there a registry, and how does it want to be asked?"},
 	}
 	var problem error
-	a.then = func(resp *http.Response, _ []byte) []string {
+	a.then = func(resp *http.Response, body []byte) []string {
 		version := "it does not name its API version, which it need not"
 		if v := resp.Header.Get("Docker-Distribution-Api-Version"); v != "" {
 			version = "it names itself " + c.tracer.foreign(v, 50)
 		}
 		switch {
+		case isPage(resp, body):
+			return []string{"that is a page for browsers, and no registry"}
 		case resp.StatusCode == http.StatusOK:
 			return []string{version, "it asks for no authorization"}
 		case resp.StatusCode != http.StatusUnauthorized || origin(resp.Request.URL) != origin(c.URL("")):
@@ -142,6 +153,8 @@ func (c *Client) pingAnswered(act string, resp *http.Response, body []byte, prob
 			Act: act, Cause: CauseChallenge, Status: resp.StatusCode,
 			Problem: "it redirects to " + printable(resp.Request.URL.Host) + ", which asks for a credential of its own; none goes there",
 		}
+	case isPage(resp, body):
+		return aPage(act, resp)
 	case problem != nil:
 		return &Error{Act: act, Cause: CauseChallenge, Status: resp.StatusCode, Problem: "it answers 401, and how to authenticate cannot be made out: " + problem.Error()}
 	case resp.StatusCode == http.StatusNotFound:

@@ -398,7 +398,7 @@ func TestAfterALayerThatFailsTheOthersEnd(t *testing.T) {
 	c := p.client(t, Docker)
 	c.guard.patience = time.Hour
 	_, err = c.Pull(t.Context(), p.reference(t, "team/app:2"), PullOptions{Dir: dir})
-	if err == nil || !strings.Contains(err.Error(), "the manifest names it, and the registry has no such thing") {
+	if err == nil || !strings.Contains(err.Error(), "the manifest names it, and the registry has no such repository or content") {
 		t.Errorf("pulled: %v", err)
 	}
 }
@@ -424,10 +424,10 @@ func TestWhatCannotBePulledIsSaid(t *testing.T) {
 		name, image, dir, want string
 		cause                  Cause
 	}{
-		{"a tag that is not there", "team/app:9", "", "the registry has no such thing (MANIFEST_UNKNOWN)", CauseNotFound},
-		{"a digest that is not there", "team/app@" + missing, "", "the registry has no such thing (MANIFEST_UNKNOWN)", CauseNotFound},
+		{"a tag that is not there", "team/app:9", "", "the registry has no such repository or ", CauseNotFound},
+		{"a digest that is not there", "team/app@" + missing, "", "the registry has no such repository or ", CauseNotFound},
 		{"a repository that the user may not see", "team/hidden:1", "", "does not grant repository:team/hidden:pull", CauseScope},
-		{"a layer that is lost", "team/app:no-layer", "", "the manifest names it, and the registry has no such thing", CauseNotFound},
+		{"a layer that is lost", "team/app:no-layer", "", "the manifest names it, and the registry has no such repository or content", CauseNotFound},
 		{"a layer that is elsewhere", "team/app:foreign", "", "the manifest says that it is at 127.0.0.1:", CauseNotFound},
 		{"an index that names what is lost", "team/app:no-manifest", "", "the image is " + missing + ", and the registry does not have that", CauseNotFound},
 		{"an index without images", "team/app:nothing", "", "there is no image for linux/" + runtime.GOARCH + " or any other platform", CausePlatform},

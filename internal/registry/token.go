@@ -358,8 +358,11 @@ func (c *Client) tokenRefused(act string, resp *http.Response, body []byte) *Err
 	e := &Error{Act: act, Status: resp.StatusCode, Codes: codes}
 	login := c.options.Login
 	switch {
+	case isPage(resp, body):
+		return aPage(act, resp)
 	case resp.StatusCode == http.StatusTooManyRequests:
 		e.Cause, e.Problem = CauseRateLimit, "too many requests (HTTP 429)"
+		e.Remedy = "wait; the token server counts the requests of a user or an address"
 	case resp.StatusCode >= http.StatusInternalServerError:
 		e.Cause, e.Problem = CauseServer, "it answers "+status(resp.StatusCode)
 	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusMethodNotAllowed:
@@ -372,8 +375,8 @@ func (c *Client) tokenRefused(act string, resp *http.Response, body []byte) *Err
 	case resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden && !slices.Contains(codes, "invalid_grant"):
 		e.Cause, e.Problem = CauseServer, "it answers "+status(resp.StatusCode)
 	case login.Anonymous():
-		e.Cause, e.Problem = CauseNobody, "it gives no token to nobody ("+status(resp.StatusCode)+")"
-		e.Remedy = "log in with: pullkey login " + c.host
+		e.Cause, e.Problem = CauseNobody, "it wants to know who asks ("+status(resp.StatusCode)+"), and "+c.source()
+		e.Remedy, message = "log in with: pullkey login "+c.host, ""
 	case resp.StatusCode == http.StatusForbidden:
 		e.Cause, e.Problem = CauseDenied, "it forbids that (HTTP 403)"
 		e.Remedy = "the user may not do this, or a network rule keeps this address out"
