@@ -95,11 +95,11 @@ func unreachable(act string, cause Cause, host string, err error) *Error {
 	default:
 		e.Problem = "no answer came from " + host + ": " + last(err)
 	}
-	if e.Cause == CauseRegistryUnreachable && e.Remedy == "" {
-		e.Remedy = "check the host and the port: is that the registry, and does it run?"
-	}
-	if e.Cause == CauseRealmUnreachable && e.Remedy == "" {
-		e.Remedy = "the registry answers; its token server, the realm that it names, is what does not"
+	if e.Remedy == "" {
+		e.Remedy = map[Cause]string{
+			CauseRegistryUnreachable: "check the host and the port: is that the registry, and does it run?",
+			CauseRealmUnreachable:    "the registry answers; its token server, the realm that it names, is what does not",
+		}[e.Cause]
 	}
 	return e
 }
