@@ -82,7 +82,7 @@ func worse(q registrytest.Quirk, got, other string) bool {
 func (p *place) measure(quirks []registrytest.Quirk) []*cell {
 	var cells []*cell
 	// Most of the time is spent waiting for a program to try again.
-	slots := make(chan struct{}, 16)
+	slots := make(chan struct{}, 24)
 	var wait sync.WaitGroup
 	for _, q := range quirks {
 		for _, c := range everybody() {
