@@ -145,11 +145,11 @@ type conversation struct {
 // about begins a conversation about an image, as the login that is stored for
 // its registry.
 func (p *program) about(cmd *cobra.Command, c *conversationFlags, name string) (conversation, error) {
-	ref, err := image.Parse(name)
+	ref, host, err := imageNamed(name)
 	if err != nil {
 		return conversation{}, usageError{err, cmd.CommandPath()}
 	}
-	o, err := p.options(cmd, c, strings.ToLower(ref.Host()))
+	o, err := p.options(cmd, c, host)
 	if err != nil {
 		return conversation{}, err
 	}
@@ -167,6 +167,30 @@ func (p *program) about(cmd *cobra.Command, c *conversationFlags, name string) (
 	}
 	client, err := registry.New(ref.Host(), o)
 	return conversation{client, ref, o.LoginSource}, err
+}
+
+// imageNamed reads the argument IMAGE, and returns its registry's host as
+// image.ParseHost does. That there be a repository is asked of people, not of
+// a parser: "localhost" alone is docker.io/library/localhost.
+func imageNamed(name string) (image.Reference, string, error) {
+	ref, err := image.Parse(name)
+	if err != nil {
+		return image.Reference{}, "", err
+	}
+	bare, _, _ := strings.Cut(name, "@")
+	bare, _, _ = strings.Cut(bare, ":")
+	// A word with a colon is a tag's image: registry:2 is one of Docker Hub's.
+	if ref.Host() == dockerHub && !strings.Contains(name, "/") && (strings.Contains(bare, ".") || bare == "localhost") {
+		if host, err := image.ParseHost(name); err == nil {
+			bare = host
+		}
+		return image.Reference{}, "", fmt.Errorf("image name %q: it names a registry and no image; an image is %s/REPOSITORY", name, bare)
+	}
+	host, err := image.ParseHost(ref.Host())
+	if err != nil {
+		return image.Reference{}, "", fmt.Errorf("image name %q: %w", name, err)
+	}
+	return ref, host, nil
 }
 
 // registryHost reads the argument REGISTRY. Docker Hub has many names, and
