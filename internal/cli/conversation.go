@@ -58,6 +58,9 @@ func (l *loginsFlags) problem(err error) error {
 }
 
 func (p *program) store(l *loginsFlags) (dockerconfig.Store, error) {
+	if p.again == "" {
+		p.again = l.again()
+	}
 	if l.file != "" {
 		return dockerconfig.Store{Path: l.file}, nil
 	}
@@ -70,6 +73,7 @@ func (p *program) store(l *loginsFlags) (dockerconfig.Store, error) {
 
 // options returns how to talk to the registry host.
 func (p *program) options(cmd *cobra.Command, c *conversationFlags, host string) (registry.Options, error) {
+	p.again = c.again()
 	o := registry.Options{
 		Profile: registry.Profile(c.client), PlainHTTP: c.plainHTTP, Proxy: p.proxy(),
 		Now: p.Now, Wait: p.Wait, Version: p.Version,
@@ -200,8 +204,18 @@ func registryHost(cmd *cobra.Command, args []string) (string, error) {
 		return dockerHub, nil
 	}
 	host, err := image.ParseHost(args[0])
-	if err != nil {
-		return "", usageError{err, cmd.CommandPath()}
+	if err == nil {
+		return host, nil
 	}
-	return host, nil
+	wrong := usageError{err, cmd.CommandPath()}
+	if _, rest, ok := strings.Cut(args[0], "://"); ok {
+		if host, err := image.ParseHost(strings.TrimRight(rest, "/")); err == nil {
+			command := cmd.CommandPath()
+			if cmd.Flags().Lookup("from-login") != nil {
+				command += " NAME --from-login"
+			}
+			return "", advise(wrong, "%s %s", command, quote(host))
+		}
+	}
+	return "", wrong
 }

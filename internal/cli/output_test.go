@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pullkey/pullkey/internal/registry"
+	"github.com/pullkey/pullkey/internal/registry/registrytest"
 )
 
 func TestCleanLeavesNothingThatATerminalObeys(t *testing.T) {
@@ -170,14 +172,21 @@ func TestTheVersionIsPrintedAsTextAndAsADocument(t *testing.T) {
 // brokenPipe is where the reader has gone.
 type brokenPipe struct{}
 
-func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+func (brokenPipe) Write([]byte) (int, error) { return 0, &fs.PathError{Op: "write", Path: "/dev/stdout", Err: errors.New("broken pipe")} }
 
 func TestWhatCannotBePrintedIsAnError(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"version"}, {"version", "-o", "json"}} {
+	registry, err := registrytest.Start(registrytest.Options{Public: true, Plain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(registry.Close)
+	image := registry.Host() + "/team/app"
+	for _, args := range [][]string{{"version"}, {"version", "-o", "json"}, {"token", image}, {"token", image, "--reveal"}} {
 		var errs bytes.Buffer
 		code := Run(t.Context(), Environment{
-			Args: args, Stdout: brokenPipe{}, Stderr: &errs, Getenv: func(string) string { return "" },
+			Args: args, Stdout: brokenPipe{}, Stderr: &errs, Now: time.Now,
+			Getenv: func(name string) string { return map[string]string{"HOME": "/nowhere"}[name] },
 		})
 		if code != exitFailed || !strings.HasPrefix(errs.String(), "pullkey: write to standard output: broken pipe\n") {
 			t.Errorf("%v: %d, %q", args, code, errs.String())

@@ -68,8 +68,8 @@ func (p *program) reveal(secret *corev1.Secret) error {
 	if err != nil {
 		return fmt.Errorf("write the Secret as YAML: %w", err)
 	}
-	if _, err := p.out.Write(data); err != nil {
-		return fmt.Errorf("write to standard output: %w", err)
+	if err := p.print(string(data)); err != nil {
+		return err
 	}
 	p.note("what was printed holds the password: base64 hides nothing")
 	return nil
