@@ -69,8 +69,11 @@ func Run(ctx context.Context, env Environment) int {
 		p.fail(err, p.traced)
 		return exitUsage
 	}
-	if ctx.Err() != nil || errors.Is(err, errInterrupted) {
-		p.fail(errInterrupted, p.traced)
+	if ctx.Err() != nil && !errors.Is(err, errInterrupted) {
+		err = errInterrupted
+	}
+	if errors.Is(err, errInterrupted) {
+		p.fail(err, p.traced)
 		return exitInterrupted
 	}
 	p.fail(err, p.traced)
@@ -98,7 +101,13 @@ func (p *program) root() *cobra.Command {
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.SetUsageFunc(usage)
 	cmd.SetHelpCommand(helpCommand(cmd))
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{err, cmd.CommandPath()} })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		wrong := usageError{err, cmd.CommandPath()}
+		if err.Error() == "unknown flag: --version" {
+			return advise(wrong, "the version is a command: pullkey version")
+		}
+		return wrong
+	})
 	cmd.PersistentFlags().VarP(newChoice(&p.format, "text", "json"), "format", "o", "how to print what was found: text or json")
 	cmd.AddCommand(
 		p.loginCommand(),
@@ -108,6 +117,10 @@ func (p *program) root() *cobra.Command {
 		p.secretCommand(),
 		p.versionCommand(),
 	)
+	cmd.InitDefaultCompletionCmd()
+	if completion, _, err := cmd.Find([]string{"completion"}); err == nil {
+		group(completion)
+	}
 	return cmd
 }
 
@@ -140,8 +153,7 @@ func atMost(n int) cobra.PositionalArgs {
 	}
 }
 
-// unknownCommand returns an error if args name no command of root, with the
-// names that are nearly the same as a hint.
+// unknownCommand returns an error if args name no command of root.
 func unknownCommand(root *cobra.Command, args []string) error {
 	_, _, err := root.Find(args)
 	if err == nil {
@@ -157,11 +169,30 @@ func unknownCommand(root *cobra.Command, args []string) error {
 	if err != nil {
 		return nil //nolint:nilerr // as above
 	}
-	wrong := usageError{fmt.Errorf("there is no command %q", name), root.Name()}
-	if near := root.SuggestionsFor(name); len(near) > 0 {
-		return advise(wrong, "did you mean pullkey %s?", strings.Join(near, ", or pullkey "))
+	return noCommand(root, name)
+}
+
+// noCommand says that parent has no command of that name, with the names that
+// are nearly the same as a hint.
+func noCommand(parent *cobra.Command, name string) error {
+	path := parent.CommandPath()
+	wrong := usageError{fmt.Errorf("there is no command %q", strings.TrimPrefix(path+" "+name, parent.Root().Name()+" ")), path}
+	if near := parent.SuggestionsFor(name); len(near) > 0 {
+		return advise(wrong, "did you mean %s %s?", path, strings.Join(near, ", or "+path+" "))
 	}
 	return wrong
+}
+
+// group makes cmd one that only holds others: alone it prints what they are.
+func group(cmd *cobra.Command) {
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return noCommand(cmd, args[0])
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // choice is a flag that takes one of some words.

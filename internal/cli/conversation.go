@@ -58,6 +58,9 @@ func (l *loginsFlags) problem(err error) error {
 }
 
 func (p *program) store(l *loginsFlags) (dockerconfig.Store, error) {
+	if p.again == "" {
+		p.again = l.again()
+	}
 	if l.file != "" {
 		return dockerconfig.Store{Path: l.file}, nil
 	}
@@ -70,6 +73,7 @@ func (p *program) store(l *loginsFlags) (dockerconfig.Store, error) {
 
 // options returns how to talk to the registry host.
 func (p *program) options(cmd *cobra.Command, c *conversationFlags, host string) (registry.Options, error) {
+	p.again = c.again()
 	o := registry.Options{
 		Profile: registry.Profile(c.client), PlainHTTP: c.plainHTTP, Proxy: p.proxy(),
 		Now: p.Now, Wait: p.Wait, Version: p.Version,
@@ -145,11 +149,11 @@ type conversation struct {
 // about begins a conversation about an image, as the login that is stored for
 // its registry.
 func (p *program) about(cmd *cobra.Command, c *conversationFlags, name string) (conversation, error) {
-	ref, err := image.Parse(name)
+	ref, host, err := imageNamed(name)
 	if err != nil {
 		return conversation{}, usageError{err, cmd.CommandPath()}
 	}
-	o, err := p.options(cmd, c, strings.ToLower(ref.Host()))
+	o, err := p.options(cmd, c, host)
 	if err != nil {
 		return conversation{}, err
 	}
@@ -169,6 +173,30 @@ func (p *program) about(cmd *cobra.Command, c *conversationFlags, name string) (
 	return conversation{client, ref, o.LoginSource}, err
 }
 
+// imageNamed reads the argument IMAGE, and returns its registry's host as
+// image.ParseHost does. That there be a repository is asked of people, not of
+// a parser: "localhost" alone is docker.io/library/localhost.
+func imageNamed(name string) (image.Reference, string, error) {
+	ref, err := image.Parse(name)
+	if err != nil {
+		return image.Reference{}, "", err
+	}
+	bare, _, _ := strings.Cut(name, "@")
+	bare, _, _ = strings.Cut(bare, ":")
+	// A word with a colon is a tag's image: registry:2 is one of Docker Hub's.
+	if ref.Host() == dockerHub && !strings.Contains(name, "/") && (strings.Contains(bare, ".") || bare == "localhost") {
+		if host, err := image.ParseHost(name); err == nil {
+			bare = host
+		}
+		return image.Reference{}, "", fmt.Errorf("image name %q: it names a registry and no image; an image is %s/REPOSITORY", name, bare)
+	}
+	host, err := image.ParseHost(ref.Host())
+	if err != nil {
+		return image.Reference{}, "", fmt.Errorf("image name %q: %w", name, err)
+	}
+	return ref, host, nil
+}
+
 // registryHost reads the argument REGISTRY. Docker Hub has many names, and
 // none at all.
 func registryHost(cmd *cobra.Command, args []string) (string, error) {
@@ -176,8 +204,18 @@ func registryHost(cmd *cobra.Command, args []string) (string, error) {
 		return dockerHub, nil
 	}
 	host, err := image.ParseHost(args[0])
-	if err != nil {
-		return "", usageError{err, cmd.CommandPath()}
+	if err == nil {
+		return host, nil
 	}
-	return host, nil
+	wrong := usageError{err, cmd.CommandPath()}
+	if _, rest, ok := strings.Cut(args[0], "://"); ok {
+		if host, err := image.ParseHost(strings.TrimRight(rest, "/")); err == nil {
+			command := cmd.CommandPath()
+			if cmd.Flags().Lookup("from-login") != nil {
+				command += " NAME --from-login"
+			}
+			return "", advise(wrong, "%s %s", command, quote(host))
+		}
+	}
+	return "", wrong
 }

@@ -46,9 +46,12 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 			if unknown := unknownCommand(root, args); unknown != nil {
 				return unknown
 			}
-			cmd, _, err := root.Find(args)
+			cmd, rest, err := root.Find(args)
 			if err != nil {
 				return err
+			}
+			if len(rest) > 0 {
+				return noCommand(cmd, rest[0])
 			}
 			cmd.InitDefaultHelpFlag()
 			return cmd.Help()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -141,7 +142,7 @@ func (p *program) loggedIn(host string, login credential.Login, source dockercon
 		done.Kind, what = "identityToken", "an identity token, and no password, is stored"
 	}
 	if source.Helper == "" {
-		p.note("what is stored there is not encrypted; a credential helper (credsStore in that file) keeps it elsewhere")
+		p.note("what is stored in %s is not encrypted; a credential helper (credsStore in that file) keeps it elsewhere", source.File)
 	}
 	who := ""
 	if login.Username != "" {
@@ -158,7 +159,7 @@ func (p *program) who(cmd *cobra.Command, f *loginFlags, store dockerconfig.Stor
 	}
 	if p.Terminal.Raw == nil {
 		return credential.Login{}, "", advise(errors.New("ask for the password: standard input is no terminal"),
-			"give the password on standard input: … | pullkey login %s --username NAME --password-stdin", host)
+			"give the password on standard input: pullkey login %s --username %s --password-stdin < FILE", quote(host), quote(cmp.Or(f.username, "NAME")))
 	}
 	login, err := p.askWho(cmd, f, store, host)
 	return login, "what was typed on the terminal", err
@@ -222,7 +223,11 @@ func (p *program) passwordFromStdin() (credential.Secret, error) {
 	case err != nil:
 		return credential.Secret{}, fmt.Errorf("read the password from standard input: %w", err)
 	case text == "":
-		return credential.Secret{}, advise(errors.New("read the password from standard input: there is none"), "the program before the | printed nothing")
+		what := "standard input is empty"
+		if len(data) > 0 {
+			what = "its line is empty"
+		}
+		return credential.Secret{}, advise(errors.New("read the password from standard input: "+what), "check what is to give it: the file after <, or the program before |")
 	case len(data) > maxPassword:
 		return credential.Secret{}, fmt.Errorf("read the password from standard input: it is longer than %d bytes", maxPassword)
 	case strings.ContainsAny(text, "\r\n\x00"):

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -82,5 +83,14 @@ func TestDockerHubHasManyNames(t *testing.T) {
 	}
 	if host, err := registryHost(&cobra.Command{}, []string{"Reg.IO:5000"}); err != nil || host != "reg.io:5000" {
 		t.Errorf("Reg.IO:5000 is %q, %v", host, err)
+	}
+}
+
+func TestAnImageOfDockerHubIsNotTakenForARegistry(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"nginx", "registry:2", "python:3.14", "me/app", "docker.io/library/a.b", "nginx@sha256:" + strings.Repeat("0", 64)} {
+		if _, host, err := imageNamed(name); err != nil || host != dockerHub {
+			t.Errorf("%s is at %q, %v", name, host, err)
+		}
 	}
 }

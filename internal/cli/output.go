@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,7 @@ type output struct {
 	colour   bool   // on standard error
 	format   string // text or json
 	answered bool   // the document is printed
+	again    string // flags that a login in a hint must have too
 }
 
 func newOutput(env Environment) output {
@@ -62,10 +64,25 @@ func (o *output) found(document any, text string) error {
 	if o.format == "json" {
 		return o.document(document)
 	}
-	if _, err := io.WriteString(o.out, text+"\n"); err != nil {
-		return fmt.Errorf("write to standard output: %w", err)
+	return o.print(text + "\n")
+}
+
+// print writes text to standard output.
+func (o *output) print(text string) error {
+	_, err := io.WriteString(o.out, text)
+	return notPrinted(err)
+}
+
+// notPrinted says that standard output did not take something. The name that
+// a file has there, /dev/stdout, says nothing besides.
+func notPrinted(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		err = file.Err
+	}
+	return fmt.Errorf("write to standard output: %w", err)
 }
 
 func (o *output) document(document any) error {
@@ -73,10 +90,7 @@ func (o *output) document(document any) error {
 	encoder := json.NewEncoder(o.out)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(document); err != nil {
-		return fmt.Errorf("write to standard output: %w", err)
-	}
-	return nil
+	return notPrinted(encoder.Encode(document))
 }
 
 // note says on standard error what the user should know besides.
@@ -95,7 +109,7 @@ type failure struct {
 func (o *output) fail(err error, steps []registry.Step) {
 	text, hint := clean(err.Error()), ""
 	if h, ok := errors.AsType[hinter](err); ok {
-		hint = clean(h.Hint())
+		hint = clean(pasteable(h.Hint(), o.again))
 	}
 	_, _ = fmt.Fprintf(o.err, "pullkey: %s\n", text)
 	if hint != "" {

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pullkey/pullkey/internal/registry"
+	"github.com/pullkey/pullkey/internal/registry/registrytest"
 )
 
 func TestCleanLeavesNothingThatATerminalObeys(t *testing.T) {
@@ -147,6 +150,10 @@ func TestColourIsForTerminalsAlone(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			o := newOutput(Environment{Terminal: c.terminal, Getenv: func(name string) string { return c.env[name] }})
+			p := program{Environment: Environment{Terminal: c.terminal, Getenv: func(name string) string { return c.env[name] }}}
+			if got := p.redraws(); got != (c.want || c.env["NO_COLOR"] != "") {
+				t.Errorf("its lines change: %v", got)
+			}
 			if got := strings.Contains(o.paint(red, "x"), "\x1b"); got != c.want {
 				t.Errorf("coloured: %v; want %v", got, c.want)
 			}
@@ -170,14 +177,23 @@ func TestTheVersionIsPrintedAsTextAndAsADocument(t *testing.T) {
 // brokenPipe is where the reader has gone.
 type brokenPipe struct{}
 
-func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+func (brokenPipe) Write([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "write", Path: "/dev/stdout", Err: errors.New("broken pipe")}
+}
 
 func TestWhatCannotBePrintedIsAnError(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"version"}, {"version", "-o", "json"}} {
+	registry, err := registrytest.Start(registrytest.Options{Public: true, Plain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(registry.Close)
+	image := registry.Host() + "/team/app"
+	for _, args := range [][]string{{"version"}, {"version", "-o", "json"}, {"token", image}, {"token", image, "--reveal"}} {
 		var errs bytes.Buffer
 		code := Run(t.Context(), Environment{
-			Args: args, Stdout: brokenPipe{}, Stderr: &errs, Getenv: func(string) string { return "" },
+			Args: args, Stdout: brokenPipe{}, Stderr: &errs, Now: time.Now,
+			Getenv: func(name string) string { return map[string]string{"HOME": "/nowhere"}[name] },
 		})
 		if code != exitFailed || !strings.HasPrefix(errs.String(), "pullkey: write to standard output: broken pipe\n") {
 			t.Errorf("%v: %d, %q", args, code, errs.String())
@@ -187,6 +203,26 @@ func TestWhatCannotBePrintedIsAnError(t *testing.T) {
 
 func TestAnInterruptedConversationEndsAtOnce(t *testing.T) {
 	t.Parallel()
+	for _, c := range []struct {
+		command []string
+		says    string
+	}{
+		{[]string{"token"}, "pullkey: interrupted\n"},
+		{[]string{"pull", "--output", filepath.Join(t.TempDir(), "app")}, "pullkey: interrupted\nhint: the same command goes on from there\n"},
+	} {
+		t.Run(c.command[0], func(t *testing.T) {
+			t.Parallel()
+			if code, out, errs := interrupted(t, c.command...); code != exitInterrupted || out != "" || errs != c.says {
+				t.Errorf("exit code %d, %q, %q", code, out, errs)
+			}
+		})
+	}
+}
+
+// interrupted runs a command about an image, and interrupts it when it has
+// asked the registry.
+func interrupted(t *testing.T, command ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	asked, gone := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(asked)
@@ -200,9 +236,7 @@ func TestAnInterruptedConversationEndsAtOnce(t *testing.T) {
 		interrupt()
 	}()
 	host := strings.TrimPrefix(server.URL, "http://")
-	code, out, errs := run(ctx, map[string]string{"HOME": t.TempDir()}, "", "token", host+"/team/app")
-	if code != exitInterrupted || out != "" || errs != "pullkey: interrupted\n" {
-		t.Errorf("exit code %d, %q, %q", code, out, errs)
-	}
+	code, stdout, stderr = run(ctx, map[string]string{"HOME": t.TempDir()}, "", append(command, host+"/team/app")...)
 	<-gone
+	return code, stdout, stderr
 }

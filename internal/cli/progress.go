@@ -49,6 +49,10 @@ func (p *program) progress(live bool) *progress {
 	}}
 }
 
+// redraws tells whether lines of standard error can change: a dumb terminal
+// knows no way up.
+func (p *program) redraws() bool { return p.Terminal.Err && p.Getenv("TERM") != "dumb" }
+
 // show takes one report. Reports may come from several goroutines.
 func (p *progress) show(r registry.Progress) {
 	p.mu.Lock()

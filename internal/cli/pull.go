@@ -10,9 +10,14 @@ import (
 	"github.com/pullkey/pullkey/internal/registry"
 )
 
-const pullAbout = `Fetch an image into a folder, in the layout that OCI defines: skopeo, oras, crane
-and others read it. Each content is compared with its digest. What a pull that
-was interrupted left there is used again.`
+const pullAbout = `Fetch an image into a folder, in the layout that OCI defines: skopeo, oras,
+crane and others read it. Each content is compared with its digest. What a pull
+that was interrupted left there is used again.
+
+To go on with it: skopeo copy oci:app:1.0 docker-archive:app.tar:app:1.0, and
+docker load -i app.tar. Give each image a folder of its own: skopeo finds an
+image by its tag alone, and takes the first of two that have the same. In one
+folder the tag goes to the platform that was pulled last.`
 
 const pullExample = `  pullkey pull registry.example.com/team/app:1.0 --output ./app
   pullkey pull registry.example.com/team/app --output ./app --platform linux/arm64
@@ -43,7 +48,7 @@ func (p *program) pullCommand() *cobra.Command {
 				return err
 			}
 			return p.pull(cmd, c, registry.PullOptions{
-				Platform: platform, Dir: folder, Progress: p.progress(p.Terminal.Err && !f.trace).show,
+				Platform: platform, Dir: folder, Progress: p.progress(p.redraws() && !f.trace).show,
 			})
 		},
 	}
@@ -64,6 +69,9 @@ func (p *program) pullCommand() *cobra.Command {
 
 func (p *program) pull(cmd *cobra.Command, c conversation, o registry.PullOptions) error {
 	got, err := c.Pull(cmd.Context(), c.image, o)
+	if err != nil && cmd.Context().Err() != nil {
+		return advise(errInterrupted, "the same command goes on from there")
+	}
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -92,6 +93,11 @@ func TestTheReferenceListsTheCommandsAndFlags(t *testing.T) {
 		}
 		if cmd.Example == "" || cmd.Short == "" {
 			t.Errorf("%s has no example, or does not say what it does", name)
+		}
+		for line := range strings.Lines(cmd.Long) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
+				t.Errorf("a line of what %s says is %d columns wide: %s", name, n, line)
+			}
 		}
 	}
 	for name := range parts {

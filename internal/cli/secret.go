@@ -16,9 +16,9 @@ const secretExample = `  pullkey secret create regcred --from-login registry.exa
 // secretCommand holds the commands that make and change image pull Secrets.
 func (p *program) secretCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "secret", Short: "make and change image pull Secrets", Example: secretExample, Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use: "secret", Short: "make and change image pull Secrets", Example: secretExample,
 	}
+	group(cmd)
 	cmd.AddCommand(p.secretCreateCommand(), p.secretAddHostCommand())
 	return cmd
 }
@@ -68,8 +68,8 @@ func (p *program) reveal(secret *corev1.Secret) error {
 	if err != nil {
 		return fmt.Errorf("write the Secret as YAML: %w", err)
 	}
-	if _, err := p.out.Write(data); err != nil {
-		return fmt.Errorf("write to standard output: %w", err)
+	if err := p.print(string(data)); err != nil {
+		return err
 	}
 	p.note("what was printed holds the password: base64 hides nothing")
 	return nil

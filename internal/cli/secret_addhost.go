@@ -11,11 +11,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pullkey/pullkey/internal/dockerconfig"
+	"github.com/pullkey/pullkey/internal/image"
 )
 
 const secretAddHostAbout = `Give a registry the login that another registry has in an image pull Secret, as
 for a mirror or for a second address of the same registry. All else in the
-Secret stays. HOST may have * for any text between two dots, as kubelet reads it.`
+Secret stays. HOST may have * for any text between two dots, as kubelet reads
+it.`
 
 const secretAddHostExample = `  pullkey secret add-host regcred registry-vpc.example.com --like registry.example.com
   pullkey secret add-host regcred '*.example.com' --like registry.example.com -n shop`
@@ -47,6 +49,9 @@ func (p *program) secretAddHostCommand() *cobra.Command {
 			}
 			if like == "" {
 				return usageError{errors.New("--like HOST is missing"), cmd.CommandPath()}
+			}
+			if _, err := image.ParseHostPattern(args[1]); err != nil {
+				return usageError{err, cmd.CommandPath()}
 			}
 			in, err := p.secrets(cmd, &f.clusterFlags)
 			if err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -71,6 +70,9 @@ func (p *program) tokenCommand() *cobra.Command {
 func actionsOf(actions []string) (registry.Scope, error) {
 	s := registry.Scope{Type: "repository"}
 	known := []string{"pull", "push", "delete"}
+	if len(actions) == 0 { // --action ''
+		return s, fmt.Errorf("--action: it is empty, and must be %s", strings.Join(known, " or "))
+	}
 	for _, a := range actions {
 		if !slices.Contains(known, a) {
 			return s, fmt.Errorf("--action %q: must be %s", a, strings.Join(known, " or "))
@@ -95,23 +97,36 @@ func (p *program) token(cmd *cobra.Command, c conversation, scope registry.Scope
 		}
 		return p.found(tokenFound{Registry: c.Host(), Login: c.login, Steps: p.traced}, c.Host()+" wants no token: everybody may ask it")
 	}
-	denied := t.Missing()
+	denied := deniedOf(t)
 	if reveal {
-		_, err = io.WriteString(p.out, t.Value.Reveal()+"\n")
+		err = p.print(t.Value.Reveal() + "\n")
 	} else {
 		err = p.found(tokenFound{c.Host(), c.login, t, denied, p.traced}, p.describe(c, t))
 	}
 	if err != nil {
-		return fmt.Errorf("write to standard output: %w", err)
+		return err
 	}
 	if len(denied) > 0 {
 		refused := fmt.Errorf("the token does not grant %s", scopesText(denied))
 		if t.Anonymous {
-			return advise(refused, "nobody is logged in: pullkey login %s", c.Host())
+			return advise(refused, "nobody is logged in: pullkey login %s", quote(c.Host()))
 		}
 		return advise(refused, "check the spelling of the repository, and what the user may do there; a token server does not say no, it grants less")
 	}
 	return nil
+}
+
+// deniedOf returns what was asked for and is not granted, action by action.
+func deniedOf(t *registry.Token) []registry.Scope {
+	denied := t.Missing()
+	for i, want := range denied {
+		denied[i].Actions = slices.DeleteFunc(slices.Clone(want.Actions), func(action string) bool {
+			return slices.ContainsFunc(t.Granted, func(got registry.Scope) bool {
+				return got.Type == want.Type && got.Name == want.Name && slices.Contains(got.Actions, action)
+			})
+		})
+	}
+	return slices.DeleteFunc(denied, func(s registry.Scope) bool { return len(s.Actions) == 0 })
 }
 
 // describe says what a token is good for, one fact a line.

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,7 +90,10 @@ func (t *story) fields(sign string, fields []registry.Field, between string) {
 func (t *story) answer(s registry.Step) {
 	if a := s.Answer; a != nil {
 		style := green
-		if a.Status >= http.StatusBadRequest {
+		switch {
+		case challenges(s):
+			style = ""
+		case a.Status >= http.StatusBadRequest:
 			style = red
 		}
 		status := strconv.Itoa(a.Status) + " " + http.StatusText(a.Status)
@@ -102,6 +106,17 @@ func (t *story) answer(s registry.Step) {
 	if s.Problem != "" {
 		t.line(red, came, s.Problem)
 	}
+}
+
+// challenges tells whether the answer only asks for what was not sent: that is
+// how each conversation begins, and no error.
+func challenges(s registry.Step) bool {
+	named := func(name string) func(registry.Field) bool {
+		return func(f registry.Field) bool { return strings.EqualFold(f.Name, name) }
+	}
+	return s.Kind != registry.KindToken && s.Answer.Status == http.StatusUnauthorized &&
+		slices.ContainsFunc(s.Answer.Headers, named("WWW-Authenticate")) &&
+		!slices.ContainsFunc(s.Request.Headers, named("Authorization"))
 }
 
 // took writes how long something took, to three digits at most.

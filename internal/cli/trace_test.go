@@ -127,3 +127,40 @@ func TestAStepIsTold(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAnswerThatAsksForACredentialIsNotRed(t *testing.T) {
+	t.Parallel()
+	challenge := registry.Field{Name: "Www-Authenticate", Value: `Bearer realm="https://a.io/token"`}
+	given := registry.Field{Name: "Authorization", Value: "Bearer [redacted]"}
+	for _, c := range []struct {
+		name   string
+		kind   registry.Kind
+		sent   []registry.Field
+		status int
+		came   []registry.Field
+		red    bool
+	}{
+		{"a challenge", registry.KindPing, nil, 401, []registry.Field{challenge}, false},
+		{"one to containerd", registry.KindManifest, nil, 401, []registry.Field{challenge}, false},
+		{"a token that is refused", registry.KindManifest, []registry.Field{given}, 401, []registry.Field{challenge}, true},
+		{"nothing to go on with", registry.KindPing, nil, 401, nil, true},
+		{"a token server that refuses", registry.KindToken, nil, 401, []registry.Field{challenge}, true},
+		{"not allowed", registry.KindManifest, nil, 403, []registry.Field{challenge}, true},
+		{"not there", registry.KindManifest, nil, 404, nil, true},
+		{"a server that cannot", registry.KindPing, nil, 503, nil, true},
+		{"done", registry.KindPing, nil, 200, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var b bytes.Buffer
+			o := output{err: &b, colour: true}
+			o.traceStep(registry.Step{
+				Number: 1, Kind: c.kind, Request: registry.Request{Method: "GET", URL: "https://a.io/v2/", Headers: c.sent},
+				Answer: &registry.Answer{Status: c.status, Headers: c.came},
+			})
+			if got := strings.Contains(b.String(), "\x1b["+red+"m"); got != c.red {
+				t.Errorf("red: %v; want %v:\n%s", got, c.red, b.String())
+			}
+		})
+	}
+}

@@ -1,0 +1,30 @@
+package cli
+
+import "testing"
+
+func TestALoginInAHintCanBePasted(t *testing.T) {
+	t.Parallel()
+	flags := conversationFlags{caFile: "my ca.pem", realms: []string{"auth.io"}, plainHTTP: true, loginsFlags: loginsFlags{"it's.json"}}
+	const given = ` --plain-http --ca-file 'my ca.pem' --allow-realm auth.io --auth-file 'it'\''s.json'`
+	if got := flags.again(); got != given {
+		t.Errorf("the flags are %s; want %s", got, given)
+	}
+	for _, c := range []struct{ name, hint, want string }{
+		{"at the end", "log in first: pullkey login reg.io", "log in first: pullkey login reg.io" + given},
+		{"with a flag", "pullkey login reg.io:5000 --keep-password", "pullkey login reg.io:5000" + given + " --keep-password"},
+		{"brackets are signs of a shell", "pullkey login [fd00::1]:5000", "pullkey login '[fd00::1]:5000'" + given},
+		{"what is quoted stays", "pullkey login '[fd00::1]:5000'", "pullkey login '[fd00::1]:5000'" + given},
+		{"help is no login", "pullkey login --help shows every flag", "pullkey login --help shows every flag"},
+		{"nor is a question", "did you mean pullkey login, or pullkey logout?", "did you mean pullkey login, or pullkey logout?"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if got := pasteable(c.hint, given); got != c.want {
+				t.Errorf("the hint is %s; want %s", got, c.want)
+			}
+		})
+	}
+	if got := pasteable("pullkey login reg.io", ""); got != "pullkey login reg.io" {
+		t.Errorf("without flags: %s", got)
+	}
+}
