@@ -62,15 +62,15 @@ func scope(t *testing.T, text string) []registry.Scope {
 func TestAPersonApprovesInABrowserWithoutScripts(t *testing.T) {
 	p := open(t, nil)
 	b := p.browser()
-	done := p.webLogin(b, scope(t, "repository:team/app:pull,push,delete repository:team/*:pull")...)
+	done := p.webLogin(b, scope(t, "repository:demo/hello:pull,push,delete repository:demo/*:pull")...)
 	if text := b.text(); !strings.Contains(text, "Sign in") || !strings.Contains(text, p.host) {
 		t.Errorf("the page says: %s", text)
 	}
 	b.signIn(p.password)
 	text := b.text()
 	for _, want := range []string{
-		"Allow pullkey?", "pullkey on this computer wants to", "pull team/app", "push to team/app", "pull any repository in team/",
-		"will not get", "delete from team/app", "Registry " + p.host, "As alice", "Until", "127.0.0.1:", "Approve", "Deny",
+		"Allow pullkey?", "pullkey on this computer wants to", "pull demo/hello", "push to demo/hello", "pull any repository in demo/",
+		"will not get", "delete from demo/hello", "Registry " + p.host, "As alice", "Until", "127.0.0.1:", "Approve", "Deny",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q: %s", want, text)
@@ -177,7 +177,7 @@ func TestTheImplicitGrantLeaks(t *testing.T) {
 	address := entries[len(entries)-1].URL
 	_, fragment, _ := strings.Cut(address, "#")
 	leak, err := url.ParseQuery(fragment)
-	if err != nil || p.read(leak.Get("access_token"), "team/app") != http.StatusOK {
+	if err != nil || p.read(leak.Get("access_token"), "demo/hello") != http.StatusOK {
 		t.Errorf("the history holds %s, %v: nothing that opens the registry", address, err)
 	}
 	if first := <-asked; first != "/callback" { // it does not even get what it asked for

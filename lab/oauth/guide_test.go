@@ -137,7 +137,7 @@ func (d *desk) loggedIn() {
 
 func (d *desk) scope() {
 	d.loggedIn()
-	d.pullkey(0, "", "token", d.p.host+"/team/app")
+	d.pullkey(0, "", "token", d.p.host+"/demo/hello")
 	d.print("\n")
 	d.pullkey(1, "", "token", d.p.host+"/shop/web", "--trace")
 }
@@ -147,7 +147,7 @@ func (d *desk) stopped() {
 	if err := d.p.StopAuthorization(); err != nil {
 		d.t.Fatal(err)
 	}
-	d.pullkey(1, "", "pull", d.p.host+"/team/app:1", "--output", "app", "--trace")
+	d.pullkey(1, "", "pull", d.p.host+"/demo/hello:1", "--output", "app", "--trace")
 }
 
 // clientCredentials is a robot that is no pullkey: golang.org/x/oauth2 asks,
@@ -163,7 +163,7 @@ func (d *desk) clientCredentials() {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if got := d.p.read(token.AccessToken, "team/app"); got != http.StatusOK {
+	if got := d.p.read(token.AccessToken, "demo/hello"); got != http.StatusOK {
 		d.t.Errorf("the robot's read was answered %d", got)
 	}
 }
@@ -220,8 +220,8 @@ func (d *desk) leak() {
 	}
 	shown := strings.Replace(fragment, token, token[:20]+"…[the whole token]", 1)
 	d.print("# what the address bar and the history show\n%s#%s\n\n", place, strings.ReplaceAll(shown, "&", "\n  &"))
-	d.print("# with what was copied from there\n$ curl --cacert ca.crt -H \"Authorization: Bearer $COPIED\" https://%s/v2/team/app/tags/list\n", d.p.host)
-	d.print("%s", d.p.ask(http.MethodGet, "https://"+d.p.host+"/v2/team/app/tags/list", token, nil).body)
+	d.print("# with what was copied from there\n$ curl --cacert ca.crt -H \"Authorization: Bearer $COPIED\" https://%s/v2/demo/hello/tags/list\n", d.p.host)
+	d.print("%s", d.p.ask(http.MethodGet, "https://"+d.p.host+"/v2/demo/hello/tags/list", token, nil).body)
 }
 
 func TestStepsThatTheGuideHasShownAreLeftOutInWords(t *testing.T) {

@@ -101,19 +101,19 @@ func TestWhatAConsentGivesPullsAndNothingElse(t *testing.T) {
 		}
 		token := in.Token.Value.Reveal()
 		for what, got := range map[string]int{
-			"a read of team/app": p.read(token, "team/app"), "a write to team/app": p.write(token, "team/app"), "a read of team/other": p.read(token, "team/other"),
+			"a read of demo/hello": p.read(token, "demo/hello"), "a write to demo/hello": p.write(token, "demo/hello"), "a read of demo/other": p.read(token, "demo/other"),
 		} {
-			if (got == http.StatusOK) != (what == "a read of team/app") {
+			if (got == http.StatusOK) != (what == "a read of demo/hello") {
 				t.Errorf("%s: %s was answered %d", name, what, got)
 			}
 		}
 		// What is stored pulls as an identity token, docker's way and containerd's.
 		for _, profile := range []registry.Profile{registry.Docker, registry.Containerd} {
 			c := p.talk(registry.Options{Login: in.Login, Profile: profile})
-			if _, err := c.Pull(within(t, time.Minute), p.reference("team/app:1"), registry.PullOptions{Dir: t.TempDir()}); err != nil {
+			if _, err := c.Pull(within(t, time.Minute), p.reference("demo/hello:1"), registry.PullOptions{Dir: t.TempDir()}); err != nil {
 				t.Errorf("%s, %s: %v", name, profile, err)
 			}
-			_, err := p.talk(registry.Options{Login: in.Login, Profile: profile}).Pull(within(t, time.Minute), p.reference("team/other:1"), registry.PullOptions{Dir: t.TempDir()})
+			_, err := p.talk(registry.Options{Login: in.Login, Profile: profile}).Pull(within(t, time.Minute), p.reference("demo/other:1"), registry.PullOptions{Dir: t.TempDir()})
 			if e, ok := errors.AsType[*registry.Error](err); !ok || e.Cause != registry.CauseScope {
 				t.Errorf("%s, %s: a pull that was not consented to came to %v", name, profile, err)
 			}
@@ -129,7 +129,7 @@ func TestAPullThatCannotReachTheRealmNamesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	pull := func(c *registry.Client) error {
-		_, err := c.Pull(within(t, time.Minute), p.reference("team/app:1"), registry.PullOptions{Dir: t.TempDir()})
+		_, err := c.Pull(within(t, time.Minute), p.reference("demo/hello:1"), registry.PullOptions{Dir: t.TempDir()})
 		return err
 	}
 	running := p.talk(registry.Options{Login: in.Login})

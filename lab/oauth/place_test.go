@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "write the guide's traces and its pictur
 
 const (
 	instanceID = "cri-guide"
-	pullApp    = "repository:team/app:pull"
+	pullApp    = "repository:demo/hello:pull"
 )
 
 // place is a local ACR with an image in it, and who may have it.
@@ -39,8 +39,8 @@ type place struct {
 	t        *testing.T
 	host     string
 	roots    *x509.CertPool
-	password string // alice's, who may pull team/* and push team/app
-	secret   string // the robot's, which may pull team/app
+	password string // alice's, who may pull demo/* and push demo/hello
+	secret   string // the robot's, which may pull demo/hello
 }
 
 func open(t *testing.T, change func(*localacr.Options)) *place {
@@ -63,9 +63,9 @@ func open(t *testing.T, change func(*localacr.Options)) *place {
 	grant := func(repository, action string) localacr.Grant {
 		return localacr.Grant{Instance: instanceID, Repository: repository, Actions: []string{action}}
 	}
-	p.password = a.AddUser("alice", grant("team/*", "pull"), grant("team/app", "push")).Reveal()
-	p.secret = a.AddRobot("robot", grant("team/app", "pull")).Reveal()
-	if _, err := a.Push(t.Context(), p.host, "team/app", "1", localacr.Image{Layers: [][]byte{make([]byte, 1024)}}); err != nil {
+	p.password = a.AddUser("alice", grant("demo/*", "pull"), grant("demo/hello", "push")).Reveal()
+	p.secret = a.AddRobot("robot", grant("demo/hello", "pull")).Reveal()
+	if _, err := a.Push(t.Context(), p.host, "demo/hello", "1", localacr.Image{Layers: [][]byte{make([]byte, 1024)}}); err != nil {
 		t.Fatal(err)
 	}
 	return p

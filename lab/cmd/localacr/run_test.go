@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -222,5 +223,26 @@ func TestHelpShowsAnExample(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"--help"}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "localacr --lifetime 90s --fault throttle,times=3") {
 		t.Errorf("it left with %d: %s", code, stderr.String())
+	}
+}
+
+func TestTheFaultThatItPrintsTouchesAPull(t *testing.T) {
+	needTool(t, "curl")
+	printed, _ := launch(t, "--plain")
+	fault := regexp.MustCompile(`(?m)^ +(curl -d .*)$`).FindStringSubmatch(printed)
+	host := regexp.MustCompile(`(?m)^ +registry +(\S+)$`).FindStringSubmatch(printed)
+	if fault == nil || host == nil {
+		t.Fatalf("it printed no fault, or no registry:\n%s", printed)
+	}
+	const status = "curl -s -o /dev/null -w '%%{http_code}' http://%s/v2/"
+	for _, step := range []struct{ command, want string }{
+		{fmt.Sprintf(status, host[1]), "401"},
+		{strings.Replace(fault[1], "curl", "curl -s", 1), ""},
+		{fmt.Sprintf(status, host[1]), "429"},
+	} {
+		out, err := exec.CommandContext(t.Context(), "sh", "-c", step.command).Output()
+		if err != nil || !bytes.Contains(out, []byte(step.want)) {
+			t.Errorf("%s\nprinted %q, %v; want %q", step.command, out, err, step.want)
+		}
 	}
 }
