@@ -97,7 +97,7 @@ func (p *program) token(cmd *cobra.Command, c conversation, scope registry.Scope
 		}
 		return p.found(tokenFound{Registry: c.Host(), Login: c.login, Steps: p.traced}, c.Host()+" wants no token: everybody may ask it")
 	}
-	denied := deniedOf(t)
+	denied := t.Missing()
 	if reveal {
 		err = p.print(t.Value.Reveal() + "\n")
 	} else {
@@ -107,26 +107,13 @@ func (p *program) token(cmd *cobra.Command, c conversation, scope registry.Scope
 		return err
 	}
 	if len(denied) > 0 {
-		refused := fmt.Errorf("the token does not grant %s", scopesText(denied))
+		refused := fmt.Errorf("the token does not grant %s", registry.FormatScopes(denied))
 		if t.Anonymous {
 			return advise(refused, "nobody is logged in: pullkey login %s", quote(c.Host()))
 		}
 		return advise(refused, "check the spelling of the repository, and what the user may do there; a token server does not say no, it grants less")
 	}
 	return nil
-}
-
-// deniedOf returns what was asked for and is not granted, action by action.
-func deniedOf(t *registry.Token) []registry.Scope {
-	denied := t.Missing()
-	for i, want := range denied {
-		denied[i].Actions = slices.DeleteFunc(slices.Clone(want.Actions), func(action string) bool {
-			return slices.ContainsFunc(t.Granted, func(got registry.Scope) bool {
-				return got.Type == want.Type && got.Name == want.Name && slices.Contains(got.Actions, action)
-			})
-		})
-	}
-	return slices.DeleteFunc(denied, func(s registry.Scope) bool { return len(s.Actions) == 0 })
 }
 
 // describe says what a token is good for, one fact a line.
@@ -148,7 +135,7 @@ func (p *program) describe(c conversation, t *registry.Token) string {
 	fact("registry", c.Host())
 	fact("login", c.login)
 	fact("user", userOf(t, claims.Subject))
-	fact("asked", scopesText(t.Asked))
+	fact("asked", registry.FormatScopes(t.Asked))
 	fact("granted", grantedText(t))
 	fact("until", fmt.Sprintf("%s, in %v", until.UTC().Format(time.RFC3339), until.Sub(p.Now()).Round(time.Second)))
 	fact("issuer", claims.Issuer)
@@ -179,13 +166,5 @@ func grantedText(t *registry.Token) string {
 	case len(t.Granted) == 0:
 		return "nothing"
 	}
-	return scopesText(t.Granted)
-}
-
-func scopesText(scopes []registry.Scope) string {
-	texts := make([]string, len(scopes))
-	for i, s := range scopes {
-		texts[i] = s.String()
-	}
-	return strings.Join(texts, " ")
+	return registry.FormatScopes(t.Granted)
 }

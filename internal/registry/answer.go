@@ -57,12 +57,12 @@ func (c *Client) lacking(t *Token, scopes []Scope) string {
 	}
 	granted := "nothing"
 	if len(t.Granted) > 0 {
-		granted = scopesText(t.Granted)
+		granted = FormatScopes(t.Granted)
 	}
 	if !t.GrantedKnown {
 		granted = "less"
 	}
-	return who + " does not grant " + scopesText(scopes) + "; it grants " + granted
+	return who + " does not grant " + FormatScopes(scopes) + "; it grants " + granted
 }
 
 // wanted returns the scopes to ask for after a challenge: ours, and those of
@@ -169,8 +169,8 @@ func isPage(resp *http.Response, body []byte) bool {
 func aPage(act string, resp *http.Response) *Error {
 	return &Error{
 		Act: act, Cause: CauseServer, Status: resp.StatusCode,
-		Problem: "a page for browsers comes from " + resp.Request.URL.Host + " (" + status(resp.StatusCode) + "), and not the answer of a registry",
-		Remedy:  "a proxy, a firewall or a sign-in page stands before it, or this is another web server",
+		Problem: "a page for browsers comes from " + resp.Request.URL.Host + " (" + status(resp.StatusCode) + ") instead of an answer",
+		Remedy:  "a proxy, a firewall or a sign-in page stands before it, or another web server is there",
 	}
 }
 

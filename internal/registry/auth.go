@@ -18,15 +18,10 @@ type authorization struct {
 	oauth string
 }
 
-// Do sends a request for the content of a repository with whatever it needs:
+// do sends a request for the content of a repository with whatever it needs:
 // docker's ping, the challenge, a token and its renewal when it has ended,
 // redirects by the rules, patience at 429 and 5xx. An answer from 400 on is
-// an *Error. req has no body.
-func (c *Client) Do(ctx context.Context, kind Kind, repository string, req *http.Request) (*http.Response, error) {
-	return c.do(ctx, kind, repository, req, nil)
-}
-
-// do is Do with what was decided before.
+// an *Error. req has no body; why is what was decided before.
 func (c *Client) do(ctx context.Context, kind Kind, repository string, req *http.Request, why []string) (*http.Response, error) {
 	if err := c.pingOnce(ctx); err != nil {
 		return nil, err

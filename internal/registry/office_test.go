@@ -173,7 +173,7 @@ func get(c *Client) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	resp, err := c.Do(context.Background(), KindManifest, "team/app", req)
+	resp, err := c.do(context.Background(), KindManifest, "team/app", req, nil)
 	if err != nil {
 		return "", err
 	}

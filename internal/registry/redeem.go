@@ -106,7 +106,7 @@ func (t *Token) consented(body []byte) []string {
 	}
 	told := t.sentences(Docker, http.MethodPost, nil)
 	if len(t.Asked) == 0 && t.GrantedKnown {
-		told = append(told, "consented to: "+scopesText(t.Granted))
+		told = append(told, "consented to: "+FormatScopes(t.Granted))
 	}
 	return told
 }
@@ -170,12 +170,10 @@ func (c *Client) prove(ctx context.Context, act string, t *Token) (LoggedIn, err
 	if t.Refresh.Empty() {
 		return LoggedIn{}, &Error{Act: act, Cause: CauseServer, Problem: "the answer holds no refresh token, so there is nothing to keep"}
 	}
-	c.fetching.Lock()
-	c.tokens[""] = t
-	// If the registry does not take this token it is what is to be stored that
-	// must bring another.
+	// From here on it is the user who asks: if the registry does not take this
+	// token, what is to be stored must bring another.
 	c.options.Login = credential.Login{IdentityToken: t.Refresh}
-	c.fetching.Unlock()
+	c.tokens[""] = t
 	req, err := c.request(ctx, http.MethodGet, c.URL("/v2/"))
 	if err != nil {
 		return LoggedIn{}, err

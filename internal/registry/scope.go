@@ -59,7 +59,8 @@ func ParseScopes(text string) ([]Scope, error) {
 	return scopes, nil
 }
 
-func scopesText(scopes []Scope) string {
+// FormatScopes writes a list of scopes as ParseScopes reads it.
+func FormatScopes(scopes []Scope) string {
 	texts := make([]string, len(scopes))
 	for i, s := range scopes {
 		texts[i] = s.String()
@@ -67,9 +68,17 @@ func scopesText(scopes []Scope) string {
 	return strings.Join(texts, " ")
 }
 
-// missing returns the scopes of asked that granted does not cover.
+// missing returns what of asked is not granted, action by action.
 func missing(asked, granted []Scope) []Scope {
-	return slices.DeleteFunc(slices.Clone(asked), func(want Scope) bool {
-		return slices.ContainsFunc(granted, func(got Scope) bool { return got.covers(want) })
-	})
+	var lacking []Scope
+	for _, want := range asked {
+		want.Actions = slices.DeleteFunc(slices.Clone(want.Actions), func(action string) bool {
+			one := Scope{want.Type, want.Name, []string{action}}
+			return slices.ContainsFunc(granted, func(got Scope) bool { return got.covers(one) })
+		})
+		if len(want.Actions) > 0 {
+			lacking = append(lacking, want)
+		}
+	}
+	return lacking
 }

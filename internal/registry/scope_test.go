@@ -46,11 +46,11 @@ func TestWhatATokenLacks(t *testing.T) {
 		want    string
 	}{
 		{"everything", nil, "repository:a:pull repository:b:pull,push"},
-		{"push", []Scope{{"repository", "a", []string{"pull"}}, {"repository", "b", []string{"pull"}}}, "repository:b:pull,push"},
+		{"push", []Scope{{"repository", "a", []string{"pull"}}, {"repository", "b", []string{"pull"}}}, "repository:b:push"},
 		{"nothing", []Scope{{"repository", "b", []string{"*"}}, {"repository", "a", []string{"push", "pull"}}}, ""},
 		{"what another type grants", []Scope{{"registry", "a", []string{"*"}}, {"repository", "b", []string{"push", "pull"}}}, "repository:a:pull"},
 	} {
-		if got := scopesText(missing(asked, c.granted)); got != c.want {
+		if got := FormatScopes(missing(asked, c.granted)); got != c.want {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
 	}
@@ -65,9 +65,9 @@ func FuzzScopes(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := ParseScopes(scopesText(scopes))
+		again, err := ParseScopes(FormatScopes(scopes))
 		if err != nil {
-			t.Fatalf("%q: %v", scopesText(scopes), err)
+			t.Fatalf("%q: %v", FormatScopes(scopes), err)
 		}
 		if diff := cmp.Diff(scopes, again); diff != "" {
 			t.Errorf("(-first +again):\n%s", diff)

@@ -89,7 +89,12 @@ const shortestSecret = 4
 
 // scrubber replaces secrets that a server sends back to us, in any form in
 // which they went out.
-type scrubber struct{ forms []credential.Secret }
+type scrubber struct {
+	forms []credential.Secret
+	// replace is made of forms when it is needed; a function, since nothing
+	// prints what stands behind one.
+	replace func(string) string
+}
 
 func (s *scrubber) add(secrets ...credential.Secret) {
 	for _, secret := range secrets {
@@ -105,7 +110,7 @@ func (s *scrubber) add(secrets ...credential.Secret) {
 		for _, form := range forms {
 			secret := credential.NewSecret(form)
 			if form != "" && !slices.ContainsFunc(s.forms, secret.Equal) {
-				s.forms = append(s.forms, secret)
+				s.forms, s.replace = append(s.forms, secret), nil
 			}
 		}
 	}
@@ -122,9 +127,12 @@ func inJSON(text string, escapeHTML bool) string {
 }
 
 func (s *scrubber) scrub(text string) string {
-	pairs := make([]string, 0, 2*len(s.forms))
-	for _, form := range s.forms {
-		pairs = append(pairs, form.Reveal(), redacted)
+	if s.replace == nil {
+		pairs := make([]string, 0, 2*len(s.forms))
+		for _, form := range s.forms {
+			pairs = append(pairs, form.Reveal(), redacted)
+		}
+		s.replace = strings.NewReplacer(pairs...).Replace
 	}
-	return strings.NewReplacer(pairs...).Replace(text)
+	return s.replace(text)
 }

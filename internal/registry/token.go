@@ -32,8 +32,8 @@ type Token struct {
 	ExpiresAt time.Time         `json:"expiresAt"`
 }
 
-// Missing returns the scopes that were asked for and are known not to be
-// granted in full.
+// Missing returns what was asked for and is known not to be granted, action by
+// action.
 func (t *Token) Missing() []Scope {
 	if !t.GrantedKnown {
 		return nil
@@ -74,17 +74,17 @@ func (c *Client) realmOf(ch Challenge) (realm, *Error) {
 		return refuse(CauseChallenge, fmt.Sprintf("its realm %q is no address of a token server", c.tracer.foreign(text, 200)),
 			"the registry's own configuration is wrong (its external URL)")
 	}
+	const misled = "the registry's configuration is wrong (its external URL), or somebody is on the way"
 	base := c.URL("")
 	switch {
 	case u.User != nil:
-		return refuse(CausePolicy, "its realm holds a user name", "")
+		return refuse(CausePolicy, "its realm holds a user name", misled)
 	case u.Scheme != "https" && u.Scheme != "http":
-		return refuse(CausePolicy, fmt.Sprintf("its realm has the scheme %q; a token server is asked by https", printable(u.Scheme)), "")
+		return refuse(CausePolicy, fmt.Sprintf("its realm has the scheme %q; a token server is asked by https", printable(u.Scheme)), misled)
 	case c.guard.checkLiteral(u) != nil:
-		return refuse(CausePolicy, "it names the realm "+showURL(u)+": "+c.guard.checkLiteral(u).Error(), "")
+		return refuse(CausePolicy, "it names the realm "+showURL(u)+": "+c.guard.checkLiteral(u).Error(), misled)
 	case !c.mayBePlain(base, u):
-		return refuse(CausePolicy, "it names the realm "+showURL(u)+": what goes there goes in the clear",
-			"the registry's configuration is wrong (its external URL), or somebody is on the way")
+		return refuse(CausePolicy, "it names the realm "+showURL(u)+": what goes there goes in the clear", misled)
 	}
 	if !c.options.Login.Anonymous() && !c.trusts(u) {
 		return realm{}, c.distrusted(u)
@@ -118,7 +118,7 @@ func (c *Client) mayBePlain(registry, realm *url.URL) bool {
 func (c *Client) token(ctx context.Context, ch Challenge, scopes []Scope) (*Token, error) {
 	c.fetching.Lock()
 	defer c.fetching.Unlock()
-	key := scopesText(scopes)
+	key := FormatScopes(scopes)
 	if t := c.tokens[key]; t != nil && c.options.Now().Before(t.ExpiresAt) {
 		return t, nil
 	}
@@ -220,7 +220,7 @@ func (c *Client) postForToken(ctx context.Context, r realm, scopes []Scope, offl
 		form.Set("service", r.service)
 	}
 	if len(scopes) > 0 {
-		form.Set("scope", scopesText(scopes))
+		form.Set("scope", FormatScopes(scopes))
 	}
 	oauth := "access token request with the user's password (RFC 6749 section 4.3.2)"
 	if grant == "password" {
@@ -336,11 +336,11 @@ func (t *Token) sentences(p Profile, method string, body []byte) []string {
 	case len(t.Asked) == 0:
 		told = append(told, "no scope was asked for")
 	case len(lacking) == 0:
-		told = append(told, "granted: "+scopesText(t.Granted))
+		told = append(told, "granted: "+FormatScopes(t.Granted))
 	case len(t.Granted) == 0:
 		told = append(told, "granted: nothing of what was asked; a token server says that in silence")
 	default:
-		told = append(told, "granted: "+scopesText(t.Granted), "not granted: "+scopesText(lacking))
+		told = append(told, "granted: "+FormatScopes(t.Granted), "not granted: "+FormatScopes(lacking))
 	}
 	if !t.Refresh.Empty() {
 		told = append(told, "with a refresh token, which docker keeps as identity token")

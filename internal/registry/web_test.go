@@ -20,7 +20,7 @@ func TestALoginInTheBrowserGetsAnIdentityTokenAndNeverAPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in.Login.IdentityToken.Reveal() != refreshToken || !in.Login.Password.Empty() || !in.Checked || scopesText(in.Token.Granted) != "repository:team/*:pull" || in.Token.Anonymous {
+	if in.Login.IdentityToken.Reveal() != refreshToken || !in.Login.Password.Empty() || !in.Checked || FormatScopes(in.Token.Granted) != "repository:team/*:pull" || in.Token.Anonymous {
 		t.Errorf("it came to %+v, %+v", in, in.Token)
 	}
 	want := []string{
@@ -40,6 +40,26 @@ func TestALoginInTheBrowserGetsAnIdentityTokenAndNeverAPassword(t *testing.T) {
 		}
 	}
 	k.quiet(t, in)
+}
+
+func TestWhatIsStoredIsWhatTheRegistryHasTaken(t *testing.T) {
+	t.Parallel()
+	b := openBureau(t)
+	give := func(token string) func() (int, any) {
+		return func() (int, any) {
+			return http.StatusOK, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 300, "refresh_token": refreshToken}
+		}
+	}
+	b.answers = []func() (int, any){give("a-token-that-is-not-taken"), give(accessToken)}
+	k := b.talk(Options{})
+	if _, err := k.LoginWeb(t.Context(), WebOptions{Open: b.come(nil)}); err != nil {
+		t.Fatal(err)
+	}
+	// The second token must come of the identity token, and not be anybody's.
+	at := slices.IndexFunc(k.steps, func(s Step) bool { return slices.Contains(s.Request.Form, Field{"grant_type", "refresh_token"}) })
+	if at < 0 {
+		t.Errorf("the identity token was not tried: %q", k.names())
+	}
 }
 
 func TestWhatTheBrowserBringsIsChecked(t *testing.T) {
