@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 
 	// What pullkey knows.
 	"internal/credential": {},
+	"internal/status":     {},
 	"internal/image":      {"github.com/distribution/reference"},
 
 	// What pullkey talks to: beside each other, never through each other.
@@ -44,10 +45,11 @@ var rooms = map[string][]string{
 
 	// What pullkey does.
 	"internal/broker": knows,
-	"internal/controller": join(clientGo, "internal/acr", "internal/acrconfig", "internal/broker",
+	"internal/source": join(knows, "internal/acr", "internal/alicloud", "internal/acrconfig", "internal/broker", "internal/registry"),
+	"internal/controller": join(clientGo, "internal/acr", "internal/acrconfig", "internal/broker", "internal/source", "internal/status",
 		"internal/dockerconfig", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
 	"internal/cli": join(clientGo, "internal/image", "internal/credential", "internal/acr", "internal/dockerconfig",
-		"internal/registry", "sigs.k8s.io/yaml", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
+		"internal/acrconfig", "internal/source", "internal/status", "internal/registry", "sigs.k8s.io/yaml", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
 
 	// The programs.
 	"cmd/pullkey":            {"internal/cli"},

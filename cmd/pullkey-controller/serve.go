@@ -26,6 +26,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/controller"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 // errLeaseLost ends the program: another replica works now.
@@ -49,11 +50,14 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 
 	c := controller.New(controller.Options{
 		Client: client,
-		ACR:    &acr.Client{HTTP: &http.Client{}, Endpoint: f.endpoint, Now: time.Now, UserAgent: "pullkey"},
-		Log:    log, Now: time.Now,
+		Cloud: source.Cloud{
+			ACR: &acr.Client{HTTP: &http.Client{}, Endpoint: f.endpoint, Now: time.Now, UserAgent: "pullkey"},
+			Now: time.Now, AllowedHosts: f.allowedHosts,
+		},
+		Log: log, Now: time.Now,
 		Events:     events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "pullkey"}),
 		SecretName: f.secretName, Namespace: f.namespace, Configuration: f.configurationObject,
-		AccessKey: f.accessKeyName, Region: f.region, AllowedHosts: f.allowedHosts, Workers: f.workers,
+		AccessKey: f.accessKeyName, Region: f.region, Workers: f.workers,
 	})
 	if f.address != "" {
 		stop, err := health(ctx, f.address, c, log)

@@ -9,7 +9,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
 )
@@ -94,10 +93,8 @@ func (c *Controller) stays() string {
 func (c *Controller) enforce(ctx context.Context, s acrconfig.Settings) {
 	c.settings = &s
 	var sources []broker.Source
-	for _, i := range s.Instances {
-		sources = append(sources, &source{
-			controller: c, instance: acr.Instance{ID: i.ID, Region: i.Region}, domains: i.Domains,
-		})
+	for _, account := range c.Cloud.Accounts(s) {
+		sources = append(sources, account)
 	}
 	c.broker.Set(ctx, sources, s.ExpiringThreshold)
 }

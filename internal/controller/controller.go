@@ -22,17 +22,19 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
-	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 // Options says what to keep and where. Every field is needed unless it says
 // otherwise.
 type Options struct {
 	Client kubernetes.Interface
-	ACR    *acr.Client
+	// Cloud is where credentials come from. The access key is the controller's to
+	// give it.
+	Cloud  source.Cloud
 	Log    *slog.Logger
 	Events record.EventRecorder
 	Now    func() time.Time
@@ -48,9 +50,6 @@ type Options struct {
 	AccessKey cache.ObjectName
 	// Region is the cluster's, for instances that name none. May be empty.
 	Region string
-	// AllowedHosts may be given credentials although they are neither ACR's
-	// nor listed by the cloud. May be empty.
-	AllowedHosts []string
 	// Workers reconcile namespaces side by side.
 	Workers int
 }
@@ -107,7 +106,8 @@ func New(o Options) *Controller {
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost)),
 	}
-	c.broker = broker.New(&masterCopy{o.Client, o.Namespace, o.AllowedHosts}, o.Log, c.replan)
+	c.Cloud.AccessKey, c.Cloud.AccessKeyName, c.Cloud.Fetched = c.readAccessKey, o.AccessKey.String(), c.metrics.fetch
+	c.broker = broker.New(&masterCopy{o.Client, o.Namespace, o.Cloud.AllowedHosts}, o.Log, c.replan)
 	c.caches = newCaches(c)
 	return c
 }

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 // slowCloud answers for each instance after its own time, on the fake clock.
@@ -103,7 +104,7 @@ func planner(t *testing.T, cloud http.RoundTripper) (*Controller, cache.Indexer)
 	t.Helper()
 	k := New(Options{
 		Client: fake.NewClientset(), Now: time.Now, Events: &record.FakeRecorder{}, Log: slog.New(slog.DiscardHandler),
-		ACR:        &acr.Client{HTTP: &http.Client{Transport: cloud}, Now: time.Now},
+		Cloud:      source.Cloud{ACR: &acr.Client{HTTP: &http.Client{Transport: cloud}, Now: time.Now}, Now: time.Now},
 		SecretName: "ours", Namespace: "pullkey-system", Region: "cn-hangzhou",
 		Configuration: cache.NewObjectName("kube-system", "acr-configuration"), AccessKey: cache.NewObjectName("kube-system", "key"),
 	})

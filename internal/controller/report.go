@@ -15,6 +15,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 // Reasons of the Events. They are part of the interface: never renamed.
@@ -151,8 +152,8 @@ func (m *metrics) handler() http.Handler {
 
 func (m *metrics) write(kind, verb string) { m.writes.WithLabelValues(kind, verb).Inc() }
 
-func (m *metrics) fetch(i acr.Instance, err error) {
-	m.fetches.WithLabelValues(i.Region, i.ID, codeOf(err)).Inc()
+func (m *metrics) fetch(a *source.Account, err error) {
+	m.fetches.WithLabelValues(a.Instance.Region, a.Instance.ID, codeOf(err)).Inc()
 }
 
 // codeOf is the code of the cloud that ended an attempt, without what may stand

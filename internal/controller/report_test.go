@@ -14,7 +14,10 @@ import (
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/credential"
 )
+
+var anyKey = credential.AccessKey{ID: "LTAI5tAny", Secret: credential.NewSecret("any-secret-of-nobody")}
 
 // refusal is the error that ACR's client makes of an answer.
 func refusal(t *testing.T, status int, requestID, body string) error {

@@ -1,4 +1,4 @@
-package controller
+package source
 
 import (
 	"fmt"
@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/client-go/tools/cache"
-
 	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/credential"
 )
 
@@ -45,16 +44,15 @@ func newCloud(t *testing.T, domains ...string) *cloud {
 
 var anyKey = credential.AccessKey{ID: "LTAI5tAny", Secret: credential.NewSecret("any-secret-of-nobody")}
 
-// asks returns a source at the cloud for the domains, with a clock.
-func (c *cloud) asks(now *time.Time, id string, allowed, domains []string) *source {
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// asks returns an account at the cloud for the domains, with a clock.
+func (c *cloud) asks(now *time.Time, id string, allowed, domains []string) *Account {
 	clock := func() time.Time { return *now }
-	return &source{
-		controller: &Controller{Options: Options{
-			ACR: &acr.Client{Endpoint: c.URL, Now: clock}, Now: clock, AllowedHosts: allowed,
-			AccessKey: cache.NewObjectName("kube-system", "key"),
-		}},
-		instance: acr.Instance{ID: id, Region: "cn-hangzhou"}, domains: domains,
-	}
+	return (&Cloud{
+		ACR: &acr.Client{Endpoint: c.URL, Now: clock}, Now: clock, AllowedHosts: allowed,
+		AccessKeyName: "kube-system/key",
+	}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{ID: id, Region: "cn-hangzhou", Domains: domains}}})[0]
 }
 
 func TestACredentialIsForHostsThatMayHaveIt(t *testing.T) {
