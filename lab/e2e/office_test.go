@@ -26,6 +26,7 @@ import (
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/controller"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/source"
 	"github.com/pullkey/pullkey/lab/localacr"
 )
 
@@ -99,7 +100,7 @@ func (o *office) start(t *testing.T, client kubernetes.Interface) {
 	t.Helper()
 	recorder := record.NewFakeRecorder(10000)
 	c := controller.New(controller.Options{
-		Client: client, ACR: &acr.Client{HTTP: o.client, UserAgent: "pullkey"},
+		Client: client, Cloud: source.Cloud{ACR: &acr.Client{HTTP: o.client, UserAgent: "pullkey"}, Now: time.Now},
 		Log: slog.New(slog.DiscardHandler), Events: recorder, Now: time.Now,
 		SecretName: secretName, Namespace: home,
 		Configuration: cache.NewObjectName("kube-system", "acr-configuration"),
