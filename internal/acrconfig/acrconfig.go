@@ -8,43 +8,12 @@
 package acrconfig
 
 import (
-	"cmp"
-	"errors"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
-
-// Settings is what the ConfigMap says.
-type Settings struct {
-	// Instances are in the order of the ConfigMap, each once.
-	Instances []Instance
-	// Namespaces are those to keep a pull secret in.
-	Namespaces Names
-	// ServiceAccounts are those to attach it to, in each of the namespaces.
-	ServiceAccounts Names
-	// ExpiringThreshold is the remaining life below which to renew.
-	ExpiringThreshold time.Duration
-	// NotifyEmail goes into the email field of the pull secret.
-	NotifyEmail string
-}
-
-// Names is a list of names, sorted and each once, or all there are.
-type Names struct {
-	All  bool
-	List []string
-}
-
-// Instance is a registry to obtain credentials for. ID is empty for the
-// Personal Edition. Domains are the hosts to serve, sorted and each once;
-// none means all of the instance. The hosts of a Personal instance may have
-// "*" in their region, as kubelet understands it.
-type Instance struct {
-	ID, Region string
-	Domains    []string
-}
 
 // Defaults are what the cluster knows and the ConfigMap need not say.
 type Defaults struct {
@@ -72,44 +41,55 @@ const (
 	keyAccounts   = "service-account"
 	keyNamespaces = "watch-namespace"
 	keyWebhook    = "webhook-configuration"
+	// keyAddon is pullkey's own: the configuration of the managed add-on,
+	// which the vendor has in no ConfigMap.
+	keyAddon = "addon-configuration"
 )
 
 var keys = []string{
-	keyAPIVersion, keyRegistry, keyInfo, keyThreshold, keyEmail, keyRRSA, keyAccounts, keyNamespaces, keyWebhook,
+	keyAPIVersion, keyRegistry, keyInfo, keyThreshold, keyEmail, keyRRSA, keyAccounts, keyNamespaces, keyWebhook, keyAddon,
 }
 
 // draft is the settings while they are read.
 type draft struct {
 	Settings
 	defaults Defaults
-	// legacy is what the key of 2019 says.
-	legacy []Instance
+	// entries are the instances that are listed, legacy those of the key of
+	// 2019.
+	entries []entry
+	legacy  []Instance
+	// given are the keys that say something, addon the fields of the add-on's
+	// configuration that do, with their lines.
+	given map[string]bool
+	addon map[string]int
 }
 
 // Parse reads the data of the ConfigMap. The error joins an *Error for every
 // problem, by key and line; with an error the Settings are empty. Missing and
 // empty keys have the vendor's defaults.
 func Parse(data map[string]string, defaults Defaults) (Settings, []Warning, error) {
-	d := draft{defaults: defaults, Settings: Settings{
+	var found findings
+	s := parse(data, defaults, &found)
+	return found.result(s)
+}
+
+func parse(data map[string]string, defaults Defaults, found *findings) Settings {
+	d := draft{defaults: defaults, given: map[string]bool{}, addon: map[string]int{}, Settings: Settings{
 		Namespaces:        Names{List: []string{defaultName}},
 		ServiceAccounts:   Names{List: []string{defaultName}},
 		ExpiringThreshold: defaultThreshold,
 	}}
-	var found findings
 	for _, key := range slices.Sorted(maps.Keys(data)) {
-		v := newValue(key, data[key], &found)
+		v := newValue(key, data[key], found)
+		d.given[key] = !v.silent()
 		if strings.Trim(data[key], blanks) != "" || !slices.Contains(keys, key) {
 			d.read(v)
 		}
 	}
-	d.choose(&found)
-	slices.SortStableFunc(found.warnings, func(a, b Warning) int {
-		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Line, b.Line))
-	})
-	if len(found.errors) > 0 {
-		return Settings{}, found.warnings, found.join()
-	}
-	return d.Settings, found.warnings, nil
+	d.checkAddon(newValue(keyAddon, data[keyAddon], found))
+	d.choose(found)
+	d.checkWatched(found)
+	return d.Settings
 }
 
 // read takes over the value of one key.
@@ -121,17 +101,21 @@ func (d *draft) read(v *value) {
 	case keyRegistry:
 		d.legacy = v.registries(d.defaults)
 	case keyInfo:
-		d.Instances = v.instances(d.defaults)
+		d.entries = append(d.entries, v.entries(v.document(), d.defaults)...)
 	case keyThreshold:
-		d.ExpiringThreshold = v.threshold()
+		d.ExpiringThreshold = v.threshold(v.single())
 	case keyEmail:
-		d.NotifyEmail = v.email()
-	case keyRRSA, keyWebhook:
-		v.mustBeOff()
+		d.NotifyEmail = v.email(v.single())
+	case keyRRSA:
+		d.RRSA = v.rrsa()
+	case keyWebhook:
+		d.Webhook = v.webhook()
+	case keyAddon:
+		d.readAddon(v)
 	case keyAccounts:
-		d.ServiceAccounts = v.names(accountNames)
+		d.ServiceAccounts = v.names(accountNames, v.list())
 	case keyNamespaces:
-		d.Namespaces = v.names(namespaceNames)
+		d.Namespaces = v.names(namespaceNames, v.list())
 	default:
 		v.unknown("key", 0, v.key, keys)
 	}
@@ -141,16 +125,48 @@ func (d *draft) read(v *value) {
 // any, those of the key that it replaced in 2020; without that, the Personal
 // registry of the cluster's region.
 func (d *draft) choose(found *findings) {
-	v := newValue(keyInfo, "", found)
+	listed := keyInfo
+	if d.addon[addonInstances] > 0 {
+		listed = keyAddon
+	}
+	if found.of(listed) || found.of(keyRegistry) || found.of(keyRRSA) {
+		return
+	}
 	switch {
-	case found.of(keyInfo) || found.of(keyRegistry):
-	case len(d.Instances) > 0 && len(d.legacy) > 0:
-		newValue(keyRegistry, "", found).warn(0, keyRegistry+" is ignored, because "+keyInfo+" lists instances")
-	case len(d.Instances) > 0:
+	case len(d.entries) > 0:
+		if len(d.legacy) > 0 {
+			newValue(keyRegistry, "", found).warn(0, keyRegistry+" is ignored, because "+keyInfo+" lists instances")
+		}
+		for i := range d.entries {
+			d.entries[i].settleRRSA(d.RRSA)
+		}
+		d.Instances = join(d.entries)
 	case len(d.legacy) > 0:
 		d.Instances = d.legacy
-	case checkRegion(v, 0, d.defaults.Region):
+	case checkRegion(newValue(keyInfo, "", found), 0, d.defaults.Region):
 		d.Instances = []Instance{{Region: d.defaults.Region}}
+	}
+	if d.RRSA && !slices.ContainsFunc(d.Instances, func(in Instance) bool { return in.RRSARoleARN != "" }) {
+		// Where the role is missing altogether, the environment may name one.
+		key := keyRRSA
+		if d.addon[addonRRSA] > 0 {
+			key = keyAddon
+		}
+		newValue(key, "", found).warn(0, "RRSA is switched on, and no instance names a role ("+fieldRRSA+"): in whose name to ask is settled by what the pod has")
+	}
+}
+
+// checkWatched warns of namespaces that are to get a credential and no Secret.
+func (d *draft) checkWatched(found *findings) {
+	if d.Namespaces.All || len(found.errors) > 0 {
+		return
+	}
+	for _, e := range d.entries {
+		for _, n := range e.Namespaces {
+			if !slices.Contains(d.Namespaces.List, n) {
+				e.v.warn(e.lineOf(fieldNamespaces), "the namespace "+n+" is not watched, so that it gets no credential")
+			}
+		}
 	}
 }
 
@@ -169,15 +185,4 @@ func checkRegion(v *value, line int, region string) bool {
 		return true
 	}
 	return false
-}
-
-func (f *findings) join() error {
-	slices.SortStableFunc(f.errors, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Line, b.Line))
-	})
-	joined := make([]error, len(f.errors))
-	for i, e := range f.errors {
-		joined[i] = e
-	}
-	return errors.Join(joined...)
 }

@@ -1,6 +1,8 @@
 package acrconfig
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -11,10 +13,14 @@ import (
 
 // Error is one problem in the ConfigMap. Parse returns it as *Error.
 type Error struct {
-	// Key is the key of the ConfigMap.
+	// Key is the key of the ConfigMap; ParseFile leaves it empty for a problem
+	// that is none of a key.
 	Key string
 	// Line counts from 1 inside the key's value; 0 means no line of it.
 	Line int
+	// FileLine is the line of the file that ParseFile reads; 0 where it is not
+	// known for certain.
+	FileLine int
 	// Text is the line, without what may be secret.
 	Text string
 	// Problem says what is wrong with it, and Hint how to write it.
@@ -23,6 +29,9 @@ type Error struct {
 
 // Error says where and what.
 func (e *Error) Error() string {
+	if e.Key == "" {
+		return place("the file", e.FileLine) + ": " + e.Problem
+	}
 	if e.Line == 0 {
 		return e.Key + ": " + e.Problem
 	}
@@ -32,17 +41,24 @@ func (e *Error) Error() string {
 // Warning is something that was read and has no effect, or not the effect
 // that somebody may expect. Text is a sentence.
 type Warning struct {
-	Key  string
-	Line int
-	Text string
+	Key            string
+	Line, FileLine int // as in Error
+	Text           string
 }
 
 // String says where and what.
 func (w Warning) String() string {
-	if w.Line == 0 {
-		return w.Key + ": " + w.Text
+	if w.Key == "" {
+		return place("the file", w.FileLine) + ": " + w.Text
 	}
-	return fmt.Sprintf("%s, line %d: %s", w.Key, w.Line, w.Text)
+	return place(w.Key, w.Line) + ": " + w.Text
+}
+
+func place(where string, line int) string {
+	if line == 0 {
+		return where
+	}
+	return fmt.Sprintf("%s, line %d", where, line)
 }
 
 type findings struct {
@@ -53,6 +69,24 @@ type findings struct {
 // of tells whether there is an error in a key.
 func (f *findings) of(key string) bool {
 	return slices.ContainsFunc(f.errors, func(e *Error) bool { return e.Key == key })
+}
+
+// result is what Parse returns.
+func (f *findings) result(s Settings) (Settings, []Warning, error) {
+	slices.SortStableFunc(f.warnings, func(a, b Warning) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Line, b.Line))
+	})
+	if len(f.errors) == 0 {
+		return s, f.warnings, nil
+	}
+	slices.SortStableFunc(f.errors, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Line, b.Line))
+	})
+	joined := make([]error, len(f.errors))
+	for i, e := range f.errors {
+		joined[i] = e
+	}
+	return Settings{}, f.warnings, errors.Join(joined...)
 }
 
 // value is the value of one key while it is read.
@@ -69,6 +103,14 @@ func newValue(key, text string, found *findings) *value {
 	return &value{key: key, lines: strings.Split(lineBreaks.Replace(text), "\n"), found: found}
 }
 
+// silent tells whether there is nothing but blanks and comments.
+func (v *value) silent() bool {
+	return !slices.ContainsFunc(v.lines, func(line string) bool {
+		line = strings.Trim(line, blanks)
+		return line != "" && !strings.HasPrefix(line, "#")
+	})
+}
+
 func (v *value) fail(line int, problem, hint string) {
 	v.found.errors = append(v.found.errors, &Error{Key: v.key, Line: line, Text: v.shown(line), Problem: problem, Hint: hint})
 }
@@ -79,16 +121,31 @@ func (v *value) warn(line int, text string) {
 
 const redacted = "[redacted]"
 
-// named matches a line that gives a field, also with the full-width colon.
-var named = regexp.MustCompile(`^[\s\x{a0}\x{3000}]*(?:-\s*)?["']?([A-Za-z][A-Za-z-]*)["']?\s*(?::(?:\s|$)|：)`)
+var (
+	// named matches a line that gives a field, also with the full-width colon.
+	named = regexp.MustCompile(`^[\s\x{a0}\x{3000}]*(?:-\s*)?["']?([A-Za-z][A-Za-z-]*)["']?\s*(?::(?:\s|$)|：)`)
+	// names matches each name of a line, also of one that has several in
+	// braces. With a digit or "//" behind it, it is a host or a scheme.
+	names = regexp.MustCompile(`(?:^|[{,\[])[\s\x{a0}\x{3000}]*(?:-\s*)?["']?([A-Za-z][A-Za-z0-9_-]*)(?:["']\s*:|\s*:(?:[^0-9/]|$)|["']?\s*：)`)
+	// sensitive matches where an access key may stand, however it is misspelled;
+	// in a name that is written with escapes, anything may.
+	sensitive = regexp.MustCompile(`(?i)secret|access_?-?key|\\[xu]`)
+)
 
-// sensitive matches where an access key may stand, however it is misspelled.
-var sensitive = regexp.MustCompile(`(?i)secret|access_?-?key`)
+// open tells whether a line may be shown whole: each field in it is known to
+// hold no secret. Before an "@" may stand a password.
+func open(line string) bool {
+	for _, m := range names.FindAllStringSubmatch(line, -1) {
+		if !slices.Contains(openNames, m[1]) {
+			return false
+		}
+	}
+	return !sensitive.MatchString(line) && !strings.Contains(line, "@")
+}
 
-// shown returns a line as it may be shown. A field that is known to hold no
-// secret is shown whole. Of any other field only the name is, and nothing of
-// a line without a name when an access key stands anywhere in the value: it
-// may be the rest of one.
+// shown returns a line as it may be shown. Of a line that may not be shown
+// whole only the name is, and nothing of a line without a name when an access
+// key stands anywhere in the value: it may be the rest of one.
 func (v *value) shown(line int) string {
 	if line < 1 || line > len(v.lines) {
 		return ""
@@ -96,16 +153,14 @@ func (v *value) shown(line int) string {
 	text := v.lines[line-1]
 	guarded := v.guarded()
 	if m := named.FindStringSubmatch(text); m != nil {
-		name := m[1]
-		isKey := slices.Contains(keys, name)
 		switch {
-		case (isKey || slices.Contains(openFields, name)) && !sensitive.MatchString(text):
+		case open(text):
 			return printable(text)
-		case isKey || slices.Contains(fields, name) || !guarded:
-			return name + ": " + redacted
+		case !guarded || slices.Contains(openNames, m[1]) || slices.Contains(fields, m[1]):
+			return m[1] + ": " + redacted
 		}
 	}
-	if guarded {
+	if guarded || !open(text) {
 		return redacted
 	}
 	return printable(text)
@@ -134,7 +189,7 @@ func (v *value) guarded() bool { return slices.ContainsFunc(v.lines, sensitive.M
 // stands in the value, a part may hold it: a missing quotation mark is enough.
 // A part that gives a field stands in the wrong place and may be anything.
 func (v *value) quote(s string) string {
-	if v.guarded() || named.MatchString(s) {
+	if v.guarded() || named.MatchString(s) || !open(s) {
 		return redacted
 	}
 	return strconv.Quote(printable(s))

@@ -9,6 +9,8 @@ import (
 )
 
 var (
+	// personalNames are the first labels of a host of the Personal Edition.
+	personalNames = []string{"registry", "registry-vpc", "registry-internal", "registry-intl", "registry-intl-vpc"}
 	// personalHost matches a host of the Personal Edition, whose region may
 	// have "*". The first label is fixed and a region begins with two letters:
 	// other names below aliyuncs.com belong to anybody.
@@ -50,18 +52,12 @@ func (v *value) registries(defaults Defaults) []Instance {
 	return list
 }
 
-// add appends an instance, or its domains to those of the same one. An
-// instance without domains has all of them, and stays so.
+// add appends an instance, or its domains to those of the same one.
 func add(list []Instance, in Instance) []Instance {
-	i := slices.IndexFunc(list, func(o Instance) bool { return o.ID == in.ID && o.Region == in.Region })
+	i := slices.IndexFunc(list, func(o Instance) bool { return o.Region == in.Region })
 	if i < 0 {
-		list, i = append(list, in), len(list)
-	} else if len(list[i].Domains) == 0 || len(in.Domains) == 0 {
-		list[i].Domains = nil
-	} else {
-		list[i].Domains = append(list[i].Domains, in.Domains...)
+		return append(list, in)
 	}
-	slices.Sort(list[i].Domains)
-	list[i].Domains = slices.Compact(list[i].Domains)
+	list[i].Domains = union(list[i].Domains, in.Domains)
 	return list
 }

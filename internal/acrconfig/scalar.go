@@ -1,10 +1,14 @@
 package acrconfig
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 const (
@@ -66,9 +70,10 @@ var (
 	}
 )
 
-func (v *value) names(rule nameRule) Names {
+// names checks names; the vendor's default stands for none.
+func (v *value) names(rule nameRule, items []item) Names {
 	var n Names
-	for _, it := range v.list() {
+	for _, it := range items {
 		name := it.text
 		if strings.EqualFold(name, defaultName) {
 			name = defaultName // the vendor's pages print Default
@@ -93,8 +98,7 @@ func (v *value) names(rule nameRule) Names {
 	return n
 }
 
-func (v *value) threshold() time.Duration {
-	line, text := v.single()
+func (v *value) threshold(line int, text string) time.Duration {
 	const hint = "write for example 15m, 900s or 1h"
 	if text == "" {
 		return defaultThreshold
@@ -114,8 +118,7 @@ func (v *value) threshold() time.Duration {
 var emailForm = regexp.MustCompile(`^[!-~]+@[!-~]+$`)
 
 // email is accepted or left out; nothing depends on it.
-func (v *value) email() string {
-	line, text := v.single()
+func (v *value) email(line int, text string) string {
 	if text != "" && (len(text) > 254 || !emailForm.MatchString(text)) {
 		v.warn(line, "this is not an email address and is left out")
 		return ""
@@ -127,4 +130,36 @@ func (v *value) email() string {
 func (v *value) single() (line int, text string) {
 	line = 1 + max(0, slices.IndexFunc(v.lines, func(l string) bool { return clean(l) != "" }))
 	return line, clean(strings.Join(v.lines, "\n"))
+}
+
+// seconds reads a number of seconds; with a unit it is as certain.
+func (v *value) seconds(content *yaml.Node, least, most int) time.Duration {
+	text := v.text(content)
+	if text == "" {
+		return 0
+	}
+	hint := fmt.Sprintf("write a number of seconds from %d to %d", least, most)
+	d, err := time.ParseDuration(text)
+	if n, notANumber := strconv.Atoi(text); notANumber == nil {
+		d, err = time.Duration(min(max(n, least-1), most+1))*time.Second, nil
+	}
+	switch {
+	case err != nil || d%time.Second != 0:
+		v.fail(content.Line, "this is not a number of seconds", hint)
+	case d < time.Duration(least)*time.Second || d > time.Duration(most)*time.Second:
+		v.fail(content.Line, fmt.Sprintf("this is not between %d and %d seconds", least, most), hint)
+	}
+	return d
+}
+
+// truth reads a switch.
+func (v *value) truth(content *yaml.Node, name string) bool {
+	switch strings.ToLower(v.text(content)) {
+	case "", "false", "no", "off":
+	case "true", "yes", "on":
+		return true
+	default:
+		v.fail(content.Line, "this is neither true nor false", "write "+name+": true or "+name+": false")
+	}
+	return false
 }

@@ -43,11 +43,35 @@ var keyForms = []string{
 	"customAccessKeySecret: %s\n",
 	"%s\n# customAccessKeySecret\n",
 	"- instanceId: cri-x1\n  ak: \"LTAI\"\n  sk: \"%s\" // comment\n",
+	"- instanceId: cri-x1\n  customAccessKey: LTAI\n  customAccessKeySecret: %s // comment\n",
+	"- instanceId: cri-x1\n  customAccessKey: LTAI\n  customAccessKeySecret: %s %[1]s\n",
+	"- instanceId: cri-x1\n  customAccessKey: %s/LTAI\n  customAccessKeySecret: LTAI\n",
+	"- instanceId: cri-x1\n  customAccessKey: LTAI\n  customAccessKeySecret: %s\n  rrsaRoleARN: acs:ram::1:role/a\n",
+	"- instanceId: cri-x1\n  customAccessKey: LTAI\n  customAccessKeySecret: %s\n- instanceId: cri-x1\n",
+	"- instanceId: cri-x1\n  customAccessKey: LTAI\n  customAccessKeySecret: %s\n- instanceId: cri-x1\n  customAccessKey: LTAI\n  customAccessKeySecret: x%[1]s\n",
+	"- instanceId: cri-x1\n  accessKeyFrom: %s/x\n",
+	"- instanceId: cri-x1\n  accessKeyFrom: LTAI:%s\n",
+	"- instanceId: cri-x1\n  accessKeyFrom: {secret: %s}\n",
+	"- instanceId: cri-x1\n  endpoint: https://LTAI:%s@cr.example.com\n",
+	"- instanceId: cri-x1\n  domains: LTAI:%s@cr.example.com\n",
+	"- instanceId: cri-x1\n  namespaces: \"a, customAccessKeySecret: %s\"\n",
+	"- instanceId: cri-x1\n  expireDuration: \"3600\n  customAccessKeySecret: %s\"\n",
+	"- instanceId: cri-x1\n  assumeRoleARN: [customAccessKeySecret, %s]\n",
+	"- instanceId: cri-x1\n  \"custom\\x41ccess\\x4bey\": 'x'\n  \"custom\\x41ccess\\x4bey\\x53ecret\": \"%s\n",
+	"[{\"instanceId\":\"cri-x1\",\"customAccessKey\":\"LTAI\",\"customAccessKeySecret\":\"%s\",}}]",
+	"[{\"instanceId\":\"x1\",\"custom\\u0041ccessKey\":\"LTAI\",\"custom\\u0041ccess\\u004beySecret\":\"%s\"}]",
+	"[{\"instanceId\":\"x1\",\"sk\":\"%s\"}]",
+	"[\n{\"instanceId\":\"x1\",\n\"sk\":\"%s\",\n}}]",
+	"{\"AcrInstanceInfo\":[{\"instanceId\":\"x1\",\"customAccessKey\":\"LTAI\",\"customAccessKeySecret\":\"%s\"}],\"watchNamespace\":\"A\"}",
+	"{\"AcrInstanceInfo\":[{\"instanceId\":\"x1\",\"customAccessKeySecret\":\"%s}]}",
+	"{\n  \"AcrInstanceInfo\": [\n    {\n      \"customAccessKey\": \"LTAI\",\n      \"customAccessKeySecret\": \"%s\"\n      \"regionId\": \"x\"\n}]}",
+	"{\"AcrInstanceInfo\":\"%s\",\"customAccessKeySecret\":\"x\"}",
+	"\"{\\\"AcrInstanceInfo\\\":[{\\\"customAccessKeySecret\\\":\\\"%s\\\"}]}\"",
 }
 
 func TestNoErrorShowsAnAccessKeySecret(t *testing.T) {
 	t.Parallel()
-	keys := []string{keyInfo, keyRRSA, keyWebhook, keyNamespaces, keyAccounts, keyThreshold, keyEmail, keyRegistry, "other"}
+	keys := []string{keyInfo, keyRRSA, keyWebhook, keyNamespaces, keyAccounts, keyThreshold, keyEmail, keyRegistry, keyAddon, "other"}
 	for _, form := range keyForms {
 		for _, key := range keys {
 			_, warnings, err := Parse(one(key, fmt.Sprintf(form, accessKeySecret)), hangzhou)
@@ -58,7 +82,7 @@ func TestNoErrorShowsAnAccessKeySecret(t *testing.T) {
 			if strings.Contains(said, accessKeySecret) {
 				t.Errorf("%s: %q\nshows it: %s", key, form, said)
 			}
-			if key == keyInfo && err == nil && !strings.Contains(said, "not known") {
+			if key == keyInfo && err == nil && !strings.Contains(said, "not known") && !strings.Contains(said, "stands in clear") {
 				t.Errorf("%q is taken as if it had no access key", form)
 			}
 		}
@@ -70,7 +94,7 @@ func TestTheRestOfALineIsShown(t *testing.T) {
 	_, _, err := Parse(one(keyInfo, "- instanceId: bad\n  customAccessKeySecret: "+accessKeySecret+"\n  regionId: Bad\n  domains: also bad\n"), hangzhou)
 	checkProblems(t, err, []problem{
 		{keyInfo, 1, "- instanceId: bad", "not an instance id"},
-		{keyInfo, 2, "customAccessKeySecret: [redacted]", "not supported yet"},
+		{keyInfo, 2, "customAccessKeySecret: [redacted]", "without customAccessKey"},
 		{keyInfo, 4, "domains: also bad", "[redacted] is no registry host: it has the character ' '"},
 	})
 }

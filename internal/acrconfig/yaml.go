@@ -1,6 +1,7 @@
 package acrconfig
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"regexp"
@@ -50,8 +51,9 @@ func (v *value) document() *yaml.Node {
 		return nil
 	}
 	lines := make([]string, len(v.lines))
+	brackets := v.brackets()
 	for i, line := range v.lines {
-		if oddIndent.MatchString(line) {
+		if !brackets && oddIndent.MatchString(line) {
 			v.fail(i+1, "the line is indented with a tab or a no-break space", "indent with blanks alone")
 			return nil
 		}
@@ -66,6 +68,13 @@ func (v *value) document() *yaml.Node {
 		return nil
 	}
 	return root
+}
+
+// brackets tells whether the value is JSON, or YAML that is written like it,
+// in which indents mean nothing.
+func (v *value) brackets() bool {
+	text := strings.TrimLeft(strings.Join(v.lines, "\n"), blanks)
+	return strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")
 }
 
 var errSecondDocument = errors.New("a second document")
@@ -92,20 +101,31 @@ const (
 	maxBytes = 64 << 10
 )
 
+// firstBad returns the line after the longest beginning that can be read, or
+// 0 where the text is too long to search.
+func firstBad(lines []string, read func([]string) error) int {
+	bad := len(lines)
+	if size := len(strings.Join(lines, "\n")); bad > maxLines || size > maxBytes {
+		return 0
+	}
+	for bad > 1 && read(lines[:bad-1]) != nil {
+		bad--
+	}
+	return bad
+}
+
 // failSyntax reports the line at which the text stops being YAML: the one
 // after the longest beginning that is. The parser's own errors name the line
 // where the surrounding block begins, and quote the text.
 func (v *value) failSyntax(lines []string) {
-	bad := len(lines)
-	if size := len(strings.Join(lines, "\n")); bad > maxLines || size > maxBytes {
-		v.fail(0, "the text is not YAML", "shorten it until the line can be named")
+	if e := syntaxOfJSON(lines); e != nil {
+		v.fail(e.Line, e.Problem, e.Hint)
 		return
 	}
-	for bad > 1 {
-		if _, err := decode(lines[:bad-1]); err == nil {
-			break
-		}
-		bad--
+	bad := firstBad(lines, func(lines []string) error { _, err := decode(lines); return err })
+	if bad == 0 {
+		v.fail(0, "the text is not YAML", "shorten it until the line can be named")
+		return
 	}
 	text := lines[bad-1]
 	name := ""
@@ -125,6 +145,31 @@ func (v *value) failSyntax(lines []string) {
 	v.fail(bad, "the text is not YAML from here on", "compare with: - instanceId: cri-..., and below it, two blanks in, regionId: cn-hangzhou")
 }
 
+// jsonForm matches the beginning of JSON: its first name is quoted.
+var jsonForm = regexp.MustCompile(`^[\s\x{feff}]*(?:\[\s*)?\{\s*"`)
+
+// syntaxOfJSON returns what is wrong with JSON, and where; nil for what is
+// none. No beginning of it can be read, so that the place that the parser of
+// JSON tells must do. What that one reads and YAML does not is two escapes for
+// one character.
+func syntaxOfJSON(lines []string) *Error {
+	text := strings.Join(lines, "\n")
+	if !jsonForm.MatchString(text) {
+		return nil
+	}
+	var anything any
+	syntax, ok := errors.AsType[*json.SyntaxError](json.Unmarshal([]byte(text), &anything))
+	if !ok {
+		return &Error{Problem: `a character is written as two escapes that begin with \u`, Hint: "write the character itself"}
+	}
+	read := text[:min(max(int(syntax.Offset)-1, 0), len(text))]
+	return &Error{
+		Line:    1 + strings.Count(strings.TrimRight(read, "\n"), "\n"),
+		Problem: "the text is not JSON from here on",
+		Hint:    "look here and in the line above for a comma, a quotation mark or a bracket that is missing or too much",
+	}
+}
+
 // mistakes are those that the vendor's pages and users make, the surest
 // first.
 var mistakes = []struct {
@@ -132,6 +177,8 @@ var mistakes = []struct {
 	problem, hint string
 }{
 	{regexp.MustCompile(`["']\s*//`), `"//" begins no comment here`, `begin comments with "#"`},
+	{regexp.MustCompile(`^\s*(?:-\s*)?["']?[A-Za-z][A-Za-z-]*["']?\s*：`), `the colon is a full-width one`, `write ":" with a blank after it`},
+	{regexp.MustCompile(`^\s*(?:-\s*)?[A-Za-z][A-Za-z-]*:[^\s]`), "there is no blank after the colon", `write ":" with a blank after it`},
 	{regexp.MustCompile(`:\s*"[^"]*"\s*,`), "a field has more than one text", "write one text; domains have commas inside it, as in: domains: a.example.com,b.example.com"},
 	{regexp.MustCompile(`^[^"]*"[^"]*$|^[^']*'[^']*$`), "a quotation mark is opened and not closed", "close it in the same line"},
 	{regexp.MustCompile(`^---|^\.\.\.`), "a second document begins", "write one list"},
