@@ -14,11 +14,13 @@ import (
 // ServerKind is a role of the cloud.
 type ServerKind string
 
-// The three roles.
+// The roles. The first three are ACR's.
 const (
 	ServerAPI      ServerKind = "api"
 	ServerAuth     ServerKind = "auth"
 	ServerRegistry ServerKind = "registry"
+	ServerSTS      ServerKind = "sts"
+	ServerMetadata ServerKind = "metadata"
 )
 
 // Entry is a request that one of the servers received. It holds no secrets.
@@ -30,8 +32,8 @@ type Entry struct {
 	Host   string     `json:"host"`
 	Method string     `json:"method"`
 	Path   string     `json:"path"`
-	// Action is the OpenAPI's action; ActionToken and ActionRegistry at the
-	// other two servers.
+	// Action is the OpenAPI's or STS's; ActionToken, ActionRegistry and
+	// ActionIMDS at the other servers.
 	Action string `json:"action,omitempty"`
 	// Grant is how a token was asked for: basic, or a grant type of OAuth 2.0.
 	Grant string `json:"grant,omitempty"`
@@ -45,6 +47,13 @@ type Entry struct {
 	// AccessKeyID is that of the API's caller, or of the caller to whom the
 	// temporary user was given.
 	AccessKeyID string `json:"accessKeyID,omitempty"`
+	// Caller is who called the OpenAPI or STS: the ARN of a user or a role, or
+	// the subject of the token.
+	Caller string `json:"caller,omitempty"`
+	// Role is the ARN of the role that is asked for, and Session the id of the
+	// access key that was handed out for it.
+	Role    string `json:"role,omitempty"`
+	Session string `json:"session,omitempty"`
 	// Credential tells the temporary users apart, all of whom have one name: it
 	// counts them from 1 in the order of issue.
 	Credential int `json:"credential,omitempty"`
@@ -62,6 +71,7 @@ type Entry struct {
 const (
 	ActionToken    = "Token"
 	ActionRegistry = "Registry"
+	ActionIMDS     = "IMDS" // the metadata service
 )
 
 // AccessLog holds the requests in the order in which they were answered.
@@ -142,8 +152,11 @@ func (a *ACR) logged(s *site, h http.Handler) http.Handler {
 			e.Action = ActionToken
 		case ServerRegistry:
 			e.Action, e.Instance = ActionRegistry, s.instance.service()
-		case ServerAPI:
+		case ServerMetadata:
+			e.Action = ActionIMDS
+		case ServerAPI, ServerSTS: // they have many
 		}
+		w.Header().Set("Date", a.clock().UTC().Format(http.TimeFormat))
 		observed := &observer{ResponseWriter: w}
 		h.ServeHTTP(observed, r.WithContext(context.WithValue(r.Context(), recordKey{}, e)))
 		if e.noted {

@@ -26,7 +26,7 @@ func TestTheAccessLogHoldsTheRequestsAndNoSecrets(t *testing.T) {
 	c.get("https://"+host+"/v2/shop/web/tags/list", token)
 	pull := []string{"repository:shop/web:pull"}
 	want := []Entry{
-		{Seq: 1, Server: ServerAPI, Method: "POST", Path: "/", Action: ActionGetAuthorizationToken, Instance: enterpriseID, User: temporaryUser, AccessKeyID: c.AccessKey().ID, Credential: 1, Status: 200},
+		{Seq: 1, Server: ServerAPI, Method: "POST", Path: "/", Action: ActionGetAuthorizationToken, Instance: enterpriseID, User: temporaryUser, AccessKeyID: c.AccessKey().ID, Caller: "acs:ram::" + c.Account() + ":user/default", Credential: 1, Status: 200},
 		{Seq: 2, Server: ServerAuth, Method: "GET", Path: "/auth", Action: ActionToken, Grant: "basic", Client: "docker", Instance: c.instance(enterpriseID).Service, User: temporaryUser, AccessKeyID: c.AccessKey().ID, Credential: 1, Asked: []string{"repository:shop/web:pull,fly"}, Granted: pull, Status: 200},
 		{Seq: 3, Server: ServerRegistry, Method: "GET", Path: "/v2/shop/web/tags/list", Action: ActionRegistry, Instance: c.instance(enterpriseID).Service, User: temporaryUser, Credential: 1, Asked: pull, Granted: pull, Status: 404, Code: "NAME_UNKNOWN"},
 	}

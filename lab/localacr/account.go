@@ -54,6 +54,7 @@ var (
 	errExpiredCredential = errors.New("expired")
 	errForeignCredential = errors.New("for another instance")
 	errRevokedCredential = errors.New("revoked")
+	errRefusedCredential = errors.New("refused")
 )
 
 type digest = [sha256.Size]byte
@@ -119,6 +120,18 @@ func (s *accounts) addTemporary(u ramUser, i *instance, now, until time.Time) (p
 		name: temporaryUser, number: s.issued, instance: i, expires: until, grants: u.Grants, keyID: u.key.ID,
 	}
 	return password, s.issued
+}
+
+// LivesUntil returns until when the password of a temporary user is good, for a
+// test that judges what somebody wrote down; false where nobody has it.
+func (a *ACR) LivesUntil(password string) (time.Time, bool) {
+	a.accounts.mu.Lock()
+	defer a.accounts.mu.Unlock()
+	c, ok := a.accounts.users[loginKey(temporaryUser, password)]
+	if !ok {
+		return time.Time{}, false
+	}
+	return c.expires, true
 }
 
 // login returns the account with that name and password. With the errors for

@@ -12,13 +12,15 @@ import (
 
 // faultText is a fault as the admin endpoint and the command line write it.
 type faultText struct {
-	Fault    FaultKind `json:"fault"`
-	Action   string    `json:"action,omitempty"`
-	Instance string    `json:"instance,omitempty"`
-	Times    int       `json:"times,omitempty"`
-	Status   int       `json:"status,omitempty"`
-	Lifetime string    `json:"lifetime,omitempty"`
-	Offset   string    `json:"offset,omitempty"`
+	Fault      FaultKind `json:"fault"`
+	Action     string    `json:"action,omitempty"`
+	Instance   string    `json:"instance,omitempty"`
+	Times      int       `json:"times,omitempty"`
+	Status     int       `json:"status,omitempty"`
+	Code       string    `json:"code,omitempty"`
+	Credential int       `json:"credential,omitempty"`
+	Lifetime   string    `json:"lifetime,omitempty"`
+	Offset     string    `json:"offset,omitempty"`
 }
 
 // ParseFault reads a fault written in JSON, as
@@ -30,7 +32,10 @@ func ParseFault(r io.Reader) (Fault, error) {
 	if err := decoder.Decode(&text); err != nil {
 		return Fault{}, fmt.Errorf("read the fault: %w", err)
 	}
-	f := Fault{Kind: text.Fault, Action: text.Action, Instance: text.Instance, Times: text.Times, Status: text.Status}
+	f := Fault{
+		Kind: text.Fault, Action: text.Action, Instance: text.Instance, Times: text.Times, Status: text.Status,
+		Code: text.Code, Credential: text.Credential,
+	}
 	for name, field := range map[string]struct {
 		text string
 		to   *time.Duration
@@ -48,7 +53,10 @@ func ParseFault(r io.Reader) (Fault, error) {
 }
 
 func (f *Fault) text() faultText {
-	t := faultText{Fault: f.Kind, Action: f.Action, Instance: f.Instance, Times: f.Times, Status: f.Status}
+	t := faultText{
+		Fault: f.Kind, Action: f.Action, Instance: f.Instance, Times: f.Times, Status: f.Status,
+		Code: f.Code, Credential: f.Credential,
+	}
 	if f.Lifetime != 0 {
 		t.Lifetime = f.Lifetime.String()
 	}
@@ -78,6 +86,8 @@ func (a *ACR) serveAdmin(context.Context) error {
 	mux.HandleFunc("GET /log", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.log.Entries()) })
 	mux.HandleFunc("POST /authorization/stop", switched(a.StopAuthorization))
 	mux.HandleFunc("POST /authorization/start", switched(a.StartAuthorization))
+	mux.HandleFunc("POST /cloud/stop", switched(a.StopCloud))
+	mux.HandleFunc("POST /cloud/start", switched(a.StartCloud))
 	a.admin = "http://" + listener.Addr().String()
 	a.run(listener, localOnly(mux), nil)
 	return nil
@@ -122,7 +132,7 @@ func (a *ACR) clearFaults(w http.ResponseWriter, r *http.Request) {
 	a.listFaults(w, r)
 }
 
-// switched turns the authorization servers off or on.
+// switched turns servers off or on.
 func switched(turn func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if err := turn(); err != nil {

@@ -31,8 +31,17 @@ var (
 	errVersion           = &cloudError{http.StatusBadRequest, "InvalidVersion", "Specified parameter Version is not valid.", false}
 	errAction            = &cloudError{http.StatusNotFound, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.", false}
 	errInstanceMissing   = &cloudError{http.StatusBadRequest, "MissingInstanceId", "InstanceId is mandatory for this action.", false}
+	errFormat            = &cloudError{http.StatusBadRequest, "UnsupportedFormat", "Without Format=JSON the cloud answers XML, which this one does not write.", false}
 	errForbidden         = &cloudError{http.StatusForbidden, "Forbidden.RAM", "User not authorized to operate on the specified resource, or this API doesn't support RAM.", false}
 	errUserUnknown       = &cloudError{http.StatusNotFound, "USER_NOT_EXIST", "user is not exist", true}
+	// STS's.
+	errNoPermission   = &cloudError{http.StatusForbidden, "NoPermission", "You are not authorized to do this action. You should be authorized by RAM.", false}
+	errNotTrusted     = &cloudError{http.StatusForbidden, "AuthenticationFail.NoPermission", "This operator is not permitted by the trust policy of the role.", false}
+	errRoleUnknown    = &cloudError{http.StatusNotFound, "EntityNotExist.Role", "The specified Role not exists.", false}
+	errProvider       = &cloudError{http.StatusNotFound, "EntityNotExist.OIDCProvider", "The specified OIDC Provider not exists.", false}
+	errTokenExpired   = &cloudError{http.StatusBadRequest, "AuthenticationFail.OIDCToken.Expired", "This JsonWebToken is expired.", false}
+	errTokenInvalid   = &cloudError{http.StatusBadRequest, "AuthenticationFail.OIDCToken.Invalid", "This JsonWebToken is invalid.", false}
+	errTokenSignature = &cloudError{http.StatusBadRequest, "AuthenticationFail.OIDCToken.PublicKeyFingerprintMismatch", "The key of this JsonWebToken is not one of the OIDC Provider.", false}
 	// The fault of that name.
 	errNotSuccess = &cloudError{http.StatusOK, "INTERNAL_ERROR", "the operation did not succeed", true}
 	// HTTP 200: one of the two ways that are documented, and the one that
@@ -40,13 +49,18 @@ var (
 	errInstanceUnknown = &cloudError{http.StatusOK, "INSTANCE_NOT_EXIST", "instance is not exist", true}
 )
 
+// errParameter is STS's error for a parameter that cannot be.
+func errParameter(name, reason string) *cloudError {
+	return &cloudError{http.StatusBadRequest, "InvalidParameter." + name, "The parameter " + name + " is wrongly formed: " + reason + ".", false}
+}
+
 func errIncompleteSignature(reason error) *cloudError {
 	message := fmt.Sprintf("The request signature does not conform to Aliyun standards: %v.", reason)
 	return &cloudError{http.StatusBadRequest, "IncompleteSignature", message, false}
 }
 
-// errSignature shows what the server signed: a hash, from which nothing can be
-// learnt but whether one has computed the same.
+// errSignature shows what the server signed: for ACS3 a hash, for the older
+// signatures the whole of it.
 func errSignature(text string) *cloudError {
 	message := fmt.Sprintf("Specified signature is not matched with our calculation. server StringToSign is: [%s]", text)
 	return &cloudError{http.StatusBadRequest, "SignatureDoesNotMatch", message, false}

@@ -3,8 +3,8 @@ package localacr
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -12,10 +12,9 @@ import (
 // FaultKind is a way to go wrong.
 type FaultKind string
 
-// The kinds of faults. The first four can befall each server, the others the
-// OpenAPI or the cloud's clock.
+// The kinds of faults. Which actions each can befall says befalls.
 const (
-	// Throttle answers Throttling.User; 429 at the other servers.
+	// Throttle answers Throttling.User; 429 at the servers without such codes.
 	Throttle FaultKind = "throttle"
 	// ServerError answers Fault.Status, 503 unless it is given.
 	ServerError FaultKind = "error"
@@ -24,29 +23,51 @@ const (
 	// HTML answers a page, as a proxy in between does, with Fault.Status, 502
 	// unless it is given.
 	HTML FaultKind = "html"
+	// Empty answers nothing, with Fault.Status, 200 unless it is given.
+	Empty FaultKind = "empty"
+	// Truncated answers the beginning of a document and cuts the connection.
+	Truncated FaultKind = "truncated"
+	// Huge answers 20 MB of JSON.
+	Huge FaultKind = "huge"
+	// ErrorCode answers Fault.Code with Fault.Status, 400 unless it is given; 200
+	// is ACR's own way to fail, with IsSuccess false.
+	ErrorCode FaultKind = "code"
 	// NotSuccess answers HTTP 200 with IsSuccess false.
 	NotSuccess FaultKind = "not-success"
 	// WrongRegion answers as the API of another region does.
 	WrongRegion FaultKind = "wrong-region"
-	// Lifetime gives temporary users Fault.Lifetime.
+	// Lifetime gives temporary users and sessions Fault.Lifetime.
 	Lifetime FaultKind = "lifetime"
+	// Refuse has the authorization server refuse good credentials: the temporary
+	// users from number Fault.Credential on, or all credentials.
+	Refuse FaultKind = "refuse"
 	// ClockOffset moves the clocks of the whole cloud by Fault.Offset.
 	ClockOffset FaultKind = "clock-offset"
 )
 
+// Kinds are all kinds of faults.
+func Kinds() []FaultKind {
+	return []FaultKind{
+		Throttle, ServerError, Hang, HTML, Empty, Truncated, Huge, ErrorCode, NotSuccess, WrongRegion, Lifetime, Refuse, ClockOffset,
+	}
+}
+
 // Fault is something that goes wrong.
 type Fault struct {
 	Kind FaultKind
-	// Action it befalls: one of the OpenAPI's, ActionToken or ActionRegistry;
-	// "" is every action of the OpenAPI.
+	// Action it befalls: one of ACR's OpenAPI or of STS, ActionToken,
+	// ActionRegistry or ActionIMDS; "" is every action of ACR's OpenAPI, and for
+	// Refuse ActionToken.
 	Action string
 	// Instance it befalls; "" is all of them.
 	Instance string
 	// Times it happens; 0 means until it is cleared.
-	Times    int
-	Status   int
-	Lifetime time.Duration
-	Offset   time.Duration
+	Times      int
+	Status     int
+	Code       string
+	Credential int
+	Lifetime   time.Duration
+	Offset     time.Duration
 }
 
 // Faults are what goes wrong now.
@@ -83,16 +104,52 @@ func (f *Faults) List() []Fault {
 	return slices.Clone(f.list)
 }
 
+// befalls lists the actions that a kind can befall besides "".
+func (f *Fault) befalls() []string {
+	acr := []string{ActionGetAuthorizationToken, ActionListInstanceEndpoint}
+	sts := []string{ActionAssumeRole, ActionAssumeRoleWithOIDC}
+	switch f.Kind {
+	case NotSuccess, WrongRegion:
+		return acr
+	case ErrorCode:
+		if f.Status == http.StatusOK { // STS has no such way to fail
+			return acr
+		}
+		return slices.Concat(acr, sts)
+	case Lifetime:
+		return slices.Concat(acr[:1], sts, []string{ActionIMDS})
+	case Refuse:
+		return []string{ActionToken}
+	case ClockOffset:
+		return nil
+	default:
+		return slices.Concat(acr, sts, []string{ActionToken, ActionRegistry, ActionIMDS})
+	}
+}
+
+// errorCode is the shape of the cloud's error codes.
+var errorCode = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]*$`)
+
 func (f *Fault) check() error {
-	if err := f.checkTarget(); err != nil {
-		return err
+	if !slices.Contains(Kinds(), f.Kind) {
+		return fmt.Errorf("no fault is called %q; there are %q", f.Kind, Kinds())
 	}
-	if err := f.checkStatus(); err != nil {
-		return err
+	for _, check := range []func() error{f.checkTarget, f.checkStatus, f.checkNumbers} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (f *Fault) checkNumbers() error {
 	switch {
 	case f.Times < 0:
 		return fmt.Errorf("times %d: give how often, or 0 for until it is cleared", f.Times)
+	case f.Credential < 0 || f.Credential != 0 && f.Kind != Refuse:
+		return fmt.Errorf("fault %s with credential %d: fault refuse takes the number of a temporary user, the others none", f.Kind, f.Credential)
+	case (f.Kind == ErrorCode) != errorCode.MatchString(f.Code):
+		return fmt.Errorf("fault %s with the code %q: fault code takes one like Throttling.User, the others none", f.Kind, f.Code)
 	case (f.Kind == Lifetime) != (f.Lifetime != 0) || f.Lifetime != 0 && f.Lifetime < time.Second:
 		return fmt.Errorf("fault %s with a lifetime of %v: fault lifetime takes one of at least 1s, the others none", f.Kind, f.Lifetime)
 	case (f.Kind == ClockOffset) != (f.Offset != 0):
@@ -102,31 +159,27 @@ func (f *Fault) check() error {
 }
 
 func (f *Fault) checkStatus() error {
+	lowest := map[FaultKind]int{ServerError: 500, HTML: 200, Empty: 200, ErrorCode: 400}[f.Kind]
+	highest := 599
 	switch {
-	case f.Status == 0:
-	case f.Kind == ServerError && (f.Status < 500 || f.Status > 599):
-		return fmt.Errorf("status %d is not one of a server's error (500 to 599)", f.Status)
-	case f.Kind == HTML && (f.Status < 200 || f.Status > 599):
-		return fmt.Errorf("status %d is not one of an answer (200 to 599)", f.Status)
-	case f.Kind != ServerError && f.Kind != HTML:
+	case f.Status == 0 || f.Kind == ErrorCode && f.Status == http.StatusOK:
+	case lowest == 0:
 		return fmt.Errorf("fault %s takes no status", f.Kind)
+	case f.Status < lowest || f.Status > highest:
+		return fmt.Errorf("status %d is not one of fault %s (%d to %d)", f.Status, f.Kind, lowest, highest)
 	}
 	return nil
 }
 
 func (f *Fault) checkTarget() error {
-	kinds := []FaultKind{Throttle, ServerError, Hang, HTML, NotSuccess, WrongRegion, Lifetime, ClockOffset}
-	actions := []string{"", ActionGetAuthorizationToken, ActionListInstanceEndpoint, ActionToken, ActionRegistry}
-	everywhere := slices.Contains(kinds[:4], f.Kind)
+	every := (&Fault{Kind: Hang}).befalls()
 	switch {
-	case !slices.Contains(kinds, f.Kind):
-		return fmt.Errorf("no fault is called %q; there are %q", f.Kind, kinds)
-	case !slices.Contains(actions, f.Action):
-		return fmt.Errorf("no action is called %q; there are %q", f.Action, actions[1:])
-	case !everywhere && (f.Action == ActionToken || f.Action == ActionRegistry):
-		return fmt.Errorf("fault %s does not befall action %s", f.Kind, f.Action)
+	case f.Action != "" && !slices.Contains(every, f.Action):
+		return fmt.Errorf("no action is called %q; there are %q", f.Action, every)
 	case f.Kind == ClockOffset && (f.Action != "" || f.Instance != "" || f.Times != 0):
 		return fmt.Errorf("fault %s befalls the whole cloud until it is cleared: leave out action, instance and times", f.Kind)
+	case f.Action != "" && !slices.Contains(f.befalls(), f.Action):
+		return fmt.Errorf("fault %s does not befall action %s", f.Kind, f.Action)
 	}
 	return nil
 }
@@ -134,12 +187,16 @@ func (f *Fault) checkTarget() error {
 // take returns the first fault of one of the kinds that befalls the action at
 // the instance, and counts it.
 func (f *Faults) take(action, instance string, kinds ...FaultKind) (Fault, bool) {
+	return f.takeIf(action, instance, func(Fault) bool { return true }, kinds...)
+}
+
+// takeIf takes only a fault that applies.
+func (f *Faults) takeIf(action, instance string, applies func(Fault) bool, kinds ...FaultKind) (Fault, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	openAPI := action != ActionToken && action != ActionRegistry
 	at := slices.IndexFunc(f.list, func(o Fault) bool {
-		return slices.Contains(kinds, o.Kind) && (o.Action == action || o.Action == "" && openAPI) &&
-			(o.Instance == "" || o.Instance == instance)
+		return slices.Contains(kinds, o.Kind) && (o.Action == action || o.Action == "" && o.everywhere(action)) &&
+			(o.Instance == "" || o.Instance == instance) && applies(o)
 	})
 	if at < 0 {
 		return Fault{}, false
@@ -153,6 +210,12 @@ func (f *Faults) take(action, instance string, kinds ...FaultKind) (Fault, bool)
 	return fault, true
 }
 
+// everywhere tells whether a fault that names no action befalls this one.
+func (f *Fault) everywhere(action string) bool {
+	elsewhere := []string{ActionToken, ActionRegistry, ActionIMDS, ActionAssumeRole, ActionAssumeRoleWithOIDC}
+	return f.Kind == Refuse || !slices.Contains(elsewhere, action)
+}
+
 func (f *Faults) clockOffset() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -162,65 +225,4 @@ func (f *Faults) clockOffset() time.Duration {
 		}
 	}
 	return 0
-}
-
-// faulty lets faults befall a registry.
-func (a *ACR) faulty(i *instance) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !a.obstruct(w, r, ServerRegistry, ActionRegistry, i.ID) {
-			i.app.ServeHTTP(w, r)
-		}
-	})
-}
-
-// obstruct answers the request as the faults say that befall it before it
-// reaches the server, and tells whether it did. The OpenAPI's throttling is
-// not among them: it comes after the caller is known.
-func (a *ACR) obstruct(w http.ResponseWriter, r *http.Request, server ServerKind, action, instance string) bool {
-	kinds := []FaultKind{ServerError, Hang, HTML}
-	if server != ServerAPI {
-		kinds = append(kinds, Throttle)
-	}
-	f, ok := a.faults.take(action, instance, kinds...)
-	if !ok {
-		return false
-	}
-	e := recordOf(r)
-	e.Code = string(f.Kind)
-	switch f.Kind {
-	case Hang:
-		e.noted = true
-		a.log.add(e.Entry)
-		<-r.Context().Done()
-	case HTML:
-		w.Header().Set("Content-Type", "text/html")
-		w.WriteHeader(orElse(f.Status, http.StatusBadGateway))
-		_, _ = strings.NewReader("<html><head><title>Bad Gateway</title></head><body><h1>Bad Gateway</h1></body></html>\n").WriteTo(w)
-	case Throttle:
-		w.Header().Set("Retry-After", "1")
-		writeJSON(w, http.StatusTooManyRequests, failure(server, "TOOMANYREQUESTS", "too many requests"))
-	default:
-		status := orElse(f.Status, http.StatusServiceUnavailable)
-		if server == ServerAPI {
-			writeJSON(w, status, errUnavailable(status).body(requestID(), r.Host, false))
-			break
-		}
-		writeJSON(w, status, failure(server, "UNAVAILABLE", "the service is unavailable"))
-	}
-	return true
-}
-
-// failure is the body of an error of the authorization server or of a registry.
-func failure(server ServerKind, code, message string) map[string]any {
-	if server == ServerRegistry {
-		return map[string]any{"errors": []any{map[string]any{"code": code, "message": message}}}
-	}
-	return map[string]any{"details": message}
-}
-
-func orElse(status, otherwise int) int {
-	if status == 0 {
-		return otherwise
-	}
-	return status
 }

@@ -1,8 +1,10 @@
 package localacr
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -33,6 +35,11 @@ func TestFaultsBefallTheAPIAsOftenAsSaid(t *testing.T) {
 		"a page that looks ok":  {Fault{Kind: HTML, Status: 200}, 200, "<html>"},
 		"not a success":         {Fault{Kind: NotSuccess}, 200, `"IsSuccess":false`},
 		"the wrong region":      {Fault{Kind: WrongRegion}, 200, `"Code":"INSTANCE_NOT_EXIST"`},
+		"with nothing":          {Fault{Kind: Empty}, 200, ""},
+		"with no content":       {Fault{Kind: Empty, Status: 502}, 502, ""},
+		"with a code":           {Fault{Kind: ErrorCode, Code: "InvalidAccessKeyId.NotFound", Status: 404}, 404, `"HostId":`},
+		"with a code, for 400":  {Fault{Kind: ErrorCode, Code: "Throttling.Api"}, 400, `"Code":"Throttling.Api"`},
+		"with a code in a 200":  {Fault{Kind: ErrorCode, Code: "NAMESPACE_NOT_EXIST", Status: 200}, 200, `{"Code":"NAMESPACE_NOT_EXIST","IsSuccess":false,"RequestId":`},
 		"for the action":        {Fault{Kind: Throttle, Action: ActionGetAuthorizationToken}, 400, "Throttling.User"},
 		"for the instance":      {Fault{Kind: ServerError, Instance: enterpriseID}, 503, "ServiceUnavailable"},
 		"for both, by the book": {Fault{Kind: NotSuccess, Action: ActionGetAuthorizationToken, Instance: enterpriseID}, 200, "false"},
@@ -44,7 +51,7 @@ func TestFaultsBefallTheAPIAsOftenAsSaid(t *testing.T) {
 			c.fault(want.fault)
 			for range 2 {
 				got := c.do(c.sign(c.enterprise(), c.AccessKey()))
-				if got.status != want.status || !strings.Contains(string(got.body), want.body) {
+				if got.status != want.status || !strings.Contains(string(got.body), want.body) || (want.body == "") != (len(got.body) == 0) {
 					t.Errorf("answered %d %s", got.status, got.body)
 				}
 			}
@@ -107,6 +114,102 @@ func TestFaultsBefallTheOtherServers(t *testing.T) {
 			if got := ask(); got.status != good[action] {
 				t.Errorf("after %s at %s: answered %d", kind, action, got.status)
 			}
+		}
+	}
+}
+
+func TestPersonalHasCodesOfItsOwnShape(t *testing.T) {
+	t.Parallel()
+	c := start(t, func(o *Options) { o.Instances[1].ID = "crpi-abcd1234" })
+	c.fault(Fault{Kind: ErrorCode, Code: "USER_NOT_EXIST", Status: 200, Instance: "crpi-abcd1234"})
+	got := c.do(c.sign(c.personal(), c.AccessKey()))
+	if got.status != http.StatusOK || got.text(t, "code") != "USER_NOT_EXIST" || got.text(t, "message") == "" {
+		t.Errorf("answered %d %s", got.status, got.body)
+	}
+	c.temporary(c.AccessKey())
+}
+
+func TestAnAnswerCanBeCutAndCanBeHuge(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	user, password := c.Owner()
+	if err := c.AttachRole(c.AddRole(Role{Name: "node"})); err != nil {
+		t.Fatal(err)
+	}
+	for action, ask := range map[string]func() *http.Request{
+		"": func() *http.Request { return c.sign(c.enterprise(), c.AccessKey()) },
+		ActionRegistry: func() *http.Request {
+			return c.request(http.MethodGet, "https://"+c.instance(enterpriseID).Hosts[0]+"/v2/")
+		},
+		ActionIMDS: func() *http.Request { return c.request(http.MethodGet, c.Metadata()+imdsRegion) },
+		ActionToken: func() *http.Request {
+			r := c.request(http.MethodGet, c.instance(enterpriseID).Realm)
+			r.SetBasicAuth(user, password.Reveal())
+			return r
+		},
+	} {
+		for kind, want := range map[FaultKind]struct {
+			length int
+			err    error
+		}{Truncated: {48, io.ErrUnexpectedEOF}, Huge: {20<<20 + 33, nil}} {
+			c.fault(Fault{Kind: kind, Action: action, Times: 1})
+			response, err := c.http.Do(ask())
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if len(body) != want.length || !errors.Is(err, want.err) || response.StatusCode != http.StatusOK {
+				t.Errorf("%s at %q: %d with %d bytes and %v", kind, action, response.StatusCode, len(body), err)
+			}
+			if _, err := c.AccessLog().Wait(t.Context(), func(e Entry) bool { return e.Code == string(kind) }); err != nil {
+				t.Error(err)
+			}
+			if got := c.do(ask()); bytes.Contains(got.body, []byte("0000000000")) {
+				t.Errorf("after %s at %q it answered %.100s", kind, action, got.body)
+			}
+		}
+	}
+}
+
+func TestTheAuthorizationServerCanRefuseWhatIsGood(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	old, _ := c.temporary(c.AccessKey())
+	fresh, _ := c.temporary(c.AccessKey())
+	owner, password := c.Owner()
+	ask := func() []int {
+		return []int{
+			c.token(enterpriseID, temporaryUser, old, nil).status, c.token(enterpriseID, temporaryUser, fresh, nil).status,
+			c.token(enterpriseID, owner, password.Reveal(), nil).status,
+		}
+	}
+	c.fault(Fault{Kind: Refuse, Credential: 2, Instance: enterpriseID})
+	if diff := cmp.Diff([]int{200, 401, 200}, ask()); diff != "" {
+		t.Errorf("from the second on (-want +got):\n%s", diff)
+	}
+	if _, err := c.AccessLog().Wait(t.Context(), func(e Entry) bool { return e.Code == "refused" && e.Credential == 2 }); err != nil {
+		t.Error(err)
+	}
+	c.Faults().Clear()
+	c.fault(Fault{Kind: Refuse, Times: 3})
+	if diff := cmp.Diff([]int{401, 401, 401}, ask()); diff != "" {
+		t.Errorf("three times (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]int{200, 200, 200}, ask()); diff != "" {
+		t.Errorf("after that (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheClockOfTheCloudIsInItsAnswers(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	c.fault(Fault{Kind: ClockOffset, Offset: time.Hour})
+	c.fault(Fault{Kind: ServerError, Times: 1})
+	for range 2 {
+		got := c.do(c.sign(c.enterprise(), c.AccessKey()))
+		if date, err := http.ParseTime(got.header.Get("Date")); err != nil || !date.Equal(c.clock.Now().Add(time.Hour)) {
+			t.Errorf("answered %d with the date %v, %v", got.status, date, err)
 		}
 	}
 }
@@ -228,7 +331,9 @@ func TestTheAdminEndpointSetsListsAndClearsFaults(t *testing.T) {
 	one := `{"fault":"throttle","action":"GetAuthorizationToken","instance":"cri-test1234","times":3}`
 	two := `{"fault":"lifetime","lifetime":"1m30s"}`
 	three := `{"fault":"clock-offset","offset":"-20m0s"}`
-	for _, f := range []string{one, two, three} {
+	four := `{"fault":"code","status":404,"code":"EntityNotExist.Role"}`
+	five := `{"fault":"refuse","credential":7}`
+	for _, f := range []string{one, two, three, four, five} {
 		if got := c.admin(http.MethodPost, "/faults", f, nil); got.status != http.StatusOK {
 			t.Errorf("%s was answered %d %s", f, got.status, got.body)
 		}
@@ -237,11 +342,13 @@ func TestTheAdminEndpointSetsListsAndClearsFaults(t *testing.T) {
 		{Kind: Throttle, Action: ActionGetAuthorizationToken, Instance: enterpriseID, Times: 3},
 		{Kind: Lifetime, Lifetime: 90 * time.Second},
 		{Kind: ClockOffset, Offset: -20 * time.Minute},
+		{Kind: ErrorCode, Code: "EntityNotExist.Role", Status: 404},
+		{Kind: Refuse, Credential: 7},
 	}
 	if diff := cmp.Diff(want, c.Faults().List()); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)
 	}
-	if got := string(c.admin(http.MethodGet, "/faults", "", nil).body); got != "["+one+","+two+","+three+"]\n" {
+	if got := string(c.admin(http.MethodGet, "/faults", "", nil).body); got != "["+strings.Join([]string{one, two, three, four, five}, ",")+"]\n" {
 		t.Errorf("they are listed as %s", got)
 	}
 	c.admin(http.MethodDelete, "/faults", "", nil)
@@ -261,22 +368,32 @@ func TestTheAdminEndpointRefusesWhatItDoesNotKnow(t *testing.T) {
 		`{"fault":"fire"}`:                    `no fault is called`,
 		`{}`:                                  `no fault is called`,
 		`{"fault":"throttle","colour":"red"}`: `colour`,
-		`{"fault":"throttle","action":"DeleteAll"}`:             `no action is called`,
-		`{"fault":"throttle","times":-1}`:                       `times -1`,
-		`{"fault":"throttle","status":500}`:                     `takes no status`,
-		`{"fault":"error","status":404}`:                        `status 404`,
-		`{"fault":"html","status":99}`:                          `status 99`,
-		`{"fault":"lifetime"}`:                                  `lifetime`,
-		`{"fault":"lifetime","lifetime":"soon"}`:                `write it like 90s`,
-		`{"fault":"lifetime","lifetime":"1ms"}`:                 `at least 1s`,
-		`{"fault":"hang","lifetime":"1h"}`:                      `the others none`,
-		`{"fault":"hang","offset":"1h"}`:                        `the others none`,
-		`{"fault":"clock-offset","offset":"1h","times":1}`:      `whole cloud`,
-		`{"fault":"not-success","action":"Token"}`:              `does not befall`,
-		`{"fault":"lifetime","lifetime":1}`:                     `lifetime`,
-		`throttle`:                                              `read the fault`,
-		`{"fault":"throttle"`:                                   `read the fault`,
-		`{"fault":"` + strings.Repeat("x", 100_000) + `","x":1`: `read the fault`,
+		`{"fault":"throttle","action":"DeleteAll"}`:                      `no action is called`,
+		`{"fault":"throttle","times":-1}`:                                `times -1`,
+		`{"fault":"throttle","status":500}`:                              `takes no status`,
+		`{"fault":"error","status":404}`:                                 `status 404`,
+		`{"fault":"html","status":99}`:                                   `status 99`,
+		`{"fault":"lifetime"}`:                                           `lifetime`,
+		`{"fault":"lifetime","lifetime":"soon"}`:                         `write it like 90s`,
+		`{"fault":"lifetime","lifetime":"1ms"}`:                          `at least 1s`,
+		`{"fault":"hang","lifetime":"1h"}`:                               `the others none`,
+		`{"fault":"hang","offset":"1h"}`:                                 `the others none`,
+		`{"fault":"clock-offset","offset":"1h","times":1}`:               `whole cloud`,
+		`{"fault":"not-success","action":"Token"}`:                       `does not befall`,
+		`{"fault":"not-success","action":"AssumeRole"}`:                  `does not befall`,
+		`{"fault":"code","code":"X","status":200,"action":"AssumeRole"}`: `does not befall`,
+		`{"fault":"refuse","action":"GetAuthorizationToken"}`:            `does not befall`,
+		`{"fault":"code"}`:                                               `takes one like`,
+		`{"fault":"code","code":"not a code"}`:                           `takes one like`,
+		`{"fault":"hang","code":"Throttling"}`:                           `the others none`,
+		`{"fault":"code","code":"Throttling","status":302}`:              `status 302`,
+		`{"fault":"huge","status":200}`:                                  `takes no status`,
+		`{"fault":"hang","credential":1}`:                                `the others none`,
+		`{"fault":"refuse","credential":-1}`:                             `credential -1`,
+		`{"fault":"lifetime","lifetime":1}`:                              `lifetime`,
+		`throttle`:                                                       `read the fault`,
+		`{"fault":"throttle"`:                                            `read the fault`,
+		`{"fault":"` + strings.Repeat("x", 100_000) + `","x":1`:          `read the fault`,
 	} {
 		got := c.admin(http.MethodPost, "/faults", body, nil)
 		if got.status != http.StatusBadRequest || !strings.Contains(got.text(t, "error"), want) {

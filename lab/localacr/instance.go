@@ -11,8 +11,9 @@ import (
 	"github.com/distribution/distribution/v3/registry/handlers"
 )
 
-// Instance is a registry to serve: an Enterprise instance, or with an empty ID
-// the Personal Edition of a region.
+// Instance is a registry to serve: an Enterprise instance (cri-…), a Personal
+// one since September 2024 (crpi-…), or with an empty ID the older Personal
+// Edition of a region. A region has one Personal Edition, old or new.
 type Instance struct {
 	ID     string
 	Name   string
@@ -20,6 +21,9 @@ type Instance struct {
 	// Domains are custom domains of an Enterprise instance, for which the cloud
 	// answers beside its own.
 	Domains []string
+	// Distributed gives an Enterprise instance the host of its P2P acceleration,
+	// at port 65001.
+	Distributed bool
 }
 
 // RunningInstance is an instance as clients see it.
@@ -43,6 +47,7 @@ type instance struct {
 // Shapes of ids and names: facts, section 3.
 var (
 	instanceID     = regexp.MustCompile(`^cri-[A-Za-z0-9]{4,64}$`)
+	personalID     = regexp.MustCompile(`^(crpi-[a-z0-9]{4,64})?$`)
 	instanceName   = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	instanceRegion = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 )
@@ -55,7 +60,7 @@ func newInstances(list []Instance) ([]*instance, error) {
 			return nil, err
 		}
 		i := &instance{Instance: in}
-		for _, key := range append(i.hostnames(), i.service()) {
+		for _, key := range append(i.hostnames(false), i.service()) {
 			if seen[key] {
 				return nil, fmt.Errorf("two instances would be %s", key)
 			}
@@ -70,17 +75,19 @@ func (i Instance) check() error {
 	switch {
 	case !instanceRegion.MatchString(i.Region):
 		return fmt.Errorf("instance %q: region %q is not one like cn-hangzhou", i.ID, i.Region)
-	case i.ID == "" && (i.Name != "" || len(i.Domains) > 0):
-		return fmt.Errorf("the Personal Edition in %s has no name and no custom domains", i.Region)
-	case i.ID != "" && !instanceID.MatchString(i.ID):
-		return fmt.Errorf("instance id %q is not one like cri-abcd1234", i.ID)
-	case i.ID != "" && !instanceName.MatchString(i.Name):
+	case i.personal() && (i.Name != "" || len(i.Domains) > 0 || i.Distributed):
+		return fmt.Errorf("the Personal Edition in %s has no name, no custom domains and no distributed host", i.Region)
+	case i.personal():
+		return nil
+	case !instanceID.MatchString(i.ID):
+		return fmt.Errorf("instance id %q is not one like cri-abcd1234 or crpi-abcd1234", i.ID)
+	case !instanceName.MatchString(i.Name):
 		return fmt.Errorf("instance %s: name %q is not lower-case letters, digits and dashes", i.ID, i.Name)
 	}
 	return nil
 }
 
-func (i Instance) personal() bool { return i.ID == "" }
+func (i Instance) personal() bool { return personalID.MatchString(i.ID) }
 
 // service is the service that the challenge names (facts, section 4).
 func (i Instance) service() string {
@@ -90,13 +97,30 @@ func (i Instance) service() string {
 	return "registry.aliyuncs.com:" + i.Region + ":china:" + i.ID
 }
 
-// hostnames are the registry's real names: public, VPC, custom (facts, section 3).
-func (i Instance) hostnames() []string {
-	if i.personal() {
-		return []string{"registry." + i.Region + ".aliyuncs.com", "registry-vpc." + i.Region + ".aliyuncs.com"}
+// hostnames are the registry's real names: public, VPC, others, custom (facts,
+// section 3). On loopback, where each is a port, there are none of the others.
+func (i Instance) hostnames(loopback bool) []string {
+	region := "." + i.Region
+	switch {
+	case i.ID == "" && loopback:
+		return []string{"registry" + region + ".aliyuncs.com", "registry-vpc" + region + ".aliyuncs.com"}
+	case i.ID == "":
+		var names []string
+		for _, first := range []string{"registry", "registry-vpc", "registry-internal", "registry-intl", "registry-intl-vpc"} {
+			names = append(names, first+region+".aliyuncs.com")
+		}
+		return names
+	case i.personal():
+		return []string{i.ID + region + ".personal.cr.aliyuncs.com", i.ID + "-vpc" + region + ".personal.cr.aliyuncs.com"}
 	}
-	suffix := "." + i.Region + ".cr.aliyuncs.com"
-	return append([]string{i.Name + "-registry" + suffix, i.Name + "-registry-vpc" + suffix}, i.Domains...)
+	return append([]string{i.Name + "-registry" + region + ".cr.aliyuncs.com", i.Name + "-registry-vpc" + region + ".cr.aliyuncs.com"}, i.Domains...)
+}
+
+// distributedPort is that of the host of the P2P acceleration.
+const distributedPort = 65001
+
+func (i Instance) distributedHost() string {
+	return i.Name + "-registry-vpc.distributed." + i.Region + ".cr.aliyuncs.com"
 }
 
 // realmHost is the real name of the authorization server that the registry
@@ -155,7 +179,7 @@ func (a *ACR) realm(registry *site) string {
 // host; "" is the first Personal Edition.
 func (a *ACR) find(ref string) (*instance, error) {
 	for _, i := range a.instances {
-		if i.ID == ref {
+		if i.ID == ref || ref == "" && i.personal() {
 			return i, nil
 		}
 		for _, s := range a.registrySites(i) {

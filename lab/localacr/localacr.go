@@ -1,7 +1,8 @@
 // Package localacr is a local Alibaba Cloud Container Registry for development
 // and tests: registries, the authorization server and the OpenAPI of both
-// editions, with credentials that really expire, signatures that are really
-// verified, faults on request and an access log that tests can read.
+// editions, and what says who somebody is: STS and the metadata service. Its
+// credentials really expire, its signatures and tokens are really verified, it
+// has faults on request and an access log that tests can read.
 //
 // Its one rule: it shares no code with the client that it is there to test.
 // What of the cloud's behaviour is known and what is assumed stands in
@@ -49,6 +50,14 @@ type Options struct {
 	// Address makes it answer under ACR's real host names on this IP address,
 	// port 443. "" means loopback: a port of 127.0.0.1 per role.
 	Address string
+	// MetadataAddress makes the metadata service answer at this IP address, port
+	// 80, plain http: 100.100.100.200 in the cloud. Without Address it has a port
+	// on loopback, and this stays empty.
+	MetadataAddress string
+	// MetadataVersion is that of the metadata service: 1, 2, or 0 for both.
+	MetadataVersion int
+	// MetadataRegion is the region that it names; "" is the first instance's.
+	MetadataRegion string
 	// FirstPort is the first of the consecutive loopback ports; 0 means free ones.
 	FirstPort int
 	// Plain serves loopback over http, without TLS.
@@ -75,6 +84,9 @@ type ACR struct {
 	keys           *keyring
 	nonces         nonces
 	accounts       *accounts
+	account        string // the uid of whom the default user belongs to
+	ram            *ram
+	metadata       *metadata
 	authorizations *authorizations
 	tokens         *tokens
 	faults         *Faults
@@ -103,7 +115,8 @@ func Start(ctx context.Context, o Options) (*ACR, error) {
 	a := &ACR{
 		options: o.withDefaults(), instances: instances,
 		keys: newKeyring(), accounts: newAccounts(), authorizations: newAuthorizations(), faults: &Faults{}, log: newAccessLog(o.Log),
-		inside: newPipe(),
+		inside: newPipe(), account: randomUID(), ram: newRAM(), metadata: &metadata{},
+		switches: switches{off: map[ServerKind]bool{}, stop: map[*site]func() error{}},
 	}
 	for _, step := range []func(context.Context) error{
 		a.prepare, a.listen, a.openRegistries, a.serve, a.serveAdmin,
@@ -137,6 +150,9 @@ func (o Options) complete() ([]*instance, error) {
 	case o.CredentialLifetime < 0 || o.CredentialLifetime > 0 && o.CredentialLifetime < time.Second:
 		return nil, fmt.Errorf("credential lifetime %v: the shortest is 1s", o.CredentialLifetime)
 	}
+	if err := o.checkMetadata(); err != nil {
+		return nil, err
+	}
 	list := o.Instances
 	if list == nil {
 		list = []Instance{
@@ -145,6 +161,18 @@ func (o Options) complete() ([]*instance, error) {
 		}
 	}
 	return newInstances(list)
+}
+
+func (o Options) checkMetadata() error {
+	switch {
+	case o.Address == "" && o.MetadataAddress != "":
+		return errors.New("on loopback the metadata service has a port, not an address: leave it out, or give the address of the other servers too")
+	case o.MetadataAddress != "" && net.ParseIP(o.MetadataAddress) == nil:
+		return fmt.Errorf("the metadata service's address %q is not an IP address", o.MetadataAddress)
+	case o.MetadataVersion < 0 || o.MetadataVersion > 2:
+		return fmt.Errorf("there is no version %d of the metadata service", o.MetadataVersion)
+	}
+	return nil
 }
 
 func (a *ACR) prepare(context.Context) (err error) {
@@ -160,7 +188,7 @@ func (a *ACR) prepare(context.Context) (err error) {
 	everything := Grant{Instance: Everything, Repository: Everything, Actions: []string{Everything}}
 	a.owner = &account{name: "owner", owner: true, grants: []Grant{everything}}
 	a.ownerKey = a.accounts.add(a.owner)
-	a.key = a.AddAccessKey(RAMUser{Name: "default", Grants: []Grant{everything}})
+	a.key = a.AddAccessKey(RAMUser{Name: "default", Grants: []Grant{everything}, MayAssume: true})
 	return nil
 }
 
@@ -214,7 +242,9 @@ func (a *ACR) Hostnames() []string {
 	}
 	names := make([]string, 0, len(a.sites))
 	for _, s := range a.sites {
-		names = append(names, s.name)
+		if s.server != ServerMetadata {
+			names = append(names, s.name)
+		}
 	}
 	return names
 }
@@ -230,12 +260,14 @@ func (a *ACR) scheme() string {
 func (a *ACR) handler(s *site) http.Handler {
 	var h http.Handler
 	switch s.server {
-	case ServerAPI:
-		h = &openAPI{acr: a, region: s.region}
+	case ServerAPI, ServerSTS:
+		h = &openAPI{acr: a, server: s.server, region: s.region}
 	case ServerAuth:
 		h = newAuthServer(a, s.address)
 	case ServerRegistry:
 		h = a.faulty(s.instance)
+	case ServerMetadata:
+		h = http.HandlerFunc(a.serveMetadata)
 	}
 	h = a.logged(s, h)
 	if a.options.Wrap != nil {

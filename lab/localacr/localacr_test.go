@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,6 +87,32 @@ func start(t *testing.T, change func(*Options)) *cloud {
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &cloud{a, t, clock, &http.Client{Transport: transport}}
+}
+
+// startNamed starts it under the cloud's own names, which lead to ports of
+// loopback. It returns where it was asked to listen.
+func startNamed(t *testing.T, change func(*Options)) (c *cloud, asked []string) {
+	t.Helper()
+	ports := map[string]string{} // by the address that was asked for
+	c = start(t, func(o *Options) {
+		o.Address, o.MetadataAddress = "192.0.2.7", "100.100.100.200"
+		o.Listen = func(network, address string) (net.Listener, error) {
+			asked = append(asked, address)
+			l, err := net.Listen(network, "127.0.0.1:0")
+			if err == nil {
+				_, port, _ := net.SplitHostPort(address)
+				ports[port] = l.Addr().String()
+			}
+			return l, err
+		}
+		change(o)
+	})
+	c.http.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		_, port, _ := net.SplitHostPort(address)
+		return (&net.Dialer{}).DialContext(ctx, network, ports[port])
+	}
+	slices.Sort(asked)
+	return c, asked
 }
 
 // reply is an answer that was read to its end.
@@ -277,7 +304,10 @@ func TestInNamesModeItAnswersUnderTheCloudsOwnNames(t *testing.T) {
 			Service: "registry.aliyuncs.com:cn-hangzhou:china:" + enterpriseID, Realm: "https://dockerauth-ee.cn-hangzhou.aliyuncs.com/auth",
 		},
 		{
-			Region: "cn-shanghai", Hosts: []string{"registry.cn-shanghai.aliyuncs.com", "registry-vpc.cn-shanghai.aliyuncs.com"},
+			Region: "cn-shanghai", Hosts: []string{
+				"registry.cn-shanghai.aliyuncs.com", "registry-vpc.cn-shanghai.aliyuncs.com", "registry-internal.cn-shanghai.aliyuncs.com",
+				"registry-intl.cn-shanghai.aliyuncs.com", "registry-intl-vpc.cn-shanghai.aliyuncs.com",
+			},
 			Service: "registry.aliyuncs.com:cn-shanghai:26842", Realm: "https://dockerauth.cn-hangzhou.aliyuncs.com/auth",
 		},
 	}
@@ -303,11 +333,33 @@ func TestInNamesModeItAnswersUnderTheCloudsOwnNames(t *testing.T) {
 	}
 }
 
+func TestInNamesModeTheAPIsAnswerUnderTheirNames(t *testing.T) {
+	t.Parallel()
+	c, _ := startNamed(t, func(o *Options) { o.MetadataAddress = "" })
+	for _, name := range []string{"sts.cn-hangzhou.aliyuncs.com", "sts-vpc.cn-shanghai.aliyuncs.com", "sts.aliyuncs.com", "cr-vpc.cn-hangzhou.aliyuncs.com", "cr.cn-shanghai.aliyuncs.com"} {
+		if !slices.Contains(c.Hostnames(), name) {
+			t.Errorf("%s is not among the names %q", name, c.Hostnames())
+		}
+		if got := c.get("https://"+name+"/", ""); got.text(t, "Code") != "IncompleteSignature" {
+			t.Errorf("%s answered %d %s", name, got.status, got.body)
+		}
+	}
+	if c.STS() != "https://sts.aliyuncs.com" || c.Metadata() != "" {
+		t.Errorf("STS is at %q, and the metadata service, for which there is no address, at %q", c.STS(), c.Metadata())
+	}
+}
+
 func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]Options{
 		"real names over plain http":           {Address: "192.0.2.1", Plain: true},
 		"an address that is none":              {Address: "localhost"},
+		"metadata at an address alone":         {MetadataAddress: "100.100.100.200"},
+		"metadata at a name":                   {Address: "192.0.2.1", MetadataAddress: "metadata"},
+		"a third version of the metadata":      {MetadataVersion: 3},
+		"a Personal one with a distributed":    {Instances: []Instance{{Region: "cn-hangzhou", Distributed: true}}},
+		"a new Personal one with a name":       {Instances: []Instance{{ID: "crpi-abcd", Name: "demo", Region: "cn-hangzhou"}}},
+		"an old and a new Personal one":        {Instances: []Instance{{Region: "cn-beijing"}, {ID: "crpi-abcd", Region: "cn-beijing"}}},
 		"a lifetime below a second":            {CredentialLifetime: time.Millisecond},
 		"a negative lifetime":                  {CredentialLifetime: -time.Hour},
 		"an instance id that is none":          {Instances: []Instance{{ID: "abc", Name: "demo", Region: "cn-hangzhou"}}},

@@ -4,58 +4,72 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 )
 
-// The OpenAPI's versions, which are those of the editions, and its actions.
+// The OpenAPIs' versions (ACR's are those of its editions) and actions.
 const (
 	versionEnterprise = "2018-12-01"
 	versionPersonal   = "2016-06-07"
+	versionSTS        = "2015-04-01"
 
 	ActionGetAuthorizationToken = "GetAuthorizationToken"
 	ActionListInstanceEndpoint  = "ListInstanceEndpoint"
+	ActionAssumeRole            = "AssumeRole"
+	ActionAssumeRoleWithOIDC    = "AssumeRoleWithOIDC"
 )
 
-// openAPI is the API of one region.
+// openAPI is ACR's API of one region, or STS.
 type openAPI struct {
 	acr    *ACR
+	server ServerKind
 	region string
 }
 
 // call is a request to the API.
 type call struct {
+	request                       *http.Request
 	id, version, action, instance string
-	module                        string
+	parameters                    url.Values // of query and form
+	body                          []byte
+	rpc                           bool // asked in the query, where the format has to be said
+	signed                        signed
+	malformed                     *cloudError
 	user                          ramUser
 	record                        *record
 }
 
-// operation is what the API can do.
+// operation is what an API can do.
 type operation struct {
+	server                ServerKind
 	version, action, path string
 	methods               []string
 	answer                func(*openAPI, *call) (any, *cloudError)
+	unsigned              bool
 }
 
-// operations is the table of the API. GET is accepted where POST is documented:
+// operations is the table of the APIs. GET is accepted where POST is documented:
 // users do so (facts, section 2.2).
 func operations() []operation {
 	rpc := []string{http.MethodPost, http.MethodGet}
 	return []operation{
-		{versionEnterprise, ActionGetAuthorizationToken, "/", rpc, (*openAPI).enterpriseToken},
-		{versionEnterprise, ActionListInstanceEndpoint, "/", rpc, (*openAPI).endpoints},
-		{versionPersonal, ActionGetAuthorizationToken, "/tokens", []string{http.MethodGet}, (*openAPI).personalToken},
+		{ServerAPI, versionEnterprise, ActionGetAuthorizationToken, "/", rpc, (*openAPI).enterpriseToken, false},
+		{ServerAPI, versionEnterprise, ActionListInstanceEndpoint, "/", rpc, (*openAPI).endpoints, false},
+		{ServerAPI, versionPersonal, ActionGetAuthorizationToken, "/tokens", []string{http.MethodGet}, (*openAPI).personalToken, false},
+		{ServerSTS, versionSTS, ActionAssumeRole, "/", rpc, (*openAPI).assumeRole, false},
+		{ServerSTS, versionSTS, ActionAssumeRoleWithOIDC, "/", []string{http.MethodPost}, (*openAPI).assumeRoleWithOIDC, true},
 	}
 }
 
 func (p *openAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := p.read(r)
-	if p.acr.obstruct(w, r, ServerAPI, c.action, c.instance) {
+	if p.acr.obstruct(w, r, p.server, c.action, c.instance) {
 		return
 	}
-	reply, err := p.answer(c, r)
+	reply, err := p.answer(c)
 	status := http.StatusOK
 	if err != nil {
 		status, c.record.Code = err.status, err.code
@@ -70,40 +84,65 @@ func (p *openAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // read takes from the request what it is about. Nothing is verified yet.
 func (p *openAPI) read(r *http.Request) *call {
-	query := r.URL.Query()
-	c := &call{
-		id: requestID(), version: r.Header.Get("x-acs-version"), action: clip(r.Header.Get("x-acs-action")),
-		instance: clip(query.Get("InstanceId")), module: query.Get("ModuleName"), record: recordOf(r),
+	const most = 1 << 20
+	c := &call{request: r, id: requestID(), parameters: r.URL.Query(), record: recordOf(r)}
+	var err error
+	if c.body, err = io.ReadAll(io.LimitReader(r.Body, most)); err == nil && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		var form url.Values
+		form, err = url.ParseQuery(string(c.body))
+		for name, values := range form {
+			c.parameters[name] = append(c.parameters[name], values...)
+		}
 	}
-	c.record.Action, c.record.Instance = c.action, c.instance
-	if signed, err := parseAuthorization(r.Header.Get("Authorization")); err == nil {
-		c.record.AccessKeyID = clip(signed.credential)
+	c.version, c.action = r.Header.Get("x-acs-version"), r.Header.Get("x-acs-action")
+	if c.rpc = c.action == ""; c.rpc {
+		c.version, c.action = c.parameters.Get("Version"), c.parameters.Get("Action")
 	}
+	c.action, c.instance = clip(c.action), clip(c.parameters.Get("InstanceId"))
+	if i := p.find(c); i != nil {
+		c.instance = i.ID // the older version names none
+	}
+	if c.signed, c.malformed = readSigned(c); err != nil {
+		c.malformed = errIncompleteSignature(err)
+	}
+	c.record.Action, c.record.Instance, c.record.AccessKeyID = c.action, c.instance, clip(c.signed.key)
 	return c
 }
 
-func (p *openAPI) answer(c *call, r *http.Request) (any, *cloudError) {
-	const most = 1 << 20
-	body, err := io.ReadAll(io.LimitReader(r.Body, most))
-	if err != nil {
-		return nil, errIncompleteSignature(err)
+// authenticate finds out who calls, for an operation that asks for it.
+func (p *openAPI) authenticate(c *call, unsigned bool) (err *cloudError) {
+	if unsigned {
+		c.record.AccessKeyID = ""
+		return p.acr.checkUnsigned(c.parameters)
 	}
-	var failure *cloudError
-	if c.user, failure = p.acr.caller(r, body); failure != nil {
-		return nil, failure
+	if c.malformed != nil {
+		return c.malformed
 	}
-	if c.version != versionEnterprise && c.version != versionPersonal {
+	c.user, err = p.acr.caller(c.signed)
+	c.record.Caller = c.user.arn
+	return err
+}
+
+func (p *openAPI) answer(c *call) (any, *cloudError) {
+	table := operations()
+	at := slices.IndexFunc(table, func(o operation) bool {
+		return o.server == p.server && o.version == c.version && o.action == c.action && o.path == c.request.URL.Path && slices.Contains(o.methods, c.request.Method)
+	})
+	if err := p.authenticate(c, at >= 0 && table[at].unsigned); err != nil {
+		return nil, err
+	}
+	switch {
+	case !slices.ContainsFunc(table, func(o operation) bool { return o.server == p.server && o.version == c.version }):
 		return nil, errVersion
+	case at < 0:
+		return nil, errAction
+	case c.rpc && !strings.EqualFold(c.parameters.Get("Format"), "JSON"):
+		return nil, errFormat
 	}
-	for _, o := range operations() {
-		if o.version == c.version && o.action == c.action && o.path == r.URL.Path && slices.Contains(o.methods, r.Method) {
-			if _, throttled := p.acr.faults.take(c.action, c.instance, Throttle); throttled {
-				return nil, errThrottled
-			}
-			return o.answer(p, c)
-		}
+	if f, ok := p.acr.faults.take(c.action, c.instance, Throttle, ErrorCode); ok {
+		return nil, f.cloudError()
 	}
-	return nil, errAction
+	return table[at].answer(p, c)
 }
 
 // target returns the instance that a call is about, if the caller may.
@@ -130,12 +169,9 @@ func (p *openAPI) target(c *call) (*instance, *cloudError) {
 // find returns the instance in this API's region that a call names: with the
 // older version, which names none, the Personal Edition.
 func (p *openAPI) find(c *call) *instance {
-	id := c.instance
-	if c.version == versionPersonal {
-		id = ""
-	}
+	personal := c.version == versionPersonal
 	for _, i := range p.acr.instances {
-		if i.Region == p.region && i.ID == id {
+		if i.Region == p.region && i.personal() == personal && (personal || i.ID == c.instance) {
 			return i
 		}
 	}
@@ -174,6 +210,9 @@ func (p *openAPI) endpoints(c *call) (any, *cloudError) {
 	}
 	domains := map[string][]any{}
 	for _, s := range p.acr.registrySites(i) {
+		if s.port == distributedPort {
+			continue // is not an endpoint of the instance
+		}
 		kind, network := "SYSTEM", "internet"
 		if slices.Contains(i.Domains, s.name) {
 			kind = "USER"
@@ -182,8 +221,8 @@ func (p *openAPI) endpoints(c *call) (any, *cloudError) {
 		}
 		domains[network] = append(domains[network], map[string]any{"Domain": s.address, "Type": kind})
 	}
-	list := []any{}
-	if c.module == "" || c.module == "Registry" {
+	list, module := []any{}, c.parameters.Get("ModuleName")
+	if module == "" || module == "Registry" {
 		list = append(list, endpoint("internet", domains["internet"]), endpoint("vpc", domains["vpc"]))
 	}
 	return map[string]any{"Endpoints": list, "Code": "success", "IsSuccess": true, "RequestId": c.id}, nil

@@ -67,7 +67,9 @@ func TestThePersonalEditionAnswersInItsOwnShape(t *testing.T) {
 
 func TestListInstanceEndpointNamesTheRegistryHosts(t *testing.T) {
 	t.Parallel()
-	c := start(t, func(o *Options) { o.Instances[0].Domains = []string{"images.example.com"} })
+	c := start(t, func(o *Options) {
+		o.Instances[0].Domains, o.Instances[0].Distributed = []string{"images.example.com"}, true
+	})
 	r := c.enterprise()
 	r.Header.Set("x-acs-action", ActionListInstanceEndpoint)
 	got := c.do(c.sign(r, c.AccessKey()))
@@ -97,5 +99,34 @@ func TestListInstanceEndpointNamesTheRegistryHosts(t *testing.T) {
 	r.Header.Set("x-acs-action", ActionListInstanceEndpoint)
 	if got := c.do(c.sign(r, c.AccessKey())).object(t); len(got["Endpoints"].([]any)) != 0 {
 		t.Errorf("for charts it answered %v", got)
+	}
+}
+
+func TestANewPersonalInstanceHasTheTokensOfItsRegion(t *testing.T) {
+	t.Parallel()
+	const id = "crpi-abcd1234"
+	c := start(t, func(o *Options) { o.Instances[1].ID = id })
+	user := c.AddAccessKey(RAMUser{Grants: []Grant{{Instance: id, Repository: Everything, Actions: []string{"pull"}}}})
+	got := c.do(c.sign(c.personal(), user))
+	data, _ := got.object(t)["data"].(map[string]any)
+	password, _ := data["authorizationToken"].(string)
+	if got := c.token(id, temporaryUser, password, nil); got.status != http.StatusOK {
+		t.Errorf("the temporary user got %d %s", got.status, got.body)
+	}
+	if got := c.token(id, "", "", nil); got.status != http.StatusUnauthorized {
+		t.Errorf("nobody got %d %s", got.status, got.body)
+	}
+	if e := c.AccessLog().Entries()[0]; e.Instance != id {
+		t.Errorf("the access log says %+v", e)
+	}
+	r := c.enterprise()
+	r.URL.RawQuery = "InstanceId=" + id
+	r.URL.Host = c.request(http.MethodGet, c.Endpoint("cn-shanghai")).URL.Host
+	r.Host = r.URL.Host
+	if got := c.do(c.sign(r, c.AccessKey())).text(t, "Code"); got != "INSTANCE_NOT_EXIST" {
+		t.Errorf("to the Enterprise API it is %s", got)
+	}
+	if _, err := c.Push(t.Context(), "", "shop/web", "1", Image{Layers: [][]byte{layer(t, "x")}}); err != nil {
+		t.Errorf("push: %v", err)
 	}
 }

@@ -14,7 +14,9 @@ const Everything = "*"
 
 // RAMUser is somebody who may hold an access key.
 type RAMUser struct {
-	// Name is for the reader of errors.
+	// Account is the uid of the account that the user is in; "" is ACR.Account.
+	Account string
+	// Name stands in the user's ARN, acs:ram::ACCOUNT:user/NAME.
 	Name string
 	// Grants say what the user, and each temporary user made for it, may do.
 	Grants []Grant
@@ -24,6 +26,8 @@ type RAMUser struct {
 	Disabled bool
 	// NotInitialized makes it a user who never opened the Personal Edition.
 	NotInitialized bool
+	// MayAssume lets the user call AssumeRole, for roles that trust the user.
+	MayAssume bool
 	// SessionUntil makes the access key a temporary one with a session token,
 	// good until then, as AssumeRole gives out.
 	SessionUntil time.Time
@@ -31,7 +35,7 @@ type RAMUser struct {
 
 // Grant allows actions on repositories.
 type Grant struct {
-	// Instance is an instance id, "" for the Personal Edition, or Everything.
+	// Instance is an instance id, "" for any Personal Edition, or Everything.
 	Instance string
 	// Repository is a repository, a namespace with all of its repositories
 	// ("shop/*"), or Everything.
@@ -40,7 +44,9 @@ type Grant struct {
 	Actions []string
 }
 
-func (g Grant) covers(i *instance) bool { return g.Instance == Everything || g.Instance == i.ID }
+func (g Grant) covers(i *instance) bool {
+	return g.Instance == Everything || g.Instance == i.ID || g.Instance == "" && i.personal()
+}
 
 func (g Grant) matches(repository string) bool {
 	if namespace, all := strings.CutSuffix(g.Repository, "*"); all && (namespace == "" || strings.HasSuffix(namespace, "/")) {
@@ -52,7 +58,8 @@ func (g Grant) matches(repository string) bool {
 // ramUser is a RAMUser with its access key.
 type ramUser struct {
 	RAMUser
-	id  string // the account's number, as it stands in passwords
+	arn string // of the user, or of the role
+	id  string // the user's number, as it stands in passwords
 	key credential.AccessKey
 }
 
@@ -82,6 +89,13 @@ func (k *keyring) get(id string) (ramUser, bool) {
 
 // AddAccessKey adds a RAM user and returns its new access key.
 func (a *ACR) AddAccessKey(u RAMUser) credential.AccessKey {
+	if u.Account == "" {
+		u.Account = a.account
+	}
+	return a.addKey(u, "acs:ram::"+u.Account+":user/"+u.Name)
+}
+
+func (a *ACR) addKey(u RAMUser, arn string) credential.AccessKey {
 	key := credential.AccessKey{
 		ID:     "LTAI5t" + randomText(18, alphanumeric),
 		Secret: credential.NewSecret(randomText(30, alphanumeric)),
@@ -93,9 +107,12 @@ func (a *ACR) AddAccessKey(u RAMUser) credential.AccessKey {
 	}
 	a.keys.mu.Lock()
 	defer a.keys.mu.Unlock()
-	a.keys.users[key.ID] = &ramUser{RAMUser: u, id: "1" + randomText(15, "0123456789"), key: key}
+	a.keys.users[key.ID] = &ramUser{RAMUser: u, arn: arn, id: randomUID(), key: key}
 	return key
 }
+
+// randomUID is the number of an account or a user.
+func randomUID() string { return "1" + randomText(15, "0123456789") }
 
 // DisableAccessKey switches an access key off, or on again. Temporary users
 // that it was given stay until they expire.

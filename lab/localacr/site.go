@@ -21,14 +21,15 @@ type site struct {
 	server   ServerKind
 	name     string    // ACR's real host name
 	address  string    // the host as clients write it
+	port     int       // under the real names, unless it is 443
 	region   string    // of an API
 	instance *instance // of a registry
 	listener net.Listener
 }
 
 // plan lists the hosts that the instances need. On loopback there is one API
-// address per region; the VPC's differ from it by name alone.
-func plan(instances []*instance, loopback bool) []*site {
+// address per region and one of STS; the VPC's differ from it by name alone.
+func plan(instances []*instance, loopback, metadata bool) []*site {
 	var sites []*site
 	add := func(s *site) {
 		if !slices.ContainsFunc(sites, func(o *site) bool { return o.name == s.name }) {
@@ -42,33 +43,52 @@ func plan(instances []*instance, loopback bool) []*site {
 			add(&site{server: ServerAPI, name: "cr-vpc." + i.Region + ".aliyuncs.com", region: i.Region})
 			add(&site{server: ServerAuth, name: i.realmHost("registry-vpc")})
 		}
-		for _, name := range i.hostnames() {
+		for _, name := range i.hostnames(loopback) {
 			add(&site{server: ServerRegistry, name: name, instance: i})
 		}
+		if i.Distributed {
+			add(&site{server: ServerRegistry, name: i.distributedHost(), port: distributedPort, instance: i})
+		}
+	}
+	for _, i := range instances {
+		if !loopback {
+			add(&site{server: ServerSTS, name: "sts." + i.Region + ".aliyuncs.com"})
+			add(&site{server: ServerSTS, name: "sts-vpc." + i.Region + ".aliyuncs.com"})
+		}
+	}
+	add(&site{server: ServerSTS, name: stsHost})
+	if metadata {
+		add(&site{server: ServerMetadata, name: "metadata", port: 80})
 	}
 	return sites
 }
 
+// stsHost is STS's host that belongs to no region.
+const stsHost = "sts.aliyuncs.com"
+
 func (a *ACR) listen(context.Context) error {
 	loopback := a.options.Address == ""
-	a.sites = plan(a.instances, loopback)
-	if !loopback {
-		for _, s := range a.sites {
+	a.sites = plan(a.instances, loopback, loopback || a.options.MetadataAddress != "")
+	for n, s := range a.sites {
+		var err error
+		switch {
+		case loopback:
+			port := 0
+			if a.options.FirstPort != 0 {
+				port = a.options.FirstPort + n
+			}
+			if s.listener, err = a.open("127.0.0.1", port); err == nil {
+				s.address, err = localhost(s.listener)
+			}
+		case s.server == ServerMetadata:
+			s.address = a.options.MetadataAddress
+			s.listener, err = a.open(s.address, s.port)
+		case s.port != 0:
+			s.address = net.JoinHostPort(s.name, strconv.Itoa(s.port))
+		default:
 			s.address = s.name
 		}
-		return nil
-	}
-	for n, s := range a.sites {
-		port := 0
-		if a.options.FirstPort != 0 {
-			port = a.options.FirstPort + n
-		}
-		listener, err := a.open("127.0.0.1", port)
 		if err != nil {
-			return err
-		}
-		s.listener = listener
-		if s.address, err = localhost(listener); err != nil {
 			return err
 		}
 	}
@@ -108,20 +128,23 @@ func (a *ACR) serve(context.Context) error {
 			return err
 		}
 	}
-	if a.options.Address == "" {
-		for _, s := range a.sites {
-			stop := a.run(s.listener, a.handler(s), a.tls)
-			if s.server == ServerAuth {
-				a.switches.stop = append(a.switches.stop, stop)
-			}
+	a.switches.mu.Lock()
+	defer a.switches.mu.Unlock()
+	ports := map[int]bool{}
+	for _, s := range a.sites {
+		if s.listener != nil {
+			a.start(s)
+			continue
 		}
-		return nil
+		ports[orElse(s.port, 443)] = true
 	}
-	listener, err := a.open(a.options.Address, 443)
-	if err != nil {
-		return err
+	for port := range ports {
+		listener, err := a.open(a.options.Address, port)
+		if err != nil {
+			return err
+		}
+		a.run(listener, a.whileOn(dispatch), a.tls)
 	}
-	a.run(listener, a.whileOn(dispatch), a.tls)
 	return nil
 }
 
@@ -156,7 +179,9 @@ func ignoreClosed(err error) error {
 func (a *ACR) byHost() http.HandlerFunc {
 	sites := make(map[string]http.Handler, len(a.sites))
 	for _, s := range a.sites {
-		sites[s.address] = a.handler(s)
+		if s.server != ServerMetadata { // which is plain http, at an address of its own
+			sites[s.address] = a.handler(s)
+		}
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
 		h, ok := sites[strings.TrimSuffix(strings.ToLower(r.Host), ":443")]

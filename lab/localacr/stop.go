@@ -9,41 +9,56 @@ import (
 	"sync"
 )
 
-// switches turn the authorization servers off and on while the registries run.
+// switches turn servers off and on while the others run.
 type switches struct {
 	mu   sync.Mutex
-	off  bool
-	stop []func() error // what serves them on loopback
+	off  map[ServerKind]bool
+	stop map[*site]func() error // of the sites with a listener of their own
 }
+
+// cloudServers are those that an outage of the cloud's APIs takes away.
+func cloudServers() []ServerKind { return []ServerKind{ServerAPI, ServerSTS, ServerMetadata} }
 
 // StopAuthorization stops the authorization servers. Their addresses refuse
 // connections; those that are open are cut. The registries go on, and with
-// them every token until its end. Under ACR's real host names all roles share
+// them every token until its end. Under ACR's real host names most roles share
 // one address, which cannot refuse: it cuts the connection.
-func (a *ACR) StopAuthorization() error {
-	a.switches.mu.Lock()
-	defer a.switches.mu.Unlock()
-	a.switches.off = true
-	var errs []error
-	for _, stop := range a.switches.stop {
-		errs = append(errs, stop())
-	}
-	a.switches.stop = nil
-	return errors.Join(errs...)
-}
+func (a *ACR) StopAuthorization() error { return a.turnOff(ServerAuth) }
 
 // StartAuthorization starts them again, at the same addresses. They have
 // forgotten nothing.
-func (a *ACR) StartAuthorization() error {
+func (a *ACR) StartAuthorization() error { return a.turnOn(ServerAuth) }
+
+// StopCloud stops the OpenAPI, STS and the metadata service, at one moment and
+// in the way of StopAuthorization. The registries and the authorization servers
+// go on.
+func (a *ACR) StopCloud() error { return a.turnOff(cloudServers()...) }
+
+// StartCloud starts them again, at the same addresses.
+func (a *ACR) StartCloud() error { return a.turnOn(cloudServers()...) }
+
+func (a *ACR) turnOff(servers ...ServerKind) error {
 	a.switches.mu.Lock()
 	defer a.switches.mu.Unlock()
-	if !a.switches.off || a.options.Address != "" {
-		a.switches.off = false
-		return nil
+	for _, server := range servers {
+		a.switches.off[server] = true
 	}
+	var errs []error
+	for s, stop := range a.switches.stop {
+		if slices.Contains(servers, s.server) {
+			errs = append(errs, stop())
+			delete(a.switches.stop, s)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *ACR) turnOn(servers ...ServerKind) error {
+	a.switches.mu.Lock()
+	defer a.switches.mu.Unlock()
 	var sites []*site
 	for _, s := range a.sites {
-		if s.server != ServerAuth {
+		if s.listener == nil || !slices.Contains(servers, s.server) || a.switches.stop[s] != nil {
 			continue
 		}
 		address := s.listener.Addr().String()
@@ -58,10 +73,21 @@ func (a *ACR) StartAuthorization() error {
 		sites = append(sites, s)
 	}
 	for _, s := range sites {
-		a.switches.stop = append(a.switches.stop, a.run(s.listener, a.handler(s), a.tls))
+		a.start(s)
 	}
-	a.switches.off = false
+	for _, server := range servers {
+		delete(a.switches.off, server)
+	}
 	return nil
+}
+
+// start serves a site that has a listener of its own. The switches are locked.
+func (a *ACR) start(s *site) {
+	settings := a.tls
+	if s.server == ServerMetadata {
+		settings = nil
+	}
+	a.switches.stop[s] = a.run(s.listener, a.handler(s), settings)
 }
 
 // onClose notes what Close does; the last noted is done first.
@@ -88,14 +114,14 @@ func (a *ACR) Close() error {
 	return a.closed
 }
 
-// whileOn cuts the connections of requests to a stopped authorization server.
+// whileOn cuts the connections of requests to a server that is off.
 func (a *ACR) whileOn(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.switches.mu.Lock()
-		off := a.switches.off
-		a.switches.mu.Unlock()
 		host := strings.TrimSuffix(strings.ToLower(r.Host), ":443")
-		if off && slices.ContainsFunc(a.sites, func(s *site) bool { return s.server == ServerAuth && s.address == host }) {
+		a.switches.mu.Lock()
+		off := slices.ContainsFunc(a.sites, func(s *site) bool { return s.address == host && a.switches.off[s.server] })
+		a.switches.mu.Unlock()
+		if off {
 			panic(http.ErrAbortHandler) // net/http's way to cut a connection
 		}
 		h.ServeHTTP(w, r)

@@ -47,6 +47,69 @@ func TestTheRegistryGoesOnWithoutTheAuthorizationServer(t *testing.T) {
 	c.reads("the token after its end", token, "team/app", http.StatusUnauthorized)
 }
 
+func TestAnOutageTakesTheAPIsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	c := start(t, func(o *Options) { o.Admin = true })
+	arn := c.AddRole(Role{Name: "node", Trust: []Trust{{Principals: []string{"acs:ram::" + c.Account() + ":root"}}}})
+	if err := c.AttachRole(arn); err != nil {
+		t.Fatal(err)
+	}
+	password, _ := c.temporary(c.AccessKey())
+	key := c.session(c.imds(http.MethodGet, imdsSession+"node"))
+	turn := func(to string) {
+		if got := c.do(c.request(http.MethodPost, c.Admin()+"/cloud/"+to)); got.status != http.StatusNoContent {
+			t.Fatalf("turned %s: %d %s", to, got.status, got.body)
+		}
+	}
+	for range 2 {
+		turn("stop")
+		turn("stop") // what is off stays off
+		for _, base := range []string{c.Endpoint("cn-hangzhou"), c.Endpoint("cn-shanghai"), c.STS(), c.Metadata()} {
+			if _, err := c.http.Do(c.request(http.MethodGet, base)); !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Errorf("%s was reached: %v", base, err)
+			}
+		}
+		if got := c.token(enterpriseID, temporaryUser, password, nil); got.status != http.StatusOK {
+			t.Errorf("the authorization server answered %d %s", got.status, got.body)
+		}
+		turn("start")
+		turn("start")
+		c.temporary(c.AccessKey())
+		c.session(c.assume(c.AccessKey(), form(arn, nil)))
+		if again := c.session(c.imds(http.MethodGet, imdsSession+"node")); again.ID != key.ID {
+			t.Error("the metadata service forgot its session")
+		}
+	}
+}
+
+func TestAnOutageCutsRequestsThatAreUnderWay(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	c.fault(Fault{Kind: Hang, Times: 1})
+	ended := make(chan error, 1)
+	r := c.sign(c.enterprise(), c.AccessKey())
+	go func() {
+		response, err := c.http.Do(r)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		ended <- err
+	}()
+	if _, err := c.AccessLog().Wait(t.Context(), func(e Entry) bool { return e.Code == "hang" }); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.StopCloud(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the request got an answer")
+	}
+	if err := c.StartCloud(); err != nil {
+		t.Fatal(err)
+	}
+	c.temporary(c.AccessKey())
+}
+
 func TestUnderRealNamesAStoppedAuthorizationServerCutsConnections(t *testing.T) {
 	t.Parallel()
 	var listener net.Listener
@@ -80,4 +143,19 @@ func TestUnderRealNamesAStoppedAuthorizationServerCutsConnections(t *testing.T) 
 	if got := c.get(c.issuer()+"/.well-known/oauth-authorization-server", ""); got.status != http.StatusOK {
 		t.Errorf("started again it answered %d", got.status)
 	}
+	if err := c.StopCloud(); err != nil {
+		t.Fatal(err)
+	}
+	for _, base := range []string{c.Endpoint("cn-hangzhou"), "https://cr-vpc.cn-hangzhou.aliyuncs.com", c.STS(), "https://sts-vpc.cn-shanghai.aliyuncs.com"} {
+		if _, err := c.http.Do(c.request(http.MethodGet, base)); !errors.Is(err, io.EOF) {
+			t.Errorf("in an outage %s was reached: %v", base, err)
+		}
+	}
+	if got := c.get(c.issuer()+"/.well-known/oauth-authorization-server", ""); got.status != http.StatusOK {
+		t.Errorf("in an outage of the APIs the authorization server answered %d", got.status)
+	}
+	if err := c.StartCloud(); err != nil {
+		t.Fatal(err)
+	}
+	c.temporary(c.AccessKey())
 }

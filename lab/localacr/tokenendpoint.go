@@ -131,6 +131,11 @@ func (s *authServer) answer(q tokenRequest, e *record) (map[string]any, *refusal
 		return nil, no
 	}
 	e.Instance = p.instance.service()
+	if s.refused(p) {
+		e.Code = errRefusedCredential.Error()
+		_, no := refuse(p.account, "invalid_grant", errRefusedCredential)
+		return nil, no
+	}
 	granted := p.reduce(asked)
 	token, err := s.acr.tokens.issue(p, granted, now)
 	if err != nil {
@@ -138,6 +143,14 @@ func (s *authServer) answer(q tokenRequest, e *record) (map[string]any, *refusal
 	}
 	e.Granted = scopeTexts(granted)
 	return s.reply(q, p, token, granted, now), nil
+}
+
+// refused tells whether a good credential is refused all the same.
+func (s *authServer) refused(p permit) bool {
+	_, ok := s.acr.faults.takeIf(ActionToken, p.instance.ID, func(f Fault) bool {
+		return f.Credential == 0 || p.account.number >= f.Credential
+	}, Refuse)
+	return ok
 }
 
 func (s *authServer) reply(q tokenRequest, p permit, b bearer, granted []scope, now time.Time) map[string]any {

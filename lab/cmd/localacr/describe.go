@@ -29,6 +29,10 @@ func describe(a *localacr.ACR, dir string) string {
 		line("  an image       %s/%s:1", i.Hosts[0], helloRepository)
 	}
 	line("")
+	line("STS              %s", a.STS())
+	line("Metadata service %s", a.Metadata())
+	line("Role             acs:ram::%s:role/%s, who may pull demo/*; the default user may assume it,", a.Account(), role)
+	line("                 and the metadata service hands out its sessions")
 	line("Access key       %s, its secret in %s", a.AccessKey().ID, filepath.Join(dir, fileSecret))
 	line("Registry user    %s, who may push everywhere, password in %s", user, filepath.Join(dir, filePassword))
 	line("Person           %s, who may pull demo/*, password in %s", person, filepath.Join(dir, filePerson))
@@ -38,6 +42,7 @@ func describe(a *localacr.ACR, dir string) string {
 	}
 	line("Access log       %s/log", a.Admin())
 	line("Token servers    %s/authorization/stop and /start (POST)", a.Admin())
+	line("The cloud's APIs %s/cloud/stop and /start (POST)", a.Admin())
 	line("Faults           %s/faults (GET, POST, DELETE), as:", a.Admin())
 	line(`  curl -d '{"fault":"throttle","action":"Registry","times":3}' %s/faults`, a.Admin())
 	line("")

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,8 @@ const usage = `Usage: localacr [flags]
 
 Runs a local Alibaba Cloud Container Registry on loopback, without root, until
 Ctrl-C: an Enterprise instance and the Personal Edition, each with its registry,
-the authorization servers, and the OpenAPI that hands out temporary users.
+the authorization servers, the OpenAPI that hands out temporary users, and STS
+and the metadata service, which hand out sessions of RAM roles.
 
 Example: credentials that live 90 seconds, and an API that throttles the first
 three calls
@@ -51,8 +53,8 @@ func parse(args []string, help io.Writer) (settings, error) {
 	flags.BoolVar(&s.options.Implicit, "implicit", false, "let the authorization server put tokens into addresses (the implicit grant, which RFC 9700 advises against), to see the leak")
 	flags.StringVar(&s.log, "log", "", "`file` to which the access log is appended as JSON lines; - is the standard output")
 	flags.Func("fault", "what goes wrong from the start, may be repeated: `kind[,name=value...]`\n"+
-		"kinds: throttle, error, hang, html, not-success, wrong-region, lifetime, clock-offset\n"+
-		"names: action, instance, times, status, lifetime, offset", func(text string) error {
+		"kinds: "+kinds()+"\n"+
+		"names: action, instance, times, status, code, credential, lifetime, offset", func(text string) error {
 		f, err := parseFault(text)
 		s.faults = append(s.faults, f)
 		return err
@@ -72,6 +74,16 @@ func parse(args []string, help io.Writer) (settings, error) {
 	return s, nil
 }
 
+// kinds are those of the faults, in two lines.
+func kinds() string {
+	var names []string
+	for _, k := range localacr.Kinds() {
+		names = append(names, string(k))
+	}
+	half := len(names) / 2
+	return strings.Join(names[:half], ", ") + ",\n  " + strings.Join(names[half:], ", ")
+}
+
 // parseFault reads a fault as flags write it: kind,name=value,name=value.
 func parseFault(text string) (localacr.Fault, error) {
 	kind, rest, more := strings.Cut(text, ",")
@@ -84,7 +96,7 @@ func parseFault(text string) (localacr.Fault, error) {
 			return localacr.Fault{}, fmt.Errorf("%q is not name=value", part)
 		}
 		fields[name] = value
-		if number, err := strconv.Atoi(value); err == nil && (name == "times" || name == "status") {
+		if number, err := strconv.Atoi(value); err == nil && slices.Contains([]string{"times", "status", "credential"}, name) {
 			fields[name] = number
 		}
 	}
@@ -136,6 +148,9 @@ func (s *settings) serve(ctx context.Context, stdout io.Writer) (err error) {
 		return fmt.Errorf("make a folder for the passwords: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := addRole(a); err != nil {
+		return err
+	}
 	secrets := addClients(a)
 	if err := writeFiles(a, dir, secrets); err != nil {
 		return err
@@ -169,6 +184,15 @@ func openLog(name string, stdout io.Writer) (io.WriteCloser, error) {
 		return nil, fmt.Errorf("open the access log: %w", err)
 	}
 	return file, nil
+}
+
+// addRole adds a role that the default user may assume, and that the metadata
+// service hands out.
+func addRole(a *localacr.ACR) error {
+	return a.AttachRole(a.AddRole(localacr.Role{
+		Name: role, Trust: []localacr.Trust{{Principals: []string{"acs:ram::" + a.Account() + ":root"}}},
+		Grants: []localacr.Grant{{Instance: localacr.Everything, Repository: "demo/*", Actions: []string{"pull"}}},
+	}))
 }
 
 // addClients adds whom the ways of OAuth 2.0 need besides the owner: a person
@@ -219,6 +243,7 @@ const (
 
 	person = "alice"
 	robot  = "robot"
+	role   = "puller"
 
 	helloRepository = "demo/hello"
 )
