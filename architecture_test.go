@@ -34,9 +34,12 @@ var rooms = map[string][]string{
 	"internal/image":      {"github.com/distribution/reference"},
 
 	// What pullkey talks to: beside each other, never through each other.
-	"internal/acr":          knows,
+	"internal/acr":          join(knows, "internal/openapi"),
+	"internal/alicloud":     join(knows, "internal/openapi"),
 	"internal/acrconfig":    join(knows, "go.yaml.in/yaml/v3"),
 	"internal/dockerconfig": knows,
+	// What acr and alicloud stand on: one request to one of the cloud's APIs.
+	"internal/openapi": {"internal/credential"},
 	"internal/registry": join(knows, "internal/registry/layout", "golang.org/x/net/publicsuffix",
 		"golang.org/x/oauth2", "github.com/opencontainers/"),
 	"internal/registry/layout": {"github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec/specs-go/v1"},
@@ -45,10 +48,10 @@ var rooms = map[string][]string{
 
 	// What pullkey does.
 	"internal/broker": knows,
-	"internal/source": join(knows, "internal/acr", "internal/alicloud", "internal/acrconfig", "internal/broker", "internal/registry"),
-	"internal/controller": join(clientGo, "internal/acr", "internal/acrconfig", "internal/broker", "internal/source", "internal/status",
+	"internal/source": join(knows, "internal/acr", "internal/alicloud", "internal/acrconfig", "internal/broker", "internal/registry", "internal/openapi", "internal/status"),
+	"internal/controller": join(clientGo, "internal/acr", "internal/openapi", "internal/acrconfig", "internal/broker", "internal/source", "internal/status",
 		"internal/dockerconfig", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
-	"internal/cli": join(clientGo, "internal/image", "internal/credential", "internal/acr", "internal/dockerconfig",
+	"internal/cli": join(clientGo, "internal/image", "internal/credential", "internal/acr", "internal/alicloud", "internal/openapi", "internal/dockerconfig",
 		"internal/acrconfig", "internal/source", "internal/status", "internal/registry", "sigs.k8s.io/yaml", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
 
 	// The programs.

@@ -35,7 +35,9 @@ type manifest struct {
 func manifests(t *testing.T) []manifest {
 	t.Helper()
 	files, err := filepath.Glob("*.yaml")
-	if err != nil || len(files) == 0 {
+	further, _ := filepath.Glob("*/*.yaml") // the pattern is good
+	files = append(files, further...)
+	if err != nil || len(further) == 0 {
 		t.Fatalf("got %v, %v; want the manifests", files, err)
 	}
 	var all []manifest
@@ -114,7 +116,7 @@ func TestWhatLimitsFailsClosedAndWhatInjectsFailsOpen(t *testing.T) {
 			}
 		}
 	}
-	if seen["ValidatingAdmissionPolicy"] != 2 || seen["MutatingAdmissionPolicy"] != 2 {
-		t.Errorf("got %v, want two of each", seen)
+	if seen["ValidatingAdmissionPolicy"] != 3 || seen["MutatingAdmissionPolicy"] != 2 {
+		t.Errorf("got %v, want three and two", seen)
 	}
 }

@@ -31,17 +31,22 @@ const (
 	SecretName = "acr-credential-secret-aggregation" //nolint:gosec // the name of a Secret
 )
 
-// registryAddress is where all of the local ACR's host names point to.
-const registryAddress = "10.0.3.1"
+const (
+	// registryAddress is where all of the local ACR's host names point to.
+	registryAddress = "10.0.3.1"
+	// metadataAddress is where an ECS instance asks about itself.
+	metadataAddress = "100.100.100.200"
+)
 
 // Options say what to start.
 type Options struct {
-	Root     string        // the repository's root
-	Dir      string        // state and logs; ours alone
-	Lifetime time.Duration // of the ACR's temporary users; 0 means an hour
-	Audit    bool          // the API server records every request
-	Admin    bool          // the local ACR takes faults at run time, on loopback in the sandbox
-	Progress io.Writer     // builds and installations; nil for nowhere
+	Root         string        // the repository's root
+	Dir          string        // state and logs; ours alone
+	Lifetime     time.Duration // of the ACR's temporary users; 0 means an hour
+	Audit        bool          // the API server records every request
+	AuditSecrets bool          // and what it wrote into Secrets
+	Admin        bool          // the local ACR takes faults at run time, on loopback in the sandbox
+	Progress     io.Writer     // builds and installations; nil for nowhere
 
 	// Wrap puts a witness around the local ACR's servers; nil means none.
 	Wrap func(localacr.ServerKind, http.Handler) http.Handler
@@ -77,7 +82,7 @@ func (l *Lab) open(ctx context.Context) error {
 	}
 	l.Sandbox, err = sandbox.Start(ctx, sandbox.Options{
 		Dir: l.Dir, Init: pause,
-		Addresses: append(cluster.Addresses(), netip.MustParseAddr(registryAddress)),
+		Addresses: append(cluster.Addresses(), netip.MustParseAddr(registryAddress), netip.MustParseAddr(metadataAddress)),
 	})
 	if err != nil {
 		return err
@@ -90,7 +95,7 @@ func (l *Lab) open(ctx context.Context) error {
 		return fmt.Errorf("open the local ACR's access log: %w", err)
 	}
 	l.ACR, err = localacr.Start(ctx, localacr.Options{
-		Address: registryAddress, Listen: l.Sandbox.Listen, CredentialLifetime: l.Lifetime, Log: l.accessLog,
+		Address: registryAddress, MetadataAddress: metadataAddress, Listen: l.Sandbox.Listen, CredentialLifetime: l.Lifetime, Log: l.accessLog,
 		Dir: l.path("acr-content"), Admin: l.Admin, Wrap: l.Wrap,
 	})
 	if err != nil {
@@ -124,7 +129,7 @@ func (l *Lab) StartCluster(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	l.Cluster, err = cluster.Start(limited, cluster.Options{
-		Dir: l.Dir, Binaries: bin, Audit: l.Audit, Sandbox: l.Sandbox, Node: true, CAFile: l.CAFile(),
+		Dir: l.Dir, Binaries: bin, Audit: l.Audit, AuditSecrets: l.AuditSecrets, Sandbox: l.Sandbox, Node: true, CAFile: l.CAFile(),
 	})
 	return err
 }

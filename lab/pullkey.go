@@ -51,15 +51,29 @@ stringData: {access-key-id: %q, access-key-secret: %q}
 	return err
 }
 
-// StartController starts the controller that Install has built.
-func (l *Lab) StartController(ctx context.Context) error {
+// Region is that of the cluster, as far as the controller is told.
+const Region = "cn-hangzhou"
+
+// StartController starts the controller that Install has built, with more flags
+// and variables (NAME=value) than it needs.
+func (l *Lab) StartController(ctx context.Context, more ...string) error {
 	kubeconfig, err := l.Cluster.KubeconfigOf(ctx, Namespace, "pullkey-controller")
 	if err != nil {
 		return err
 	}
+	flags := []string{"--kubeconfig", kubeconfig, "--address", "127.0.0.1:8080", "--region", Region}
+	var variables []string
+	for _, one := range more {
+		if strings.HasPrefix(one, "--") {
+			flags = append(flags, one)
+		} else {
+			variables = append(variables, one)
+		}
+	}
 	l.controller, err = daemon.Start(ctx, "pullkey-controller", l.ControllerLog(), func(ctx context.Context) *exec.Cmd {
-		return l.Inside(ctx, l.path("pullkey-controller"), "--kubeconfig", kubeconfig, "--region", "cn-hangzhou",
-			"--address", "127.0.0.1:8080")
+		cmd := l.Inside(ctx, l.path("pullkey-controller"), flags...)
+		cmd.Env = append(cmd.Env, variables...)
+		return cmd
 	})
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,7 +15,10 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/alicloud"
 	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/openapi"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 const about = `pullkey-controller obtains temporary credentials from Alibaba Cloud Container
@@ -24,14 +29,17 @@ kube-system/acr-configuration, as the vendor's credential helper has it.
 Exit codes: 0 stopped by a signal, 1 it could not go on, 2 wrong usage.`
 
 const example = `  # in a pod, with its ServiceAccount's rights
-  pullkey-controller --region cn-hangzhou --acr-endpoint https://cr-vpc.{region}.aliyuncs.com
+  pullkey-controller
 
   # outside, against the cluster of a kubeconfig
   pullkey-controller --kubeconfig ./kubeconfig --region cn-hangzhou --leader-elect=false`
 
 // flags are what the command line sets.
 type flags struct {
-	kubeconfig, region, endpoint       string
+	kubeconfig, region                 string
+	endpoint, stsEndpoint, metadata    string
+	identity, rrsaAccount, tokenFile   string
+	caFile, afterExpiry                string
 	namespace, secretName              string
 	configuration, accessKey           string
 	allowedHosts                       []string
@@ -39,6 +47,7 @@ type flags struct {
 	leaderElect, verbose               bool
 	workers                            int
 	configurationObject, accessKeyName cache.ObjectName
+	rrsaAccountName                    cache.ObjectName // empty for the token file
 }
 
 // usageError is a mistake on the command line.
@@ -83,8 +92,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func (f *flags) define(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.SortFlags = false
-	s.StringVar(&f.region, "region", "", "region of the cluster, for instances that name none, as cn-hangzhou")
-	s.StringVar(&f.endpoint, "acr-endpoint", acr.DefaultEndpoint, "ACR's API; {region} is replaced")
+	s.StringVar(&f.region, "region", "", "region of the cluster, as cn-hangzhou; without it a node's label tells it, or the metadata service")
+	s.StringVar(&f.identity, "identity", source.Auto, "who to be at Alibaba Cloud for instances that do not say: "+strings.Join(source.Kinds(), ", "))
+	s.StringVar(&f.rrsaAccount, "rrsa-service-account", "", "the ServiceAccount, namespace/name, whose token RRSA shows; without it that of ALIBABA_CLOUD_OIDC_TOKEN_FILE")
+	s.StringVar(&f.tokenFile, "token-file", "/var/addon/token-config", "the encrypted token file of managed add-ons; empty for none")
+	s.StringVar(&f.endpoint, "acr-endpoint", "", "ACR's API, {region} is replaced; without it the VPC's in the cluster's region, then the public one")
+	s.StringVar(&f.stsEndpoint, "sts-endpoint", "", "STS, {region} is replaced; without it the VPC's in the cluster's region, then the public one")
+	s.StringVar(&f.metadata, "metadata-endpoint", alicloud.DefaultMetadata, "the metadata service of the ECS instance; empty for none")
+	s.StringVar(&f.caFile, "ca-file", "", "file of certificate authorities to trust besides the system's, for the cloud and the registries, in PEM")
+	s.StringVar(&f.afterExpiry, "after-expiry", "drop", "what becomes of a credential that ended and that the registry refuses: drop or keep")
 	s.StringSliceVar(&f.allowedHosts, "allow-host", nil, "registry host (host or host:port) that may be given a credential although it is neither ACR's nor listed by the cloud; repeatable")
 	s.StringVar(&f.configuration, "configuration", "kube-system/acr-configuration", "the ConfigMap to obey, namespace/name")
 	s.StringVar(&f.accessKey, "access-key-secret", "kube-system/alibaba-addon-secret", "the Secret with access-key-id and access-key-secret, namespace/name")
@@ -103,8 +119,8 @@ func (f *flags) check() error {
 	if f.region != "" && !acr.IsRegion(f.region) {
 		return fmt.Errorf("--region %q: must be a region id, as cn-hangzhou", f.region)
 	}
-	if err := acr.CheckEndpoint(f.endpoint); err != nil {
-		return fmt.Errorf("--acr-endpoint: %w", err)
+	if err := f.checkCloud(); err != nil {
+		return err
 	}
 	if f.address != "" {
 		if _, _, err := net.SplitHostPort(f.address); err != nil {
@@ -118,6 +134,33 @@ func (f *flags) check() error {
 		return fmt.Errorf("--workers %d: must be at least 1", f.workers)
 	}
 	return f.checkNames()
+}
+
+// checkCloud looks at what leads to the cloud.
+func (f *flags) checkCloud() error {
+	for flag, endpoint := range map[string]string{"--acr-endpoint": f.endpoint, "--sts-endpoint": f.stsEndpoint} {
+		if endpoint == "" {
+			continue
+		}
+		if err := openapi.CheckEndpoint(strings.ReplaceAll(endpoint, "{region}", "cn-hangzhou")); err != nil {
+			return fmt.Errorf("%s: %w", flag, err)
+		}
+	}
+	if u, err := url.Parse(f.metadata); f.metadata != "" && (err != nil || u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
+		return fmt.Errorf("--metadata-endpoint %q: must be http://HOST, as %s", f.metadata, alicloud.DefaultMetadata)
+	}
+	if !slices.Contains(source.Kinds(), f.identity) {
+		return fmt.Errorf("--identity %q: must be one of %s", f.identity, strings.Join(source.Kinds(), ", "))
+	}
+	if f.afterExpiry != "drop" && f.afterExpiry != "keep" {
+		return fmt.Errorf("--after-expiry %q: must be drop or keep", f.afterExpiry)
+	}
+	if f.rrsaAccount == "" {
+		return nil
+	}
+	var err error
+	f.rrsaAccountName, err = objectName("--rrsa-service-account", f.rrsaAccount)
+	return err
 }
 
 func (f *flags) checkNames() error {

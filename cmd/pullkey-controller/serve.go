@@ -24,9 +24,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 
-	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/controller"
-	"github.com/pullkey/pullkey/internal/source"
 )
 
 // errLeaseLost ends the program: another replica works now.
@@ -48,13 +46,12 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 	defer events.Shutdown()
 	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 
+	cloud, err := cloudOf(f, client)
+	if err != nil {
+		return err
+	}
 	c := controller.New(controller.Options{
-		Client: client,
-		Cloud: source.Cloud{
-			ACR: &acr.Client{HTTP: &http.Client{}, Endpoint: f.endpoint, Now: time.Now, UserAgent: "pullkey"},
-			Now: time.Now, AllowedHosts: f.allowedHosts,
-		},
-		Log: log, Now: time.Now,
+		Client: client, Cloud: cloud, Log: log, Now: time.Now, Version: version(), KeepExpired: f.afterExpiry == "keep",
 		Events:     events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "pullkey"}),
 		SecretName: f.secretName, Namespace: f.namespace, Configuration: f.configurationObject,
 		AccessKey: f.accessKeyName, Region: f.region, Workers: f.workers,
@@ -69,7 +66,7 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 	if err := greet(ctx, client, config.Host); err != nil {
 		return err
 	}
-	log.Info("started", "server", config.Host, "endpoint", f.endpoint)
+	log.Info("started", "server", config.Host, "identity", f.identity)
 	if !f.leaderElect {
 		return c.Run(ctx)
 	}

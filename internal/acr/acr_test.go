@@ -1,12 +1,10 @@
 package acr
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -15,11 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 var (
 	noon       = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	personal   = Instance{Region: "cn-hangzhou"}
+	crpi       = Instance{ID: "crpi-a1b2c3", Region: "cn-shanghai"}
 	enterprise = Instance{ID: "cri-x1", Region: "cn-hangzhou"}
 	staticKey  = credential.AccessKey{ID: "LTAIkey", Secret: credential.NewSecret("k3yS3cret")}
 	stsKey     = credential.AccessKey{ID: "STS.key", Secret: credential.NewSecret("k3yS3cret"), SessionToken: credential.NewSecret("CAIS/t0k+n==")}
@@ -27,47 +27,34 @@ var (
 
 const password = "eyJpbnN0YW5jZUlkIjoiY3JpIn0:0123456789abcdef0123456789abcdef01234567"
 
-// cloud answers each request with what answer writes, after it has checked
-// the signature as the cloud does, and keeps the requests.
+// cloud answers each request with what answer writes, and keeps it.
 type cloud struct {
 	*httptest.Server
 	mu       sync.Mutex
 	requests []*http.Request
 }
 
-func newCloud(t *testing.T, key credential.AccessKey, answer http.HandlerFunc) *cloud {
+func newCloud(t *testing.T, answer http.HandlerFunc) *cloud {
 	t.Helper()
 	c := &cloud{}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		c.requests = append(c.requests, r)
 		c.mu.Unlock()
-		if got, want := r.Header.Get("Authorization"), resign(r, key); got != want {
-			t.Errorf("signed with\n%s\nwant\n%s", got, want)
-		}
 		answer(w, r)
 	}))
 	t.Cleanup(c.Close)
 	return c
 }
 
-// resign signs what arrived on the wire: the host as it was named and every
-// header that the cloud takes into account.
-func resign(r *http.Request, key credential.AccessKey) string {
-	m := message{method: r.Method, path: r.URL.EscapedPath(), query: map[string]string{}, header: map[string]string{"host": r.Host}}
-	for name, values := range r.URL.Query() {
-		m.query[name] = values[0]
-	}
-	for name, values := range r.Header {
-		if name = strings.ToLower(name); strings.HasPrefix(name, "x-acs-") || name == "content-type" {
-			m.header[name] = values[0]
-		}
-	}
-	return m.authorization(key)
+// token asks this cloud for a credential.
+func (c *cloud) token(t *testing.T, key credential.AccessKey, i Instance) (credential.Credential, error) {
+	t.Helper()
+	return client().AuthorizationToken(t.Context(), key, []string{c.URL}, i)
 }
 
-func (c *cloud) client() *Client {
-	return &Client{HTTP: c.Client(), Endpoint: c.URL, Now: func() time.Time { return noon }, UserAgent: "pullkey/test"}
+func client() *Client {
+	return &Client{OpenAPI: &openapi.Client{Now: func() time.Time { return noon }, UserAgent: "pullkey/test"}}
 }
 
 func writes(status int, body string) http.HandlerFunc {
@@ -102,6 +89,10 @@ func TestATokenOfEachEdition(t *testing.T) {
 			"host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version",
 		},
 		{
+			"Personal since 2024", crpi, staticKey, personalAnswer("cr_temp_user", expires), "GET /tokens", "2016-06-07",
+			"host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version",
+		},
+		{
 			"Enterprise", enterprise, staticKey, enterpriseAnswer("cr_temp_user", password, expires), "POST /?InstanceId=cri-x1", "2018-12-01",
 			"host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version",
 		},
@@ -117,8 +108,8 @@ func TestATokenOfEachEdition(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			srv := newCloud(t, c.key, writes(200, c.answer))
-			got, err := srv.client().AuthorizationToken(t.Context(), c.key, c.instance)
+			srv := newCloud(t, writes(200, c.answer))
+			got, err := srv.token(t, c.key, c.instance)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,42 +129,21 @@ func TestATokenOfEachEdition(t *testing.T) {
 					t.Errorf("header %s is %q; want %q", name, got, value)
 				}
 			}
-			if auth := r.Header.Get("Authorization"); !strings.Contains(auth, "SignedHeaders="+c.signed+",") {
+			start := "ACS3-HMAC-SHA256 Credential=" + c.key.ID + ",SignedHeaders=" + c.signed + ",Signature="
+			if auth := r.Header.Get("Authorization"); !strings.HasPrefix(auth, start) || len(auth) != len(start)+64 {
 				t.Errorf("signed otherwise than %s: %s", c.signed, auth)
 			}
 		})
 	}
 }
 
-func TestEachAttemptIsOneRequestWithANonceOfItsOwn(t *testing.T) {
-	t.Parallel()
-	srv := newCloud(t, staticKey, writes(503, `{"Code":"ServiceUnavailable"}`))
-	client := srv.client()
-	nonces := map[string]bool{}
-	for range 3 {
-		if _, err := client.AuthorizationToken(t.Context(), staticKey, enterprise); err == nil {
-			t.Fatal("no error")
-		}
-	}
-	for _, r := range srv.requests {
-		nonce := r.Header.Get("x-acs-signature-nonce")
-		if len(nonce) != 32 || strings.Trim(nonce, "0123456789abcdef") != "" {
-			t.Errorf("the nonce %q is not 32 hex digits", nonce)
-		}
-		nonces[nonce] = true
-	}
-	if len(srv.requests) != 3 || len(nonces) != 3 {
-		t.Errorf("three attempts made %d requests with %d nonces", len(srv.requests), len(nonces))
-	}
-}
-
 func TestEndpointsAreTheEnabledOnesThatAreHosts(t *testing.T) {
 	t.Parallel()
-	srv := newCloud(t, staticKey, writes(200, `{"IsSuccess":true,"Code":"success","Endpoints":[
+	srv := newCloud(t, writes(200, `{"IsSuccess":true,"Code":"success","Endpoints":[
 		{"EndpointType":"internet","Enable":true,"Domains":[{"Domain":"Acme-registry.cn-hangzhou.cr.aliyuncs.com","Type":"SYSTEM"},{"Domain":"images.example.com","Type":"USER"},{"Domain":"*.example.com","Type":"USER"}]},
 		{"EndpointType":"vpc","Enable":true,"Domains":[{"Domain":"acme-registry-vpc.cn-hangzhou.cr.aliyuncs.com","Type":"SYSTEM"},{"Domain":"images.example.com","Type":"USER"}],"LinkedVpcs":[{"VpcId":"vpc-1"}]},
 		{"EndpointType":"other","Enable":false,"Domains":[{"Domain":"off.example.com","Type":"USER"}]}]}`))
-	got, err := srv.client().Endpoints(t.Context(), staticKey, enterprise)
+	got, err := client().Endpoints(t.Context(), staticKey, []string{srv.URL}, enterprise)
 	want := []string{"acme-registry-vpc.cn-hangzhou.cr.aliyuncs.com", "acme-registry.cn-hangzhou.cr.aliyuncs.com", "images.example.com"}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -184,11 +154,13 @@ func TestEndpointsAreTheEnabledOnesThatAreHosts(t *testing.T) {
 	}
 }
 
-func TestTheEndpointsOfThePersonalEditionAreKnown(t *testing.T) {
+func TestTheEndpointsOfThePersonalEditionAreKnownWithoutAsking(t *testing.T) {
 	t.Parallel()
-	got, err := (&Client{Endpoint: "http://127.0.0.1:1"}).Endpoints(t.Context(), staticKey, personal)
-	if diff := cmp.Diff(PersonalHosts("cn-hangzhou"), got); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+	for _, i := range []Instance{personal, crpi} {
+		got, err := client().Endpoints(t.Context(), staticKey, nil, i)
+		if diff := cmp.Diff(StandardHosts(i), got); err != nil || diff != "" || len(got) == 0 {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
 	}
 }
 
@@ -196,17 +168,17 @@ func TestEndpointsThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, answer, want string
-		kind               Kind
+		kind               openapi.Kind
 	}{
-		{"none is enabled", `{"IsSuccess":true,"Endpoints":[{"Enable":false,"Domains":[{"Domain":"a.io"}]}]}`, "no enabled endpoint", KindNotFound},
-		{"there is none", `{"IsSuccess":true}`, "no enabled endpoint", KindNotFound},
-		{"a domain is no host", `{"IsSuccess":true,"Endpoints":[{"Enable":true,"Domains":[{"Domain":"https://evil.com/"}]}]}`, "no registry host", KindUnavailable},
-		{"a domain is a pattern", `{"IsSuccess":true,"Endpoints":[{"Enable":true,"Domains":[{"Domain":"*.com"}]}]}`, "no registry host", KindUnavailable},
-		{"the instance is not there", `{"IsSuccess":false,"Code":"INSTANCE_NOT_EXIST"}`, "INSTANCE_NOT_EXIST", KindNotFound},
+		{"none is enabled", `{"IsSuccess":true,"Endpoints":[{"Enable":false,"Domains":[{"Domain":"a.io"}]}]}`, "no enabled endpoint", openapi.KindNotFound},
+		{"there is none", `{"IsSuccess":true}`, "no enabled endpoint", openapi.KindNotFound},
+		{"a domain is no host", `{"IsSuccess":true,"Endpoints":[{"Enable":true,"Domains":[{"Domain":"https://evil.com/"}]}]}`, "no registry host", openapi.KindUnavailable},
+		{"a domain is a pattern", `{"IsSuccess":true,"Endpoints":[{"Enable":true,"Domains":[{"Domain":"*.com"}]}]}`, "no registry host", openapi.KindUnavailable},
+		{"the instance is not there", `{"IsSuccess":false,"Code":"INSTANCE_NOT_EXIST"}`, "INSTANCE_NOT_EXIST", openapi.KindNotFound},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			hosts, err := newCloud(t, staticKey, writes(200, c.answer)).client().Endpoints(t.Context(), staticKey, enterprise)
+			hosts, err := client().Endpoints(t.Context(), staticKey, []string{newCloud(t, writes(200, c.answer)).URL}, enterprise)
 			e := asError(t, err)
 			if !strings.Contains(err.Error(), c.want) || e.Kind() != c.kind || hosts != nil {
 				t.Errorf("got %v, %v (%v); want %q (%v)", hosts, err, e.Kind(), c.want, c.kind)
@@ -215,153 +187,89 @@ func TestEndpointsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-func TestASignedRequestFollowsNoRedirect(t *testing.T) {
+func TestWhatIsNoInstanceAsksNobody(t *testing.T) {
 	t.Parallel()
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
-	t.Cleanup(elsewhere.Close)
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		srv := newCloud(t, staticKey, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, status) })
-		_, err := srv.client().AuthorizationToken(t.Context(), staticKey, enterprise)
-		if e := asError(t, err); e.Status != status || e.Kind() != KindUnavailable {
-			t.Errorf("%d: %v (%v)", status, err, e.Kind())
-		}
-	}
-}
-
-func TestTheEndpointTakesTheRegion(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ endpoint, want string }{
-		{"", "https://cr.cn-beijing.aliyuncs.com/tokens"},
-		{"https://cr-vpc.{region}.aliyuncs.com/", "https://cr-vpc.cn-beijing.aliyuncs.com/tokens"},
-		{"http://127.0.0.1:8080", "http://127.0.0.1:8080/tokens"},
-		{"http://[::1]:8080", "http://[::1]:8080/tokens"},
-		{"http://localhost:8080", "http://localhost:8080/tokens"},
-	} {
-		var asked string
-		client := &Client{Endpoint: c.endpoint, HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-			asked = r.URL.String()
-			return nil, errors.New("far enough")
-		})}}
-		_, err := client.AuthorizationToken(t.Context(), staticKey, Instance{Region: "cn-beijing"})
-		if asked != c.want {
-			t.Errorf("endpoint %q asks %q (%v); want %q", c.endpoint, asked, err, c.want)
-		}
-	}
-}
-
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func TestWrongInputAsksNobody(t *testing.T) {
-	t.Parallel()
-	key := func(id, secret, token string) credential.AccessKey {
-		return credential.AccessKey{ID: id, Secret: credential.NewSecret(secret), SessionToken: credential.NewSecret(token)}
-	}
+	const region = "cn-hangzhou"
 	for _, c := range []struct {
 		name     string
-		endpoint string
-		key      credential.AccessKey
 		instance Instance
 		want     string
 	}{
-		{"no region", "", staticKey, Instance{ID: "cri-x1"}, `"" is not a region`},
-		{"a region that leads elsewhere", "", staticKey, Instance{Region: "x.evil.com/#"}, "is not a region"},
-		{"the region of a bucket", "", staticKey, Instance{Region: "oss-cn-hangzhou"}, "is not a region"},
-		{"the name of an instance", "", staticKey, Instance{ID: "acme", Region: "cn-hangzhou"}, `"acme" is not the id`},
-		{"no access key", "", credential.AccessKey{}, enterprise, "no id or no secret"},
-		{"no secret", "", key("id", "", ""), enterprise, "no id or no secret"},
-		{"an id with a line break", "", key("id\n", "s3cr3t", ""), enterprise, "access key id holds a blank"},
-		{"a secret with a line break", "", key("id", "s3cr3t\n", ""), enterprise, "access key secret holds a blank"},
-		{"a token with a line break", "", key("id", "s3cr3t", "s3cr3t\r\n"), enterprise, "session token holds a blank"},
-		{"an id with a comma", "", key("id,SignedHeaders=", "s3cr3t", ""), enterprise, "access key id holds"},
-		{"no URL", "cr.aliyuncs.com", staticKey, enterprise, "not a URL of a scheme and a host alone"},
-		{"a broken URL", "https://cr.aliyuncs.com:x", staticKey, enterprise, "not a URL of a scheme and a host alone"},
-		{"a URL with a path", "https://proxy.example.com/cr", staticKey, enterprise, "not a URL of a scheme and a host alone"},
-		{"a URL with a query", "https://proxy.example.com?x", staticKey, enterprise, "not a URL of a scheme and a host alone"},
-		{"a URL with a user", "https://u:p@proxy.example.com", staticKey, enterprise, "not a URL of a scheme and a host alone"},
-		{"no TLS beyond loopback", "http://cr.{region}.aliyuncs.com", staticKey, enterprise, "neither https nor on a loopback address"},
-		{"another scheme", "ftp://127.0.0.1", staticKey, enterprise, "neither https nor"},
+		{"no region", Instance{ID: "cri-x1"}, `"" is not a region`},
+		{"a region that leads elsewhere", Instance{Region: "x.evil.com/#"}, "is not a region"},
+		{"a region with a line break", Instance{Region: "cn-hangzhou\n"}, "is not a region"},
+		{"the region of a bucket", Instance{Region: "oss-cn-hangzhou"}, "is not a region"},
+		{"a new Personal instance without region", Instance{ID: "crpi-a1"}, `"" is not a region`},
+		{"the name of an instance", Instance{"acme", region}, `"acme" is not the id`},
+		{"an id with a query", Instance{"cri-x&Action=Y", region}, "is not the id"},
+		{"an id without its own part", Instance{"cri-", region}, "is not the id"},
+		{"the host of a Personal instance", Instance{"crpi-a1.cn-hangzhou.personal.cr.aliyuncs.com", region}, "is not the id"},
+		{"the VPC name of a Personal instance", Instance{"crpi-a1-vpc", region}, "is not the id"},
+		{"a Personal instance that leads elsewhere", Instance{"crpi-evil.com/", region}, "is not the id"},
+		{"a Personal instance in capitals", Instance{"crpi-A1", region}, "is not the id"},
+		{"a Personal instance without its own part", Instance{"crpi-", region}, "is not the id"},
+		{"a Personal instance too long for a host", Instance{"crpi-" + strings.Repeat("a", 55), region}, "is not the id"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			client := &Client{Endpoint: c.endpoint, HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-				t.Errorf("asked %s", r.URL)
-				return nil, errors.New("asked")
-			})}}
-			_, err := client.AuthorizationToken(t.Context(), c.key, c.instance)
-			e := asError(t, err)
-			if !strings.Contains(err.Error(), c.want) || e.Temporary() || e.Status != 0 {
-				t.Errorf("got %v; want %q", err, c.want)
+			srv := newCloud(t, func(http.ResponseWriter, *http.Request) { t.Error("asked") })
+			_, err := srv.token(t, staticKey, c.instance)
+			hosts, listing := client().Endpoints(t.Context(), staticKey, []string{srv.URL}, c.instance)
+			for action, err := range map[string]error{actionToken: err, actionEndpoints: listing} {
+				e := asError(t, err)
+				if !strings.Contains(err.Error(), c.want) || e.Temporary() || e.Status != 0 || e.Action != action {
+					t.Errorf("got %v; want %q", err, c.want)
+				}
 			}
-			if strings.Contains(err.Error(), "s3cr3t") {
-				t.Errorf("the error shows a secret: %v", err)
+			if standard := StandardHosts(c.instance); hosts != nil || standard != nil {
+				t.Errorf("it has the hosts %v and %v", hosts, standard)
 			}
 		})
 	}
 }
 
-func TestACallEndsWithItsContext(t *testing.T) {
-	t.Parallel()
-	hangs := make(chan struct{})
-	t.Cleanup(func() { close(hangs) })
-	arrived := make(chan struct{}, 1)
-	srv := newCloud(t, staticKey, func(_ http.ResponseWriter, r *http.Request) {
-		arrived <- struct{}{}
-		select {
-		case <-hangs:
-		case <-r.Context().Done():
-		}
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		<-arrived
-		cancel()
-	}()
-	_, err := srv.client().AuthorizationToken(ctx, staticKey, enterprise)
-	if e := asError(t, err); !errors.Is(err, context.Canceled) || e.Kind() != KindUnavailable {
-		t.Errorf("got %v (%v)", err, e.Kind())
-	}
-}
-
-func TestACallHasADeadlineOfItsOwn(t *testing.T) {
+func TestTheEndpointsOfTheAPIAreThoseOfTheRegion(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name string
-		ctx  func(context.Context) (context.Context, context.CancelFunc)
-		want time.Duration
+		region string
+		inside bool
+		want   []string
 	}{
-		{"when the context has none", func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }, defaultTimeout},
-		{"and not when it has one", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, time.Minute)
-		}, time.Minute},
+		{"cn-hangzhou", false, []string{"https://cr.cn-hangzhou.aliyuncs.com"}},
+		{"ap-southeast-1", true, []string{"https://cr-vpc.ap-southeast-1.aliyuncs.com", "https://cr.ap-southeast-1.aliyuncs.com"}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			client := &Client{HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
-				deadline, ok := r.Context().Deadline()
-				if left := time.Until(deadline); !ok || left > c.want || left < c.want-5*time.Second {
-					t.Errorf("the deadline is in %v (%v); want %v", left, ok, c.want)
-				}
-				return nil, errors.New("far enough")
-			})}}
-			ctx, cancel := c.ctx(t.Context())
-			defer cancel()
-			if _, err := client.AuthorizationToken(ctx, staticKey, enterprise); err == nil {
-				t.Error("no error")
+		got := APIEndpoints(c.region, c.inside)
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		for _, endpoint := range got {
+			if err := openapi.CheckEndpoint(endpoint); err != nil {
+				t.Error(err)
 			}
-		})
+		}
+	}
+}
+
+func TestTheNextEndpointIsAskedWhereTheFirstIsNotThere(t *testing.T) {
+	t.Parallel()
+	const refuses = "http://127.0.0.1:1" // a port that no test is given
+	srv := newCloud(t, writes(200, enterpriseAnswer("cr_temp_user", password, noon.Add(time.Hour))))
+	c := client()
+	for range 2 {
+		if _, err := c.AuthorizationToken(t.Context(), staticKey, []string{refuses, srv.URL}, enterprise); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
 func TestTheClientIsSafeForManyAtOnce(t *testing.T) {
 	t.Parallel()
-	srv := newCloud(t, staticKey, writes(200, enterpriseAnswer("u", password, noon.Add(time.Hour))))
-	client := srv.client()
+	srv := newCloud(t, writes(200, enterpriseAnswer("u", password, noon.Add(time.Hour))))
+	c := client()
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if _, err := client.AuthorizationToken(t.Context(), staticKey, enterprise); err != nil {
+			if _, err := c.AuthorizationToken(t.Context(), staticKey, []string{srv.URL}, enterprise); err != nil {
 				t.Error(err)
 			}
 		})
@@ -369,23 +277,11 @@ func TestTheClientIsSafeForManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestACallThatReachesNobodySaysWhere(t *testing.T) {
-	t.Parallel()
-	srv := httptest.NewServer(http.NotFoundHandler())
-	srv.Close()
-	_, err := (&Client{Endpoint: srv.URL}).AuthorizationToken(t.Context(), stsKey, enterprise)
-	e := asError(t, err)
-	var wire *url.Error
-	if !errors.As(err, &wire) || e.Kind() != KindUnavailable || !e.Temporary() || !strings.Contains(err.Error(), srv.URL) {
-		t.Errorf("got %v (%v)", err, e.Kind())
-	}
-}
-
-func asError(t *testing.T, err error) *Error {
+func asError(t *testing.T, err error) *openapi.Error {
 	t.Helper()
-	var e *Error
+	var e *openapi.Error
 	if !errors.As(err, &e) {
-		t.Fatalf("not an *Error: %v", err)
+		t.Fatalf("not an *openapi.Error: %v", err)
 	}
 	return e
 }

@@ -12,10 +12,10 @@ import (
 const region = `[a-z]{2}(?:-[a-z0-9]+)+`
 
 var (
-	regionForm = regexp.MustCompile(`^` + region + `$`)
 	// instanceForm is wider than the ids seen so far (cri- and 4 to 64 letters
-	// and digits), and still safe in a query.
-	instanceForm = regexp.MustCompile(`^cri-[A-Za-z0-9-]{1,64}$`)
+	// and digits), and still safe in a query; a Personal one becomes part of a
+	// host's first label, which with -vpc has 63 characters at most.
+	instanceForm = regexp.MustCompile(`^(?:cri-[A-Za-z0-9-]{1,64}|crpi-[a-z0-9]{1,54})$`)
 	// hostForm holds the forms of names that ACR's documentation lists.
 	hostForm = regexp.MustCompile(`^(?:` +
 		// Personal, up to September 2024. The ConfigMap of 2019 gives the
@@ -27,6 +27,7 @@ var (
 		`[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-registry(?:-vpc)?\.` + region + `\.cr\.aliyuncs\.com|` +
 		`[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-registry-vpc\.distributed\.` + region + `\.cr\.aliyuncs\.com:65001` +
 		`)$`)
+	apiForm = regexp.MustCompile(`^cr(?:-vpc)?\.` + region + `\.aliyuncs\.com$`)
 	// realmForm holds the forms of names that ACR's token servers have. The
 	// region of one may be another than that of the registry that names it. The
 	// bucket called "dockerauth", at dockerauth.oss-cn-hangzhou, is none.
@@ -43,9 +44,28 @@ func IsHost(host string) bool {
 	return err == nil && p.String() == host && hostForm.MatchString(host)
 }
 
+// IsAPIHost tells whether host is a name that only ACR's OpenAPI can have.
+func IsAPIHost(host string) bool { return apiForm.MatchString(host) }
+
 // IsRealm tells whether host is a name that only a token server of ACR can
 // have, so that a registry of ACR may send a credential of ACR there.
 func IsRealm(host string) bool { return realmForm.MatchString(host) }
+
+// StandardHosts returns the hosts that an instance has by its id alone. Those of
+// an Enterprise instance have its name, which the id does not tell: nil, as for
+// what is no instance.
+func StandardHosts(i Instance) []string {
+	switch {
+	case i.check() != nil:
+		return nil
+	case i.ID == "":
+		return PersonalHosts(i.Region)
+	case i.Personal():
+		suffix := "." + i.Region + ".personal.cr.aliyuncs.com"
+		return []string{i.ID + "-vpc" + suffix, i.ID + suffix}
+	}
+	return nil
+}
 
 // PersonalHosts returns the hosts of the Personal Edition in a region: public
 // and VPC, as the vendor's helper serves them, "internal" for the classic

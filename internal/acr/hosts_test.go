@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pullkey/pullkey/internal/image"
 )
 
@@ -13,6 +15,7 @@ func TestIsHostKnowsACRsNames(t *testing.T) {
 		"registry.cn-hangzhou.aliyuncs.com",
 		"registry-vpc.cn-hangzhou.aliyuncs.com",
 		"registry-internal.cn-hangzhou.aliyuncs.com",
+		"registry-intl.cn-hangzhou.aliyuncs.com",
 		"registry-intl.ap-southeast-1.aliyuncs.com",
 		"registry-intl-vpc.ap-southeast-1.aliyuncs.com",
 		"registry.cn-hangzhou-finance.aliyuncs.com",
@@ -39,6 +42,8 @@ func TestIsHostKnowsNoOther(t *testing.T) {
 		"*",
 		"*.aliyuncs.com",
 		"registry.aliyuncs.com",
+		"registry-cn-hangzhou.ack.aliyuncs.com", // the images of ACK's system, which are public
+		"registry-cn-hangzhou-vpc.ack.aliyuncs.com",
 		"registry.cn-hangzhou.aliyuncs.com.evil.com",
 		"evil.com/registry.cn-hangzhou.aliyuncs.com",
 		"evil-registry.cn-hangzhou.aliyuncs.com",
@@ -61,6 +66,12 @@ func TestIsHostKnowsNoOther(t *testing.T) {
 		"acme-registry-vpc.distributed.cn-hangzhou.cr.aliyuncs.com",
 		"acme-registry-intl.cn-hangzhou.cr.aliyuncs.com",
 		"crpi-a1.cn-hangzhou.cr.aliyuncs.com",
+		"crpi-.cn-hangzhou.personal.cr.aliyuncs.com",
+		"crpi-a1.personal.cr.aliyuncs.com",
+		"crpi-a1.cn-hangzhou.personal.cr.aliyuncs.com.evil.com",
+		"crpi-a1.evil.com.cn-hangzhou.personal.cr.aliyuncs.com",
+		"crpi-a1.*.personal.cr.aliyuncs.com",
+		"a1.cn-hangzhou.personal.cr.aliyuncs.com",
 		"cr.cn-hangzhou.aliyuncs.com",
 		"dockerauth.cn-hangzhou.aliyuncs.com",
 		"docker.io",
@@ -128,6 +139,45 @@ func TestPersonalHostsAreACRsOwn(t *testing.T) {
 	for _, want := range []string{"registry", "registry-vpc", "registry-internal"} {
 		if !strings.Contains(" "+strings.Join(hosts, " "), " "+want+".cn-hangzhou.aliyuncs.com") {
 			t.Errorf("%s is not among %v", want, hosts)
+		}
+	}
+}
+
+func TestTheStandardHostsOfAnInstanceAreACRsOwn(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		instance Instance
+		want     []string
+	}{
+		{Instance{Region: "cn-hangzhou"}, PersonalHosts("cn-hangzhou")},
+		{Instance{"crpi-a1b2c3", "cn-shanghai"}, []string{"crpi-a1b2c3-vpc.cn-shanghai.personal.cr.aliyuncs.com", "crpi-a1b2c3.cn-shanghai.personal.cr.aliyuncs.com"}},
+		{Instance{"cri-x1", "cn-hangzhou"}, nil}, // its hosts have its name
+	} {
+		if diff := cmp.Diff(c.want, StandardHosts(c.instance)); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", c.instance, diff)
+		}
+	}
+	// The longest id that is taken makes hosts too.
+	for _, host := range StandardHosts(Instance{"crpi-" + strings.Repeat("a", 54), "cn-hangzhou"}) {
+		if !IsHost(host) {
+			t.Errorf("%s is not known", host)
+		}
+	}
+}
+
+func TestAnInstanceSaysWhichEditionItIsOf(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		instance Instance
+		personal bool
+		name     string
+	}{
+		{Instance{"", "cn-hangzhou"}, true, "the Personal Edition in cn-hangzhou"},
+		{Instance{"crpi-a1", "cn-hangzhou"}, true, "Personal instance crpi-a1 in cn-hangzhou"},
+		{Instance{"cri-a1", "cn-hangzhou"}, false, "instance cri-a1 in cn-hangzhou"},
+	} {
+		if c.instance.Personal() != c.personal || c.instance.String() != c.name {
+			t.Errorf("%q is Personal: %v", c.instance, c.instance.Personal())
 		}
 	}
 }

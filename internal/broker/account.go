@@ -2,22 +2,10 @@ package broker
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/pullkey/pullkey/internal/credential"
-)
-
-const (
-	// fetchTimeout bounds one attempt: a cloud that accepts the connection
-	// and never answers is an outage like any other.
-	fetchTimeout = 30 * time.Second
-
-	backoffFirst = time.Second
-	backoffMost  = 5 * time.Minute
 )
 
 // account is one source with its current credential. Its goroutine alone
@@ -31,125 +19,125 @@ type account struct {
 	source    Source
 	threshold time.Duration
 	state     State
+	issued    time.Time // when the credential was asked for, by our own clock
 	failures  int
 	again     bool // somebody wants another attempt, whatever the one under way brings
 	anew      bool // what is asked for, or in whose name, is another than that of the credential
 }
 
-// run fetches whenever it is due, until ctx, the account's, ends. life is the
-// broker's.
+// run makes an attempt whenever one is due, until ctx, the account's, ends.
+// life is the broker's.
 func (b *Broker) run(life, ctx context.Context, a *account) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		next := a.snapshot().Next
-		if next.IsZero() {
-			timer.Stop()
-		} else {
-			timer.Reset(time.Until(next))
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.wake:
 		case <-timer.C:
 		}
-		if next := a.snapshot().Next; next.IsZero() || time.Now().Before(next) {
-			continue // woken only to look at a new plan
+		if over(a.snapshot().Next, time.Now()) {
+			if a.attempt(ctx) {
+				b.save(life)
+			}
+			if ctx.Err() == nil {
+				b.changed()
+			}
 		}
-		if a.attempt(ctx) {
-			b.save(life)
-		}
-		if ctx.Err() == nil {
-			b.changed()
-		}
+		timer.Reset(untilNext(a.snapshot().Next))
 	}
 }
 
-// attempt fetches once and plans the next time. It tells whether the
-// credential is a new one. Asked for the same as before, a source may not take
-// life away: an answer that ends earlier than the living credential is an
-// error like any other.
+// attempt asks once for a new credential, and plans the next time. Where it
+// fails, what was in use stays so. It tells whether the credential is a new one.
 func (a *account) attempt(ctx context.Context) bool {
-	a.mu.Lock()
-	source, last := a.source, a.state.Credential
-	a.again = false
-	a.mu.Unlock()
-
-	limited, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	got, err := source.Fetch(limited, last)
-
+	t := a.begin()
+	got, verdict, err := t.obtain(ctx)
+	if err != nil {
+		verdict = t.judge(ctx)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if ctx.Err() != nil {
 		return false
 	}
-	if err == nil && !a.anew {
-		err = endsEarlier(got, a.state.Credential)
+	if err == nil {
+		got.For = t.source.Asks()
+		a.take(got, verdict, t.asked)
+	} else {
+		a.fail(err, verdict)
 	}
 	a.state.Tried = true
-	a.state.Err = err
-	if err == nil {
-		a.failures = 0
-		a.anew = a.again
-		a.state.Credential = got
-		a.state.Next = credential.RenewAt(got, a.threshold, a.spread)
-	} else {
-		a.failures++
-		a.state.Next = time.Now().Add(a.backoff(err))
-	}
 	if a.again {
 		a.state.Next = time.Now()
 	}
 	return err == nil
 }
 
-// endsEarlier is the error of an answer that would end before the credential
-// in use, which lives.
-func endsEarlier(got, used credential.Credential) error {
-	if used.Username == "" || used.Expired(time.Now()) || got.ExpiresAt.IsZero() ||
-		!used.ExpiresAt.IsZero() && !got.ExpiresAt.Before(used.ExpiresAt) {
-		return nil
-	}
-	return fmt.Errorf("take the new credential: it ends at %s, before the one in use, which is kept",
-		got.ExpiresAt.UTC().Format(time.RFC3339))
+func (a *account) begin() trial {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.again = false
+	return trial{source: a.source, asked: time.Now(), used: a.state, ends: a.ends(), anew: a.anew}
 }
 
-// Delayed is an error that says how long the other side wants to be left
-// alone.
-type Delayed interface {
-	error
-	Delay() time.Duration
+// take puts a new credential into use. a.mu is held, here and below.
+func (a *account) take(got credential.Credential, verdict Verdict, asked time.Time) {
+	if got.IssuedAt.IsZero() {
+		got.IssuedAt = asked
+	}
+	a.failures, a.anew = 0, a.again
+	a.issued = asked
+	a.state.Credential, a.state.Verified = got, verdict
+	a.state.Err, a.state.FailingSince = nil, time.Time{}
+	a.state.Next = a.renewal()
 }
 
-// backoff doubles from one second to five minutes, with half of it random so
-// that many accounts do not come back in step. While a credential still lives,
-// it leaves time for several attempts before the end. a.mu is held.
-func (a *account) backoff(err error) time.Duration {
-	wait := min(backoffFirst<<min(a.failures-1, 16), backoffMost)
-	if left := time.Until(a.state.Credential.ExpiresAt); left > 0 {
-		wait = min(wait, max(left/4, backoffFirst))
+// fail keeps the credential in use, of which verdict is what the registry says.
+func (a *account) fail(err error, verdict Verdict) {
+	now := time.Now()
+	if a.failures == 0 {
+		a.state.FailingSince = now
 	}
-	wait = wait/2 + rand.N(wait/2+1) //nolint:gosec // spreads retries, protects nothing
-	if d, ok := errors.AsType[Delayed](err); ok {
-		wait = max(wait, min(d.Delay(), backoffMost))
+	a.failures++
+	a.state.Verified, a.state.Err = verdict, err
+	a.state.Next = now.Add(a.backoff(err, now))
+}
+
+// renewal is when the credential in use is to be renewed, and ends when it
+// ends; zero for never. Its life is told by its issuer's clock, and passes on
+// ours: they may differ by hours.
+func (a *account) renewal() time.Time {
+	return a.ours(credential.RenewAt(a.state.Credential, a.threshold, a.spread))
+}
+
+func (a *account) ends() time.Time { return a.ours(a.state.Credential.ExpiresAt) }
+
+func (a *account) ours(issuers time.Time) time.Time {
+	if issuers.IsZero() {
+		return time.Time{}
 	}
-	return wait
+	return a.issued.Add(issuers.Sub(a.state.Credential.IssuedAt))
 }
 
 // resume begins with a stored credential: it is used as it is, and renewed
 // when it would have been. An expired one is kept too, since only the registry
 // can say that it is dead, but a new one is asked for at once.
 func (a *account) resume(c credential.Credential) {
-	a.state.Next = time.Now()
+	now := time.Now()
+	a.state.Next = now
 	if c.Username == "" {
 		return
 	}
 	a.state.Credential = c
-	if !c.Expired(time.Now()) {
+	a.issued = now.Add(c.IssuedAt.Sub(now)) // and so on the clock that does not leap
+	if a.anew = c.For != a.source.Asks(); a.anew {
+		return
+	}
+	if !over(a.ends(), now) {
 		a.state.Tried = true
-		a.state.Next = credential.RenewAt(c, a.threshold, a.spread)
+		a.state.Next = a.renewal()
 	}
 }
 
@@ -166,7 +154,7 @@ func (a *account) reconfigure(s Source, threshold time.Duration) {
 		a.source = s // one that asks for the same would have to learn again what the old one knows
 		a.due()
 	case moved && a.state.Err == nil && a.state.Credential.Username != "":
-		a.state.Next = credential.RenewAt(a.state.Credential, threshold, a.spread)
+		a.state.Next = a.renewal()
 		a.nudge()
 	}
 }

@@ -3,13 +3,15 @@
 // one.
 //
 // Its one rule: what stands in the broker changes only when a source has
-// handed out something better. A source that fails leaves the last good
-// credential where it is.
+// handed out something better, which the registry does not refuse. A source
+// that fails leaves the last good credential where it is, and after its end the
+// registry alone can say that it is dead.
 package broker
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
@@ -24,11 +26,45 @@ import (
 type Source interface {
 	// Key names the account: who asks whom, no secret.
 	Key() string
+	// Asks tells what is asked for and in whose name, without secrets. A stored
+	// credential that was asked for otherwise is renewed at once.
+	Asks() string
 	// Equal tells whether other, of the same key, asks for the same.
 	Equal(other Source) bool
 	// Fetch asks for a new credential, once. The broker sets the deadline and
 	// repeats. last is the one in use, its Username empty before the first.
+	// An error with Temporary() true may pass with nobody changing anything.
 	Fetch(ctx context.Context, last credential.Credential) (credential.Credential, error)
+	// Verify asks the registry whether it takes c, once: nil if it does, an
+	// error that wraps ErrRefused if it does not, any other if it could not be
+	// asked from here.
+	Verify(ctx context.Context, c credential.Credential) error
+}
+
+// ErrRefused is in the error of a credential that the registry does not take.
+var ErrRefused = errors.New("refused by the registry")
+
+// Verdict is what came of asking the registry about a credential.
+type Verdict int
+
+const (
+	Unasked     Verdict = iota // also after a restart
+	Accepted                   // the registry takes it
+	Refused                    // it does not; of the one in use: it had ended, and is dead
+	Unreachable                // the registry could not be asked, which says nothing
+)
+
+func (v Verdict) String() string {
+	switch v {
+	case Accepted:
+		return "accepted"
+	case Refused:
+		return "refused"
+	case Unreachable:
+		return "unreachable"
+	default:
+		return "unasked"
+	}
 }
 
 // Store keeps the master copy across restarts.
@@ -42,14 +78,24 @@ type State struct {
 	Key string
 	// Credential is the last good one; its Username is empty before the first.
 	Credential credential.Credential
+	// Verified is what the registry last said of Credential.
+	Verified Verdict
 	// Err is why the last attempt did not bring one; nil when it did.
 	Err error
+	// FailingSince is when the first attempt of an unbroken row of failed ones
+	// ended; zero when the last one went well.
+	FailingSince time.Time
 	// Tried tells that at least one attempt has ended, well or not, or that a
 	// stored credential made it needless.
 	Tried bool
 	// Next is when the next attempt is due; zero when none is planned.
 	Next time.Time
 }
+
+// Usable tells whether the credential may stand where pods find it: there is
+// one, and it is not dead. Dead is what has ended and was then refused by the
+// registry; the clock alone kills nothing.
+func (s State) Usable() bool { return s.Credential.Username != "" && s.Verified != Refused }
 
 // Broker holds the accounts. Make one with New.
 type Broker struct {

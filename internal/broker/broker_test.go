@@ -5,115 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/pullkey/pullkey/internal/credential"
 )
-
-// The tests run in synctest bubbles: time is fake and moves only when every
-// goroutine waits, so that an hour takes no time and no order is left to luck.
-
-// cloud is a source whose answers the test sets.
-type cloud struct {
-	key   string
-	asks  string
-	life  time.Duration
-	mu    sync.Mutex
-	err   error
-	calls []time.Time
-	hang  bool
-}
-
-func (c *cloud) Key() string              { return c.key }
-func (c *cloud) Equal(other Source) bool  { return c.asks == other.(*cloud).asks }
-func (c *cloud) set(err error, hang bool) { c.mu.Lock(); c.err, c.hang = err, hang; c.mu.Unlock() }
-
-func (c *cloud) lives(life time.Duration) { c.mu.Lock(); c.life = life; c.mu.Unlock() }
-
-func (c *cloud) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.calls)
-}
-
-func (c *cloud) Fetch(ctx context.Context, _ credential.Credential) (credential.Credential, error) {
-	c.mu.Lock()
-	c.calls = append(c.calls, time.Now())
-	err, hang, life := c.err, c.hang, c.life
-	c.mu.Unlock()
-	if hang {
-		<-ctx.Done()
-		return credential.Credential{}, ctx.Err()
-	}
-	if err != nil {
-		return credential.Credential{}, err
-	}
-	return credential.Credential{
-		Username: "cr_temp_user", Password: credential.NewSecret(time.Now().String()),
-		IssuedAt: time.Now(), ExpiresAt: time.Now().Add(life),
-	}, nil
-}
-
-// memory is a store that a test can look into.
-type memory struct {
-	mu   sync.Mutex
-	all  map[string]credential.Credential
-	fail error
-	slow time.Duration // what a Save takes
-}
-
-func (m *memory) Load(context.Context) (map[string]credential.Credential, error) {
-	return m.all, m.fail
-}
-
-func (m *memory) Save(ctx context.Context, all map[string]credential.Credential) error {
-	m.mu.Lock()
-	fail, slow := m.fail, m.slow
-	m.mu.Unlock()
-	timer := time.NewTimer(slow)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if fail == nil {
-		m.all = all
-	}
-	return fail
-}
-
-func (m *memory) set(fail error, slow time.Duration) {
-	m.mu.Lock()
-	m.fail, m.slow = fail, slow
-	m.mu.Unlock()
-}
-
-// inBubble runs the story with a broker of one store; its goroutines end with it.
-func inBubble(t *testing.T, story func(t *testing.T, ctx context.Context, b *Broker, store *memory)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		store := &memory{}
-		story(t, ctx, New(store, slog.New(slog.DiscardHandler), func() {}), store)
-		cancel()
-		synctest.Wait()
-	})
-}
-
-// pass lets d go by.
-func pass(d time.Duration) {
-	timer := time.NewTimer(d)
-	<-timer.C
-	synctest.Wait()
-}
-
-const threshold = 15 * time.Minute
 
 func TestOneCallPerAccountAndRenewalBeforeTheThreshold(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
@@ -139,11 +36,13 @@ func TestOneCallPerAccountAndRenewalBeforeTheThreshold(t *testing.T) {
 
 func TestACredentialIssuedNearlyExpiredMakesNoHotLoop(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
-		acr := &cloud{key: "a", life: time.Second}
-		b.Set(ctx, []Source{acr}, threshold)
-		pass(10 * time.Minute)
-		if got := acr.count(); got < 55 || got > 61 {
-			t.Errorf("got %d calls in 10 minutes, want about one every %s", got, credential.RenewalFloor)
+		for key, life := range map[string]time.Duration{"nearly": time.Second, "at its end": 0, "after its end": -time.Hour} {
+			acr := &cloud{key: key, life: life}
+			b.Set(ctx, []Source{acr}, threshold)
+			pass(10 * time.Minute)
+			if got := acr.count(); got < 55 || got > 61 {
+				t.Errorf("issued %s: got %d calls in 10 minutes, want about one every %s", key, got, credential.RenewalFloor)
+			}
 		}
 	})
 }
@@ -154,9 +53,10 @@ func TestAnOutageKeepsTheLastGoodCredential(t *testing.T) {
 		name string
 		err  error
 		hang bool
+		most int // calls in three hours
 	}{
-		{"the cloud refuses", down, false},
-		{"the cloud never answers", nil, true},
+		{"the cloud refuses", down, false, 80},
+		{"the cloud never answers", nil, true, 250}, // once pods stand still, each call but waits for its end
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
@@ -171,8 +71,8 @@ func TestAnOutageKeepsTheLastGoodCredential(t *testing.T) {
 					t.Errorf("after an outage: credential kept %v, error %v; want kept, and an error",
 						state.Credential.Password.Equal(good.Password), state.Err)
 				}
-				if got := acr.count(); got > 80 {
-					t.Errorf("got %d calls in 3 hours, want a backoff", got)
+				if got := acr.count(); got > test.most {
+					t.Errorf("got %d calls in 3 hours, want a backoff and at most %d", got, test.most)
 				}
 				acr.set(nil, false)
 				pass(backoffMost + fetchTimeout)
@@ -226,6 +126,27 @@ func TestALivingCredentialIsNotGivenUpForOneThatEndsEarlier(t *testing.T) {
 	}
 }
 
+func TestANewAccessKeyLetsOneCredentialEndEarlierAndNoFurther(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		acr := &cloud{key: "a", life: 12 * time.Hour, registry: silent}
+		b.Set(ctx, []Source{acr}, threshold)
+		synctest.Wait()
+		acr.lives(time.Hour)
+		b.Refresh() // while the registry is asked about what the old key brought
+		acr.says(accepts)
+		pass(verifyTimeout)
+		first := b.States()[0]
+		if left := time.Until(first.Credential.ExpiresAt); acr.count() != 2 || left > time.Hour {
+			t.Fatalf("got %d calls and a life of %v, want what the new key brings", acr.count(), left)
+		}
+		acr.lives(5 * time.Second)
+		pass(46 * time.Minute)
+		if s := b.States()[0]; s.Err == nil || !s.Credential.Password.Equal(first.Credential.Password) {
+			t.Errorf("the renewal takes life away, error %v", s.Err)
+		}
+	})
+}
+
 func TestOneThatEndsEarlierIsTakenOnceTheOldOneIsDead(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
 		acr := &cloud{key: "a", life: time.Hour}
@@ -259,22 +180,6 @@ func TestAHangingAccountBlocksNoOther(t *testing.T) {
 	})
 }
 
-// busy is an error that asks to be left alone.
-type busy struct{ error }
-
-func (busy) Delay() time.Duration { return 2 * time.Minute }
-
-func TestTheCloudsOwnDelayIsHonoured(t *testing.T) {
-	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
-		acr := &cloud{key: "a", life: time.Hour, err: busy{errors.New("throttled")}}
-		b.Set(ctx, []Source{acr}, threshold)
-		pass(119 * time.Second)
-		if got := acr.count(); got != 1 {
-			t.Errorf("got %d calls in the two minutes that the cloud asked for, want 1", got)
-		}
-	})
-}
-
 func TestARestartForgetsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
 		acr := &cloud{key: "a", life: time.Hour}
@@ -292,8 +197,36 @@ func TestARestartForgetsNothing(t *testing.T) {
 		if got := acr.count(); got != 1 {
 			t.Errorf("got %d calls, want none by the restarted broker", got)
 		}
-		if s := again.States()[0]; !again.Settled() || !s.Credential.Password.Equal(good.Password) {
+		if s := again.States()[0]; !again.Settled() || !s.Usable() || !s.Credential.Password.Equal(good.Password) {
 			t.Error("the restarted broker does not serve the stored credential")
+		} else if s.Verified != Unasked {
+			t.Errorf("the restarted broker says that the registry has %s it, and has not asked", s.Verified)
+		}
+	})
+}
+
+// Somebody may change the configuration while the program does not run.
+func TestAStoredCredentialThatWasAskedForOtherwiseIsUsedAndRenewedAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		old := &cloud{key: "a", asks: "as one", life: time.Hour}
+		b.Set(ctx, []Source{old}, threshold)
+		synctest.Wait()
+		good := b.States()[0].Credential
+
+		other := &cloud{key: "a", asks: "as another", life: 30 * time.Minute, err: errors.New("down")}
+		again := New(store, slog.New(slog.DiscardHandler), func() {})
+		if err := again.Load(ctx); err != nil {
+			t.Fatal(err)
+		}
+		again.Set(ctx, []Source{other}, threshold)
+		synctest.Wait()
+		if s := again.States()[0]; !s.Credential.Password.Equal(good.Password) || other.count() != 1 {
+			t.Errorf("got %d calls, want one; the stored credential must stay in use meanwhile", other.count())
+		}
+		other.set(nil, false)
+		pass(2 * time.Second)
+		if s := again.States()[0]; s.Credential.Password.Equal(good.Password) || s.Credential.For != "as another" {
+			t.Errorf("the credential is still that of %q (%v)", s.Credential.For, s.Err)
 		}
 	})
 }
@@ -450,4 +383,42 @@ func TestACredentialThatNeverExpiresIsFetchedOnce(t *testing.T) {
 			t.Errorf("got %d calls after a new access key, want 2", got)
 		}
 	})
+}
+
+func TestAnEmptyStartDoesNotMakeTheMasterCopyWorse(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		restart(ctx, t, b, store, stored(30*time.Minute))
+		b.Set(ctx, nil, threshold) // no configuration yet
+		pass(time.Minute)
+		down := &cloud{key: "a", err: errors.New("down"), registry: refuses}
+		b.Set(ctx, []Source{down, &cloud{key: "b", err: errors.New("down")}}, threshold)
+		pass(24 * time.Hour)
+		if store.saves != 0 || b.States()[0].Usable() {
+			t.Fatalf("saved %d times, usable %v; want nothing written although the credential is dead", store.saves, b.States()[0].Usable())
+		}
+		b.Set(ctx, []Source{down, &cloud{key: "c", life: time.Hour}}, threshold)
+		synctest.Wait()
+		if _, kept := store.all["c"]; !kept || store.all["a"].Password.Reveal() != "stored" {
+			t.Errorf("the master copy holds %d, want the new one and the old one", len(store.all))
+		}
+	})
+}
+
+func TestACredentialWithoutUserNameIsNotTaken(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		restart(ctx, t, b, store, stored(30*time.Minute))
+		b.Set(ctx, []Source{nameless{&cloud{key: "a", life: time.Hour}}}, threshold)
+		b.Refresh()
+		synctest.Wait()
+		if s := b.States()[0]; s.Credential.Password.Reveal() != "stored" || s.Err == nil {
+			t.Errorf("error %v; want one, and the stored credential kept", s.Err)
+		}
+	})
+}
+
+// nameless is a source that hands out what is no credential.
+type nameless struct{ *cloud }
+
+func (n nameless) Fetch(context.Context, credential.Credential) (credential.Credential, error) {
+	return credential.Credential{ExpiresAt: time.Now().Add(time.Hour)}, nil
 }

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/source"
+	"github.com/pullkey/pullkey/internal/status"
 )
 
 // errMissing says that there is no configuration, where an invalid one is an
@@ -32,15 +36,20 @@ func (c *Controller) configure(ctx context.Context) {
 		if errors.Is(err, errMissing) {
 			reason = reasonNoConfiguration
 		}
-		c.say(about, c.configurationReference(), reason, withHints(err)+": "+c.stays())
+		c.configured = status.Configuration{Problem: withHints(err), InForce: inForceLastGood}
+		if c.settings == nil {
+			c.configured.InForce = inForceNothing
+		}
+		c.say(about, c.configurationReference(), reason, c.configured.Problem+": "+c.stays())
 		return
 	}
 	c.unsay(about)
 	c.metrics.configured.Set(1)
+	c.configured = status.Configuration{Valid: true, InForce: inForceConfiguration}
 	for _, w := range warnings {
 		c.say("configuration "+w.String(), c.configurationReference(), reasonConfigurationWarning, w.String())
 	}
-	if c.settings == nil || !reflect.DeepEqual(*c.settings, settings) {
+	if c.settings == nil || !reflect.DeepEqual(*c.settings, settings) || c.enforcedAt != c.home().Name {
 		c.enforce(ctx, settings)
 		c.lastGoodKept = false
 	}
@@ -64,7 +73,7 @@ func (c *Controller) readConfiguration() (acrconfig.Settings, []acrconfig.Warnin
 	if empty {
 		return acrconfig.Settings{}, nil, fmt.Errorf("ConfigMap %s has no value, so the configuration %w", c.Configuration, errMissing)
 	}
-	return acrconfig.Parse(found.Data, acrconfig.Defaults{Region: c.Region})
+	return acrconfig.Parse(found.Data, acrconfig.Defaults{Region: c.home().Name})
 }
 
 // withHints is the text of the parser's errors, each with its remedy.
@@ -91,12 +100,29 @@ func (c *Controller) stays() string {
 }
 
 func (c *Controller) enforce(ctx context.Context, s acrconfig.Settings) {
-	c.settings = &s
+	c.settings, c.enforcedAt = &s, c.home().Name
+	old := map[string]*source.Account{}
+	for _, a := range c.accounts {
+		old[a.Key()] = a
+	}
+	c.accounts = c.Cloud.Accounts(s, c.home().Name)
 	var sources []broker.Source
-	for _, account := range c.Cloud.Accounts(s) {
-		sources = append(sources, account)
+	for i, a := range c.accounts {
+		// The broker keeps the one that asks for the same, and so do we: it knows
+		// who it is.
+		if known := old[a.Key()]; known != nil && known.Equal(a) {
+			known.Namespaces = a.Namespaces
+			c.accounts[i] = known
+		}
+		sources = append(sources, c.accounts[i])
+	}
+	for key := range old {
+		if !slices.ContainsFunc(c.accounts, func(a *source.Account) bool { return a.Key() == key }) {
+			c.forgetAccount(key)
+		}
 	}
 	c.broker.Set(ctx, sources, s.ExpiringThreshold)
+	go c.look(ctx, slices.Clone(c.accounts))
 }
 
 func (c *Controller) configurationReference() *corev1.ObjectReference {
@@ -107,4 +133,38 @@ func (c *Controller) configurationReference() *corev1.ObjectReference {
 		ref.UID, ref.ResourceVersion = found.UID, found.ResourceVersion
 	}
 	return ref
+}
+
+// forgetAccount forgets what was said about an account that is gone, so that it
+// is said again should it come back.
+func (c *Controller) forgetAccount(key string) {
+	for _, about := range []string{"account ", "dropped ", "borrowed "} {
+		c.unsay(about + key)
+	}
+	delete(c.who, key)
+	delete(c.trouble, key)
+}
+
+// lookTimeout bounds how long the metadata service is waited for.
+const lookTimeout = 10 * time.Second
+
+// look finds out who the accounts are that begin with a stored credential.
+func (c *Controller) look(ctx context.Context, accounts []*source.Account) {
+	limited, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	for _, a := range accounts {
+		a.Look(limited)
+	}
+	c.replan()
+}
+
+// limits returns the namespaces of the accounts that are limited to some.
+func (c *Controller) limits() map[string][]string {
+	only := map[string][]string{}
+	for _, a := range c.accounts {
+		if len(a.Namespaces) > 0 {
+			only[a.Key()] = a.Namespaces
+		}
+	}
+	return only
 }

@@ -26,15 +26,16 @@ import (
 	"github.com/pullkey/pullkey/internal/broker"
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/source"
+	"github.com/pullkey/pullkey/internal/status"
 )
 
 // Options says what to keep and where. Every field is needed unless it says
 // otherwise.
 type Options struct {
 	Client kubernetes.Interface
-	// Cloud is where credentials come from. The access key is the controller's to
+	// Cloud is where credentials come from. The access keys are the controller's to
 	// give it.
-	Cloud  source.Cloud
+	Cloud  *source.Cloud
 	Log    *slog.Logger
 	Events record.EventRecorder
 	Now    func() time.Time
@@ -48,8 +49,14 @@ type Options struct {
 	Configuration cache.ObjectName
 	// AccessKey names the Secret with access-key-id and access-key-secret.
 	AccessKey cache.ObjectName
-	// Region is the cluster's, for instances that name none. May be empty.
+	// Region is the cluster's, for instances that name none; empty to look for it
+	// at the nodes and the metadata service.
 	Region string
+	// KeepExpired leaves a credential in the pull Secrets that ended and that the
+	// registry refuses.
+	KeepExpired bool
+	// Version of the program, for the status.
+	Version string
 	// Workers reconcile namespaces side by side.
 	Workers int
 }
@@ -63,7 +70,8 @@ type Controller struct {
 	metrics *metrics
 
 	// begun tells that Run has; before it there is nothing to be ready for.
-	begun atomic.Bool
+	begun  atomic.Bool
+	region atomic.Pointer[status.Region] // the cluster's; nil until it is known
 	// plan is what every namespace should look like; nil before the first
 	// valid configuration.
 	plan atomic.Pointer[plan]
@@ -76,6 +84,19 @@ type Controller struct {
 	fallback  *acrconfig.Settings // the last valid ones of an earlier run; nil for none
 	accessKey credential.AccessKey
 	injected  *corev1.ConfigMap // the parameters as last written
+
+	configured status.Configuration
+	accounts   []*source.Account // of the settings in force
+	enforcedAt string            // the region for which they were made
+	told       *status.Status    // as last written
+	trouble    map[string]accountTrouble
+	stated     map[[2]string]bool // accounts and states with a gauge
+	who        map[string]string  // who each account was last said to be
+
+	// lastGood is the ConfigMap with the last valid settings as far as
+	// lastGoodRead; nil for none.
+	lastGood     *corev1.ConfigMap
+	lastGoodRead bool
 	// lastGoodKept tells that the settings in force stand in the cluster too;
 	// unfinished, that a write of the planner's is to be tried again.
 	lastGoodKept, unfinished bool
@@ -106,7 +127,8 @@ func New(o Options) *Controller {
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost)),
 	}
-	c.Cloud.AccessKey, c.Cloud.AccessKeyName, c.Cloud.Fetched = c.readAccessKey, o.AccessKey.String(), c.metrics.fetch
+	c.Cloud.AccessKey, c.Cloud.AccessKeyName, c.Cloud.AccessKeyFrom = c.readAccessKey, o.AccessKey.String(), c.readNamedKey
+	c.Cloud.Fetched = c.metrics.fetch
 	c.broker = broker.New(&masterCopy{o.Client, o.Namespace, o.Cloud.AllowedHosts}, o.Log, c.replan)
 	c.caches = newCaches(c)
 	return c
@@ -127,6 +149,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		return err
 	}
 	c.followAccessKey()
+	c.followRegion(ctx)
 
 	var running sync.WaitGroup
 	running.Go(func() { c.planAll(ctx) })

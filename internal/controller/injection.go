@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/pullkey/pullkey/internal/acrconfig"
 )
 
 // injectionName is the ConfigMap that the policies of deploy/inject.yaml take
@@ -26,7 +28,7 @@ const injectionName = "pullkey-injection"
 func injection(p *plan) map[string]string {
 	data := map[string]string{}
 	var globs []string
-	for _, host := range p.hosts {
+	for _, host := range p.managed {
 		key := "host." + strings.ReplaceAll(host, ":", "_")
 		if len(validation.IsConfigMapKey(key)) > 0 {
 			// A glob; an IPv6 address, or a name too long for a key.
@@ -39,7 +41,11 @@ func injection(p *plan) map[string]string {
 		slices.Sort(globs)
 		data["hosts-matching"] = "^(" + strings.Join(slices.Compact(globs), "|") + ")$"
 	}
-	names(data, p.settings.Namespaces.All, "all-namespaces", "ns.", p.settings.Namespaces.List)
+	watched := p.settings.Namespaces
+	if p.general == nil && len(p.special) > 0 { // every account is limited to some
+		watched = acrconfig.Names{List: slices.DeleteFunc(slices.Sorted(maps.Keys(p.special)), func(name string) bool { return !p.watches(name) })}
+	}
+	names(data, watched.All, "all-namespaces", "ns.", watched.List)
 	names(data, p.settings.ServiceAccounts.All, "all-serviceaccounts", "sa.", p.settings.ServiceAccounts.List)
 	return data
 }
@@ -76,11 +82,11 @@ func (c *Controller) inject(ctx context.Context, p *plan) {
 	} else if c.injected != nil && newer(c.injected, existing) {
 		existing = c.injected // the cache lags behind our own write
 	}
-	if len(p.hosts) == 0 || existing != nil && maps.Equal(data, existing.Data) {
+	if len(p.managed) == 0 || existing != nil && maps.Equal(data, existing.Data) {
 		return
 	}
 	object := &corev1.ObjectReference{Kind: "ConfigMap", APIVersion: "v1", Namespace: c.Namespace, Name: injectionName}
-	goal := fmt.Sprintf("%x %v", p.digest, data)
+	goal := fmt.Sprintf("%s %v", stamp(p.ends), data)
 	if c.givesWay(object, goal, contentsMost, reasonContested, "somebody keeps changing or deleting ConfigMap "+
 		injectionName+": pullkey leaves it as it is until it has another credential") {
 		return

@@ -51,7 +51,7 @@ func TestTheParametersOfTheInjection(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := injection(&plan{settings: c.s, hosts: c.hosts})
+			got := injection(&plan{settings: c.s, managed: c.hosts})
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -79,7 +79,7 @@ func FuzzAGlobMeansTheSameInThePolicyAsInTheSecret(f *testing.F) {
 		if h, err := image.ParseHost(host); err != nil || h != host {
 			return
 		}
-		expression := injection(&plan{hosts: []string{p.String()}})["hosts-matching"]
+		expression := injection(&plan{managed: []string{p.String()}})["hosts-matching"]
 		matched, err := regexp.MatchString(expression, host)
 		if err != nil {
 			t.Fatalf("%q becomes %q: %v", pattern, expression, err)
@@ -104,7 +104,7 @@ func TestThePoliciesReadTheKeysThatAreWritten(t *testing.T) {
 	written := map[string]bool{}
 	for _, all := range []bool{false, true} {
 		names := acrconfig.Names{All: all, List: []string{"x"}}
-		for key := range injection(&plan{hosts: []string{"x.y", "*.y"}, settings: acrconfig.Settings{Namespaces: names, ServiceAccounts: names}}) {
+		for key := range injection(&plan{managed: []string{"x.y", "*.y"}, settings: acrconfig.Settings{Namespaces: names, ServiceAccounts: names}}) {
 			if prefix, _, listed := strings.Cut(key, "."); listed {
 				key = prefix + "."
 			}

@@ -29,8 +29,12 @@ const (
 // broken or deleted meanwhile changes nothing.
 func (c *Controller) loadLastGood(ctx context.Context) error {
 	kept, err := c.readLastGood(ctx)
-	if err != nil || kept == nil {
+	if err != nil {
 		return err
+	}
+	c.lastGood, c.lastGoodRead = kept, true
+	if kept == nil {
+		return nil
 	}
 	if c.fallback, err = decodeSettings(kept.Data); err != nil {
 		return fmt.Errorf("read ConfigMap %s/%s: %w: %w", c.Namespace, lastGoodName, errNotAsWritten, err)
@@ -53,13 +57,13 @@ func (c *Controller) readLastGood(ctx context.Context) (*corev1.ConfigMap, error
 // keepLastGood writes the settings in force where others stand.
 func (c *Controller) keepLastGood(ctx context.Context) {
 	data, err := encodeSettings(*c.settings)
-	var existing *corev1.ConfigMap
-	if err == nil {
-		existing, err = c.readLastGood(ctx)
+	if err == nil && !c.lastGoodRead {
+		c.lastGood, err = c.readLastGood(ctx)
 	}
-	if err == nil && (existing == nil || !maps.Equal(existing.Data, data)) {
-		_, err = c.replaceData(ctx, existing, lastGoodName, data)
+	if err == nil && (c.lastGood == nil || !maps.Equal(c.lastGood.Data, data)) {
+		c.lastGood, err = c.replaceData(ctx, c.lastGood, lastGoodName, data)
 	}
+	c.lastGoodRead = err == nil
 	if err != nil {
 		c.Log.Warn("keep the valid configuration for the next start", "error", err)
 	}
@@ -68,7 +72,7 @@ func (c *Controller) keepLastGood(ctx context.Context) {
 }
 
 func encodeSettings(s acrconfig.Settings) (map[string]string, error) {
-	body, err := json.Marshal(s)
+	body, err := json.Marshal(s.WithoutSecrets())
 	if err != nil {
 		return nil, fmt.Errorf("encode the settings: %w", err)
 	}

@@ -1,34 +1,40 @@
 package controller
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
-	"github.com/pullkey/pullkey/internal/credential"
-	"github.com/pullkey/pullkey/internal/dockerconfig"
 )
 
 // plan is what every namespace should look like. It is a value: a new one
 // replaces it whole.
 type plan struct {
 	settings acrconfig.Settings
-	// document is the pull Secret's content; nil while there is no credential.
-	document    []byte
-	digest      []byte
-	annotations map[string]string
-	hosts       []string
-	expiresAt   time.Time // the earliest of all credentials; zero for never
+	// general is for the namespaces that no account is limited to, special for
+	// each of those that one is. Nil where no account may serve them.
+	general *content
+	special map[string]*content
+	hosts   []string  // of all accounts
+	managed []string  // with those of accounts whose credential is dead: pods are born for the next one
+	ends    time.Time // the earliest end of all credentials; zero for never
+}
+
+// content returns what the pull Secret of a namespace holds, nil if no account
+// may serve it.
+func (p *plan) content(namespace string) *content {
+	if c, ok := p.special[namespace]; ok {
+		return c
+	}
+	return p.general
 }
 
 func (p *plan) watches(namespace string) bool { return includes(p.settings.Namespaces, namespace) }
@@ -42,70 +48,83 @@ func includes(n acrconfig.Names, name string) bool {
 	return found
 }
 
-// newPlan puts the settings and the credentials at hand together. A credential
-// that can't be used is left out and told as a problem: it takes nothing away
-// from the other accounts.
-func newPlan(s acrconfig.Settings, states []broker.State) (*plan, []error) {
-	p := &plan{settings: s}
-	all, problems := usable(states)
-	if len(all) == 0 {
-		return p, problems
+// newPlan puts the settings and the credentials at hand together. only holds
+// the namespaces of the accounts that are limited to some.
+func newPlan(s acrconfig.Settings, states []broker.State, only map[string][]string) (*plan, []error) {
+	p := &plan{settings: s, special: map[string]*content{}}
+	general, problems := newContent(slices.DeleteFunc(slices.Clone(states), func(s broker.State) bool { return len(only[s.Key]) > 0 }), s.NotifyEmail)
+	p.general = general
+	if !slices.ContainsFunc(states, func(s broker.State) bool { return len(only[s.Key]) == 0 }) {
+		p.general = nil
 	}
-	document, err := dockerconfig.PullSecret(all, s.NotifyEmail)
-	if err != nil {
-		return p, append(problems, err)
-	}
-	var issuedAt time.Time
-	for _, c := range all {
-		p.hosts = append(p.hosts, c.Hosts...)
-		if c.IssuedAt.After(issuedAt) {
-			issuedAt = c.IssuedAt
+	for _, namespaces := range only {
+		for _, name := range namespaces {
+			if _, done := p.special[name]; done {
+				continue
+			}
+			its, more := newContent(slices.DeleteFunc(slices.Clone(states), func(s broker.State) bool {
+				return len(only[s.Key]) > 0 && !slices.Contains(only[s.Key], name)
+			}), s.NotifyEmail)
+			p.special[name] = its
+			problems = append(problems, more...)
 		}
-		if !c.ExpiresAt.IsZero() && (p.expiresAt.IsZero() || c.ExpiresAt.Before(p.expiresAt)) {
-			p.expiresAt = c.ExpiresAt
+	}
+	for _, state := range states {
+		p.managed = append(p.managed, state.Credential.Hosts...)
+	}
+	p.sum()
+	return p, distinct(problems)
+}
+
+// distinct drops what is told already: an account serves many namespaces.
+func distinct(problems []error) []error {
+	told := map[string]bool{}
+	kept := slices.DeleteFunc(problems, func(err error) bool {
+		known := told[err.Error()]
+		told[err.Error()] = true
+		return known
+	})
+	slices.SortFunc(kept, func(x, y error) int { return strings.Compare(x.Error(), y.Error()) })
+	return kept
+}
+
+// sum collects what all namespaces together have.
+func (p *plan) sum() {
+	p.hosts, p.ends = nil, time.Time{}
+	for _, c := range append(slices.Collect(maps.Values(p.special)), p.general) {
+		if c == nil {
+			continue
+		}
+		p.hosts = append(p.hosts, c.hosts...)
+		if !c.expiresAt.IsZero() && (p.ends.IsZero() || c.expiresAt.Before(p.ends)) {
+			p.ends = c.expiresAt
 		}
 	}
 	slices.Sort(p.hosts)
-	p.document = document
-	p.digest = digest(map[string][]byte{corev1.DockerConfigJsonKey: document})
-	p.annotations = map[string]string{
-		annotationIssuedAt:   stamp(issuedAt),
-		annotationExpiresAt:  stamp(p.expiresAt),
-		annotationRegistries: strings.Join(p.hosts, ","),
-	}
-	return p, problems
+	p.hosts = slices.Compact(p.hosts)
+	p.managed = append(p.managed, p.hosts...)
+	slices.Sort(p.managed)
+	p.managed = slices.Compact(p.managed)
 }
 
-// usable returns the credentials that can stand beside each other. A host of
-// two accounts stays with the first by key, so that it does not change hands
-// from one renewal to the next.
-func usable(states []broker.State) ([]credential.Credential, []error) {
-	var all []credential.Credential
-	var problems []error
-	owner := map[string]string{}
-	for _, state := range states {
-		c := state.Credential
-		if c.Username == "" {
-			continue
+// inherit keeps what the old plan gave where there is nothing yet: accounts
+// that have nothing so far take nothing away from anyone. What a namespace may
+// have no longer, it does not keep.
+func (p *plan) inherit(old *plan) {
+	keep := func(c, was *content) *content {
+		switch {
+		case c == nil || c.document != nil || was == nil || was.document == nil:
+			return c
+		case slices.ContainsFunc(was.from, func(key string) bool { return !slices.Contains(c.accounts, key) }):
+			return c.emptied()
 		}
-		if _, err := dockerconfig.PullSecret([]credential.Credential{c}, ""); err != nil {
-			problems = append(problems, fmt.Errorf("account %s: %w", state.Key, err))
-			continue
-		}
-		var hosts []string
-		for _, host := range c.Hosts {
-			if other, taken := owner[host]; taken {
-				problems = append(problems, fmt.Errorf("account %s: %s is served by account %s already", state.Key, host, other))
-				continue
-			}
-			owner[host] = state.Key
-			hosts = append(hosts, host)
-		}
-		if c.Hosts = hosts; len(hosts) > 0 {
-			all = append(all, c)
-		}
+		return was
 	}
-	return all, problems
+	p.general = keep(p.general, old.general)
+	for name, c := range p.special {
+		p.special[name] = keep(c, old.content(name))
+	}
+	p.sum()
 }
 
 func stamp(t time.Time) string {
@@ -117,7 +136,7 @@ func stamp(t time.Time) string {
 
 // same tells whether q would make every namespace look as p does.
 func (p *plan) same(q *plan) bool {
-	return q != nil && bytes.Equal(p.document, q.document) && maps.Equal(p.annotations, q.annotations) && p.selects(q)
+	return q != nil && p.general.same(q.general) && maps.EqualFunc(p.special, q.special, (*content).same) && p.selects(q)
 }
 
 // selects tells whether p and q select the same namespaces and ServiceAccounts.
@@ -143,10 +162,17 @@ func (c *Controller) planAll(ctx context.Context) {
 	var patience <-chan time.Time // from the first valid configuration
 	again := time.NewTimer(planAgain)
 	defer again.Stop()
-	waiting := true
+	count := time.NewTicker(countAgain)
+	defer count.Stop()
+	nothing := time.NewTimer(firstPatience) // that nothing is in force is told after a while
+	defer nothing.Stop()
+	waiting, quiet := true, true
 	for {
 		c.unfinished = false
 		c.Plan(ctx, waiting)
+		if c.worthTelling(waiting, quiet) {
+			c.tell(ctx)
+		}
 		if patience == nil && c.settings != nil {
 			timer := time.NewTimer(firstPatience)
 			defer timer.Stop() // made once
@@ -161,10 +187,22 @@ func (c *Controller) planAll(ctx context.Context) {
 			return
 		case <-c.dirty:
 		case <-again.C:
+		case <-count.C:
+		case <-nothing.C:
+			quiet = false
 		case <-patience:
 			waiting = false
 		}
 	}
+}
+
+// worthTelling is false while a moment more will tell: a configuration may come
+// right after the start, and accounts answer soon.
+func (c *Controller) worthTelling(waiting, quiet bool) bool {
+	if c.settings == nil {
+		return !quiet
+	}
+	return !waiting || c.broker.Settled()
 }
 
 // Plan looks at the configuration, the access key and the credentials, and
@@ -179,30 +217,40 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	if settings == nil {
 		return
 	}
-	states := c.broker.States()
+	states := c.states()
 	c.report(states)
 	old := c.plan.Load()
 	if old == nil && waiting && !c.broker.Settled() {
 		return
 	}
-	next, problems := newPlan(*settings, states)
+	next, problems := newPlan(*settings, states, c.limits())
 	if err := errors.Join(problems...); err != nil {
 		c.say("plan", c.configurationReference(), reasonInvalidConfiguration, err.Error())
 	} else {
 		c.unsay("plan")
 	}
-	if next.document == nil && old != nil {
-		// Accounts that have nothing yet take nothing away from anyone.
-		next.document, next.digest, next.annotations, next.hosts = old.document, old.digest, old.annotations, old.hosts
-		next.expiresAt = old.expiresAt
+	if old != nil {
+		next.inherit(old)
 	}
 	c.inject(ctx, next)
 	if next.same(old) {
 		return
 	}
 	c.plan.Store(next)
-	c.Log.Info("new plan", "registries", strings.Join(next.hosts, ","), "expires", stamp(next.expiresAt))
+	c.Log.Info("new plan", "registries", strings.Join(next.hosts, ","), "expires", stamp(next.ends))
 	c.enqueueAll(old, next)
+}
+
+// states are those of the accounts; what the registry says kills nothing where
+// the installation wants to keep what has ended.
+func (c *Controller) states() []broker.State {
+	states := c.broker.States()
+	for i := range states {
+		if c.KeepExpired && states[i].Verified == broker.Refused {
+			states[i].Verified = broker.Unasked
+		}
+	}
+	return states
 }
 
 // pace is how many namespaces a second a planned renewal writes. The API
@@ -218,8 +266,8 @@ func (c *Controller) enqueueAll(old, next *plan) {
 		return
 	}
 	var spread time.Duration
-	if old != nil && old.document != nil && old.selects(next) && slices.Equal(old.hosts, next.hosts) {
-		left := max(old.expiresAt.Sub(c.Now()), 0)
+	if old != nil && len(old.hosts) > 0 && reflect.DeepEqual(old.settings, next.settings) && slices.Equal(old.hosts, next.hosts) {
+		left := max(old.ends.Sub(c.Now()), 0)
 		spread = min(time.Duration(len(all))*time.Second/pace, left/4)
 	}
 	for i, namespace := range all {

@@ -3,6 +3,7 @@ package controller
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -42,10 +43,10 @@ func settings(change ...func(*acrconfig.Settings)) acrconfig.Settings {
 	return s
 }
 
-// inDocument returns the password for each host of a plan's document.
-func inDocument(t *testing.T, p *plan) map[string]string {
+// inDocument returns the password for each host of a document.
+func inDocument(t *testing.T, p *content) map[string]string {
 	t.Helper()
-	if p.document == nil {
+	if p == nil || p.document == nil {
 		return nil
 	}
 	var document struct {
@@ -131,16 +132,16 @@ func TestAPlanHoldsWhatTheAccountsHave(t *testing.T) {
 			annotations: map[string]string{
 				annotationIssuedAt: "2026-07-01T12:00:00Z", annotationExpiresAt: "2026-07-01T13:00:00Z", annotationRegistries: "d.example.com",
 			},
-			problems: []string{"account a: ", "account b: ", "account c: "},
+			problems: []string{"account a, with 0 hosts: ", "account b, with 1 hosts: ", "account c, with 1 hosts: "},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p, problems := newPlan(settings(), c.states)
-			if diff := cmp.Diff(c.document, inDocument(t, p)); diff != "" {
+			p, problems := newPlan(settings(), c.states, nil)
+			if diff := cmp.Diff(c.document, inDocument(t, p.general)); diff != "" {
 				t.Errorf("the document (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(c.annotations, p.annotations); diff != "" {
+			if diff := cmp.Diff(c.annotations, p.general.annotations); diff != "" {
 				t.Errorf("the annotations (-want +got):\n%s", diff)
 			}
 			if hosts := slices.Sorted(maps.Keys(c.document)); !slices.Equal(hosts, p.hosts) {
@@ -186,8 +187,8 @@ func TestAPlanIsTheSameUntilANamespaceWouldLookOtherwise(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			old, _ := newPlan(settings(), base)
-			next, _ := newPlan(c.settings, c.states)
+			old, _ := newPlan(settings(), base, nil)
+			next, _ := newPlan(c.settings, c.states, nil)
 			if got := next.same(old); got != c.same {
 				t.Errorf("same: got %v", got)
 			}
@@ -196,7 +197,7 @@ func TestAPlanIsTheSameUntilANamespaceWouldLookOtherwise(t *testing.T) {
 			}
 		})
 	}
-	first, _ := newPlan(settings(), nil)
+	first, _ := newPlan(settings(), nil, nil)
 	if first.same(nil) {
 		t.Error("the first plan counts as known")
 	}
@@ -215,5 +216,139 @@ func TestNamesAreIncludedWholeOrNotAtAll(t *testing.T) {
 		if includes(acrconfig.Names{}, name) {
 			t.Errorf("nothing includes %q", name)
 		}
+	}
+}
+
+// dies is a credential that has ended and that the registry refuses.
+func dies(s broker.State) broker.State {
+	s.Credential.ExpiresAt = noon.Add(-time.Minute)
+	s.Verified = broker.Refused
+	return s
+}
+
+func TestAnEntryThatTheRegistryRefusesIsWorseThanNone(t *testing.T) {
+	t.Parallel()
+	later := noon.Add(time.Hour)
+	dead := dies(holding("a", "1", noon.Add(-time.Hour), noon, "a.example.com"))
+	both, _ := newPlan(settings(), []broker.State{dead, holding("b", "2", noon, later, "b.example.com")}, nil)
+	if diff := cmp.Diff(map[string]string{"b.example.com": "2"}, inDocument(t, both.general)); diff != "" {
+		t.Errorf("beside one that lives (-want +got):\n%s", diff)
+	}
+	alone, _ := newPlan(settings(), []broker.State{dead}, nil)
+	if got := string(alone.general.document); got != `{"auths":{}}` || !alone.general.empty() {
+		t.Errorf("alone: got %s", got)
+	}
+	if ended := holding("a", "1", noon.Add(-time.Hour), noon.Add(-time.Minute), "a.example.com"); dies(ended).Usable() || !ended.Usable() {
+		t.Error("the clock alone counts, or the registry's word does not")
+	}
+}
+
+func TestAnAccountServesOnlyTheNamespacesThatItIsLimitedTo(t *testing.T) {
+	t.Parallel()
+	later := noon.Add(time.Hour)
+	states := []broker.State{
+		holding("all", "1", noon, later, "all.example.com"),
+		holding("team", "2", noon, later, "team.example.com"),
+		holding("twin", "3", noon, later, "team.example.com"),
+		{Key: "pending"},
+	}
+	only := map[string][]string{"team": {"a", "c"}, "twin": {"b"}, "pending": {"d"}}
+	p, problems := newPlan(settings(), states, only)
+	if len(problems) > 0 {
+		t.Errorf("two accounts for one host in different namespaces are a problem: %v", problems)
+	}
+	for namespace, want := range map[string]map[string]string{
+		"a": {"all.example.com": "1", "team.example.com": "2"},
+		"b": {"all.example.com": "1", "team.example.com": "3"},
+		"c": {"all.example.com": "1", "team.example.com": "2"},
+		"d": {"all.example.com": "1"},
+		"z": {"all.example.com": "1"},
+	} {
+		if diff := cmp.Diff(want, inDocument(t, p.content(namespace))); diff != "" {
+			t.Errorf("namespace %s (-want +got):\n%s", namespace, diff)
+		}
+	}
+	if want := []string{"all.example.com", "team.example.com"}; !slices.Equal(p.hosts, want) {
+		t.Errorf("got hosts %q, want %q", p.hosts, want)
+	}
+	limited, _ := newPlan(settings(), states[1:], only)
+	if got := limited.content("z"); got != nil {
+		t.Errorf("a namespace that no account may serve has %s", got.document)
+	}
+	if got := limited.content("d"); got == nil || got.document != nil {
+		t.Errorf("a namespace whose account has nothing yet has %v", got)
+	}
+}
+
+func TestWhatIsNotThereYetTakesNothingAway(t *testing.T) {
+	t.Parallel()
+	only := map[string][]string{"team": {"a"}}
+	old, _ := newPlan(settings(), []broker.State{holding("team", "2", noon, noon.Add(time.Hour), "team.example.com")}, only)
+	next, _ := newPlan(settings(), []broker.State{{Key: "team"}}, only)
+	next.inherit(old)
+	if diff := cmp.Diff(map[string]string{"team.example.com": "2"}, inDocument(t, next.content("a"))); diff != "" || !next.same(old) {
+		t.Errorf("got (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatANamespaceMayHaveNoLongerItDoesNotKeep(t *testing.T) {
+	t.Parallel()
+	team := holding("team", "2", noon, noon.Add(time.Hour), "team.example.com")
+	old, _ := newPlan(settings(), []broker.State{team}, nil)
+	// It is limited to another namespace now, and what all may have is not there yet.
+	next, _ := newPlan(settings(), []broker.State{team, {Key: "all"}}, map[string][]string{"team": {"a"}})
+	next.inherit(old)
+	if got := string(next.content("b").document); got != `{"auths":{}}` {
+		t.Errorf("got %s", got)
+	}
+	if diff := cmp.Diff(map[string]string{"team.example.com": "2"}, inDocument(t, next.content("a"))); diff != "" {
+		t.Errorf("where it may be (-want +got):\n%s", diff)
+	}
+}
+
+// A pod that is born while its account is dead must run when there is another
+// credential.
+func TestPodsAreBornForAccountsThatAreDeadToo(t *testing.T) {
+	t.Parallel()
+	p, _ := newPlan(settings(), []broker.State{
+		dies(holding("a", "1", noon.Add(-time.Hour), noon, "a.example.com")), holding("b", "2", noon, noon.Add(time.Hour), "b.example.com"),
+	}, nil)
+	if _, named := injection(p)["host.a.example.com"]; !named {
+		t.Errorf("got %v", injection(p))
+	}
+}
+
+func TestWhereEveryAccountIsLimitedOnlyTheirNamespacesAreInjected(t *testing.T) {
+	t.Parallel()
+	p, _ := newPlan(settings(), holdingOne(), map[string][]string{"a": {"b", "unwatched"}})
+	data := injection(p)
+	if _, all := data["ns.a"]; all {
+		t.Errorf("a namespace that no account may serve is injected: %v", data)
+	}
+	if _, served := data["ns.b"]; !served || len(data) != 3 {
+		t.Errorf("got %v", data)
+	}
+}
+
+func TestMoreHostsThanASecretHoldsAreRefusedWithTheirNumber(t *testing.T) {
+	t.Parallel()
+	hosts := make([]string, 12000)
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf("host-%d.example.com", i)
+	}
+	states := []broker.State{holding("a", "1", noon, noon.Add(time.Hour), hosts...), holding("b", "2", noon, noon.Add(time.Hour), "b.example.com")}
+	p, problems := newPlan(settings(), states, nil)
+	if len(problems) != 1 || !strings.Contains(problems[0].Error(), "account a, with 12000 hosts") || !strings.Contains(problems[0].Error(), "1048576") {
+		t.Errorf("got %v", problems)
+	}
+	if diff := cmp.Diff(map[string]string{"b.example.com": "2"}, inDocument(t, p.general)); diff != "" {
+		t.Errorf("the other account (-want +got):\n%s", diff)
+	}
+	// Each fits for itself, both do not.
+	both, problems := newPlan(settings(), []broker.State{
+		holding("a", "1", noon, noon.Add(time.Hour), hosts[:6000]...), holding("b", "2", noon, noon.Add(time.Hour), hosts[6000:]...),
+	}, nil)
+	if len(problems) != 1 || !strings.Contains(problems[0].Error(), "put 12000 hosts into one pull Secret") || both.general.document != nil {
+		t.Errorf("got %v", problems)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
-	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/source"
 )
 
@@ -104,7 +104,7 @@ func planner(t *testing.T, cloud http.RoundTripper) (*Controller, cache.Indexer)
 	t.Helper()
 	k := New(Options{
 		Client: fake.NewClientset(), Now: time.Now, Events: &record.FakeRecorder{}, Log: slog.New(slog.DiscardHandler),
-		Cloud:      source.Cloud{ACR: &acr.Client{HTTP: &http.Client{Transport: cloud}, Now: time.Now}, Now: time.Now},
+		Cloud:      &source.Cloud{API: &openapi.Client{HTTP: &http.Client{Transport: cloud}, Now: time.Now}, Now: time.Now},
 		SecretName: "ours", Namespace: "pullkey-system", Region: "cn-hangzhou",
 		Configuration: cache.NewObjectName("kube-system", "acr-configuration"), AccessKey: cache.NewObjectName("kube-system", "key"),
 	})

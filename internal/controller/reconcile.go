@@ -29,11 +29,12 @@ func (c *Controller) Reconcile(ctx context.Context, name string) error {
 	if namespace.DeletionTimestamp != nil {
 		return nil
 	}
-	if !plan.watches(name) {
+	content := plan.content(name)
+	if !plan.watches(name) || content == nil {
 		c.settled(name) // whose Secret stands there is no concern any more
 		err = c.detach(ctx, name)
 	} else {
-		err = c.attach(ctx, name, plan)
+		err = c.attach(ctx, name, plan, content)
 	}
 	if terminating(err) {
 		return nil
@@ -43,11 +44,11 @@ func (c *Controller) Reconcile(ctx context.Context, name string) error {
 
 // attach makes the Secret and names it in the ServiceAccounts. A namespace
 // whose Secret of that name is somebody else's is left alone altogether.
-func (c *Controller) attach(ctx context.Context, namespace string, plan *plan) error {
-	if plan.document == nil {
-		return nil // no credential yet; what stands there stays
+func (c *Controller) attach(ctx context.Context, namespace string, plan *plan, content *content) error {
+	if content.document == nil || content.empty() && c.secretIn(namespace) == nil {
+		return nil // no credential yet, or none any more; what stands there stays
 	}
-	err := c.keepSecret(ctx, namespace, plan)
+	err := c.keepSecret(ctx, namespace, content)
 	if why, ok := errors.AsType[foreignError](err); ok {
 		c.foreign(namespace, why)
 		return nil

@@ -7,14 +7,15 @@ import (
 	"net/http"
 	"regexp"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/source"
 )
 
@@ -24,6 +25,9 @@ const (
 	reasonInvalidConfiguration = "InvalidConfiguration"
 	reasonConfigurationWarning = "ConfigurationWarning"
 	reasonFetchFailed          = "CredentialFetchFailed"
+	reasonDropped              = "CredentialDropped"
+	reasonBorrowed             = "BorrowedIdentity"
+	reasonClockSkew            = "ClockSkew"
 	reasonForeignSecret        = "ForeignSecret"
 	reasonEntryRemoved         = "EntryRemoved"
 	reasonContested            = "Contested"
@@ -59,18 +63,90 @@ func (c *Controller) unsay(about string) {
 // report tells how the accounts are.
 func (c *Controller) report(states []broker.State) {
 	c.expires(states)
+	c.reportStates(states)
+	c.reportSkew()
+	c.reportIdentities()
 	for _, s := range states {
 		about := "account " + s.Key
+		c.reportDropped(s)
 		if s.Err == nil {
 			c.unsay(about)
 			continue
 		}
-		message := s.Err.Error() + "; the pull Secrets stay as they are"
-		if refused, ok := errors.AsType[*acr.Error](s.Err); ok && refused.Hint() != "" {
-			message += "; hint: " + refused.Hint()
+		message := s.Err.Error()
+		if !dead(s) {
+			message += "; the pull Secrets stay as they are"
+		}
+		if remedy := hint(s.Err); remedy != "" {
+			message += "; hint: " + remedy
 		}
 		c.sayOnce(about, meaning(s.Err), c.configurationReference(), reasonFetchFailed, message)
 	}
+}
+
+// reportDropped tells that the credential of an account is taken out of the pull
+// Secrets.
+func (c *Controller) reportDropped(s broker.State) {
+	about := "dropped " + s.Key
+	if !dead(s) {
+		c.unsay(about)
+		return
+	}
+	c.say(about, c.configurationReference(), reasonDropped, fmt.Sprintf("account %s: its credential ended at %s and the registry refuses it: "+
+		"its hosts are taken out of the pull Secrets until there is another, so that their public images can be pulled; private ones can't",
+		s.Key, stamp(s.Credential.ExpiresAt)))
+}
+
+// reportIdentities tells who we are where that has changed, and who is not ours.
+func (c *Controller) reportIdentities() {
+	for _, a := range c.accounts {
+		who, about := a.Identity(), "borrowed "+a.Key()
+		if who.Kind != "" && c.who[a.Key()] != who.Name {
+			if c.who == nil {
+				c.who = map[string]string{}
+			}
+			c.who[a.Key()] = who.Name
+			c.Log.Info("identity", "account", a.Key(), "kind", who.Kind, "name", who.Name, "why", who.Why)
+		}
+		if !who.Borrowed {
+			c.unsay(about)
+			continue
+		}
+		c.say(about, c.configurationReference(), reasonBorrowed, fmt.Sprintf("account %s: %s belongs to an add-on of the cluster and ends with it; "+
+			"hint: give pullkey an identity of its own: RRSA, or an access key", a.Key(), who.Name))
+	}
+}
+
+// reportSkew tells that our clock and the cloud's are too far apart.
+func (c *Controller) reportSkew() {
+	skew := c.Cloud.API.Skew()
+	if skew.Abs() <= source.SkewThatMatters {
+		c.unsay("clock")
+		return
+	}
+	which := "ahead of"
+	if skew < 0 {
+		which = "behind"
+	}
+	c.sayOnce("clock", which, c.configurationReference(), reasonClockSkew, fmt.Sprintf("the clock of the controller's machine is %s %s the cloud's; "+
+		"at 15 minutes the cloud refuses; hint: set the clock (NTP)", skew.Abs().Round(time.Second), which))
+}
+
+// reportStates sets the gauge of each account's state, and takes away those that
+// it is not in any more.
+func (c *Controller) reportStates(states []broker.State) {
+	now := map[[2]string]bool{}
+	for _, s := range states {
+		is := [2]string{s.Key, string(c.stateOf(s))}
+		now[is] = true
+		c.metrics.states.WithLabelValues(is[:]...).Set(1)
+	}
+	for was := range c.stated {
+		if !now[was] {
+			c.metrics.states.DeleteLabelValues(was[:]...)
+		}
+	}
+	c.stated = now
 }
 
 // expires sets the gauge of each account that has a credential and takes away
@@ -100,7 +176,7 @@ var numbers = regexp.MustCompile(`[0-9]+`)
 // cloud's code says it; the request's id does not belong to it.
 func meaning(err error) string {
 	text := err.Error()
-	if refused, ok := errors.AsType[*acr.Error](err); ok {
+	if refused, ok := errors.AsType[*openapi.Error](err); ok {
 		if refused.Code != "" {
 			return refused.Kind().String() + " " + refused.Code
 		}
@@ -114,6 +190,7 @@ type metrics struct {
 	registry   *prometheus.Registry
 	configured prometheus.Gauge
 	expiry     *prometheus.GaugeVec
+	states     *prometheus.GaugeVec
 	fetches    *prometheus.CounterVec
 	writes     *prometheus.CounterVec
 	retries    prometheus.Counter
@@ -129,6 +206,9 @@ func newMetrics() *metrics {
 		expiry: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "pullkey_credential_expiry_timestamp_seconds", Help: "When the account's credential expires, Unix time.",
 		}, []string{"account"}),
+		states: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pullkey_account_state", Help: "1 for the state that the account is in: fresh, degraded, expired, refused or missing.",
+		}, []string{"account", "state"}),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pullkey_fetches_total", Help: "Attempts to obtain a credential, by the code that ended them.",
 		}, []string{"region", "instance", "code"}),
@@ -142,7 +222,7 @@ func newMetrics() *metrics {
 	m.foreign = &namespaceSet{names: map[string]bool{}, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pullkey_foreign_secrets", Help: "Watched namespaces whose Secret of our name is left alone.",
 	})}
-	m.registry.MustRegister(m.configured, m.expiry, m.fetches, m.writes, m.retries, m.foreign.gauge)
+	m.registry.MustRegister(m.configured, m.expiry, m.states, m.fetches, m.writes, m.retries, m.foreign.gauge)
 	return m
 }
 
@@ -163,7 +243,7 @@ func codeOf(err error) string {
 	if err == nil {
 		return "ok"
 	}
-	refused, ok := errors.AsType[*acr.Error](err)
+	refused, ok := errors.AsType[*openapi.Error](err)
 	if !ok || refused.Code == "" {
 		return "error"
 	}

@@ -15,9 +15,14 @@ import (
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 var anyKey = credential.AccessKey{ID: "LTAI5tAny", Secret: credential.NewSecret("any-secret-of-nobody")}
+
+func ask(ctx context.Context, endpoint string, i acr.Instance) (credential.Credential, error) {
+	return (&acr.Client{OpenAPI: &openapi.Client{}}).AuthorizationToken(ctx, anyKey, []string{endpoint}, i)
+}
 
 // refusal is the error that ACR's client makes of an answer.
 func refusal(t *testing.T, status int, requestID, body string) error {
@@ -28,8 +33,7 @@ func refusal(t *testing.T, status int, requestID, body string) error {
 		_, _ = fmt.Fprint(w, body)
 	}))
 	defer server.Close()
-	client := &acr.Client{Endpoint: server.URL, Now: time.Now}
-	_, err := client.AuthorizationToken(t.Context(), anyKey, acr.Instance{ID: "cri-x", Region: "cn-hangzhou"})
+	_, err := ask(t.Context(), server.URL, acr.Instance{ID: "cri-x", Region: "cn-hangzhou"})
 	if err == nil {
 		t.Fatal("the answer is taken for a credential")
 	}
@@ -44,8 +48,8 @@ func TestTheSameTroubleIsToldOnceAndAnotherOneAgain(t *testing.T) {
 	page := func(status int) error { return refusal(t, status, "", "<html>Bad Gateway</html>") }
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, cut := (&acr.Client{Endpoint: "http://127.0.0.1:1", Now: time.Now}).AuthorizationToken(ended, anyKey, acr.Instance{Region: "cn-hangzhou"})
-	_, nobody := (&acr.Client{Endpoint: "http://127.0.0.1:1", Now: time.Now}).AuthorizationToken(t.Context(), anyKey, acr.Instance{Region: "cn-hangzhou"})
+	_, cut := ask(ended, "http://127.0.0.1:1", acr.Instance{Region: "cn-hangzhou"})
+	_, nobody := ask(t.Context(), "http://127.0.0.1:1", acr.Instance{Region: "cn-hangzhou"})
 	for _, c := range []struct {
 		name string
 		a, b error
@@ -92,7 +96,7 @@ func TestAnInvalidConfigurationIsToldWithPlaceAndRemedy(t *testing.T) {
 
 func TestTheCodesOfTheFetchCounterAreAFewThatAreKnown(t *testing.T) {
 	t.Parallel()
-	said := func(code string) error { return fmt.Errorf("account: %w", &acr.Error{Code: code}) }
+	said := func(code string) error { return fmt.Errorf("account: %w", &openapi.Error{Code: code}) }
 	for _, c := range []struct {
 		err  error
 		want string

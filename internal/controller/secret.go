@@ -81,27 +81,27 @@ func (c *Controller) secretIn(namespace string) *corev1.Secret {
 // keepSecret creates the Secret where it is missing and mends it where it
 // differs. It returns a foreignError where the name is taken, and gives way to
 // whoever keeps changing it, until the next credential.
-func (c *Controller) keepSecret(ctx context.Context, namespace string, plan *plan) error {
-	annotations := merged(plan.annotations, map[string]string{annotationNamespace: namespace})
+func (c *Controller) keepSecret(ctx context.Context, namespace string, content *content) error {
+	annotations := merged(content.annotations, map[string]string{annotationNamespace: namespace})
 	existing := c.secretIn(namespace)
 	if existing != nil {
 		if why := cmp.Or(strange(existing), unfit(existing)); why != "" {
 			return foreignError(why)
 		}
-		if bytes.Equal(digest(existing.Data), plan.digest) && containsAll(existing.Annotations, annotations) {
+		if bytes.Equal(digest(existing.Data), content.digest) && containsAll(existing.Annotations, annotations) {
 			return nil
 		}
 	}
-	goal := fmt.Sprintf("%x %v", plan.digest, annotations)
+	goal := fmt.Sprintf("%x %v", content.digest, annotations)
 	if c.givesWay(c.secretReference(namespace), goal, contentsMost, reasonContested, "somebody keeps changing or deleting Secret "+
 		c.SecretName+": pullkey leaves it as it is until it has another credential") {
 		return nil
 	}
 	var err error
 	if existing == nil {
-		err = c.createSecret(ctx, namespace, annotations, plan)
+		err = c.createSecret(ctx, namespace, annotations, content)
 	} else {
-		err = c.updateSecret(ctx, existing, annotations, plan)
+		err = c.updateSecret(ctx, existing, annotations, content)
 	}
 	if err == nil {
 		c.quarrels.acted(key(kindSecret, namespace, c.SecretName), goal)
@@ -133,12 +133,12 @@ const goalGone = "gone"
 // the object when rights are checked. Should somebody have made a Secret of
 // that name meanwhile, the apply conflicts, or the policy of deploy/limits.yaml
 // refuses it; the cache will show it next time.
-func (c *Controller) createSecret(ctx context.Context, namespace string, annotations map[string]string, plan *plan) error {
+func (c *Controller) createSecret(ctx context.Context, namespace string, annotations map[string]string, content *content) error {
 	apply := applycorev1.Secret(c.SecretName, namespace).
 		WithLabels(map[string]string{labelManagedBy: managedBy}).
 		WithAnnotations(annotations).
 		WithType(corev1.SecretTypeDockerConfigJson).
-		WithData(map[string][]byte{corev1.DockerConfigJsonKey: plan.document})
+		WithData(map[string][]byte{corev1.DockerConfigJsonKey: content.document})
 	made, err := c.Client.CoreV1().Secrets(namespace).Apply(ctx, apply, metav1.ApplyOptions{FieldManager: FieldManager})
 	if err != nil {
 		return fmt.Errorf("create Secret %s/%s: %w", namespace, c.SecretName, err)
@@ -149,10 +149,10 @@ func (c *Controller) createSecret(ctx context.Context, namespace string, annotat
 
 // updateSecret replaces the whole content, and only of the very version that
 // was read.
-func (c *Controller) updateSecret(ctx context.Context, existing *corev1.Secret, annotations map[string]string, plan *plan) error {
+func (c *Controller) updateSecret(ctx context.Context, existing *corev1.Secret, annotations map[string]string, content *content) error {
 	patch := []jsonPatch{
 		{Op: "replace", Path: "/metadata/resourceVersion", Value: existing.ResourceVersion},
-		{Op: "add", Path: "/data", Value: map[string][]byte{corev1.DockerConfigJsonKey: plan.document}},
+		{Op: "add", Path: "/data", Value: map[string][]byte{corev1.DockerConfigJsonKey: content.document}},
 		{Op: "add", Path: "/metadata/annotations", Value: merged(existing.Annotations, annotations)},
 	}
 	body, err := json.Marshal(patch)

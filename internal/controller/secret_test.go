@@ -14,6 +14,8 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/openapi"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 // made is a Secret as pullkey makes it, changed.
@@ -55,7 +57,7 @@ func TestASecretThatIsNotOursOrCannotBeIsLeftAloneForAReason(t *testing.T) {
 			}
 			k, client := standing(t, c.secret)
 			p := newestPlan(t, acrconfig.Names{All: true})
-			err := k.keepSecret(t.Context(), "ns", p)
+			err := k.keepSecret(t.Context(), "ns", p.general)
 			if writes := len(client.Actions()); (writes == 0) != (c.why != "") {
 				t.Errorf("got %d writes", writes)
 			}
@@ -68,7 +70,7 @@ func TestASecretThatIsNotOursOrCannotBeIsLeftAloneForAReason(t *testing.T) {
 
 func newestPlan(t *testing.T, namespaces acrconfig.Names) *plan {
 	t.Helper()
-	p, problems := newPlan(acrconfig.Settings{Namespaces: namespaces}, holdingOne())
+	p, problems := newPlan(acrconfig.Settings{Namespaces: namespaces}, holdingOne(), nil)
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -81,7 +83,7 @@ func standing(t *testing.T, secret *corev1.Secret) (*Controller, *fake.Clientset
 	t.Helper()
 	client := fake.NewClientset(secret)
 	k := New(Options{
-		Client: client, Now: func() time.Time { return noon }, Events: &record.FakeRecorder{},
+		Client: client, Now: func() time.Time { return noon }, Events: &record.FakeRecorder{}, Cloud: &source.Cloud{API: &openapi.Client{}},
 		Log: slog.New(slog.DiscardHandler), SecretName: "ours", Namespace: "pullkey-system",
 	})
 	t.Cleanup(k.queue.ShutDown)

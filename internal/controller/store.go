@@ -43,6 +43,7 @@ type kept struct {
 	Password  string    `json:"password"`
 	Hosts     []string  `json:"hosts"`
 	Listed    []string  `json:"listed,omitempty"` // those of the hosts that the cloud's word alone allows
+	For       string    `json:"for,omitempty"`    // what was asked for, and in whose name
 	IssuedAt  time.Time `json:"issuedAt"`
 	ExpiresAt time.Time `json:"expiresAt"`
 }
@@ -111,7 +112,7 @@ func (m *masterCopy) decode(found *corev1.Secret) (map[string]credential.Credent
 			continue
 		}
 		all[key] = credential.Credential{
-			Username: k.Username, Password: credential.NewSecret(k.Password), Hosts: k.Hosts,
+			Username: k.Username, Password: credential.NewSecret(k.Password), Hosts: k.Hosts, For: k.For,
 			IssuedAt: k.IssuedAt, ExpiresAt: k.ExpiresAt,
 		}
 	}
@@ -122,7 +123,7 @@ func (m *masterCopy) encode(all map[string]credential.Credential) ([]byte, error
 	stored := map[string]kept{}
 	for key, c := range all {
 		listed := slices.DeleteFunc(slices.Clone(c.Hosts), m.mayServe)
-		stored[key] = kept{c.Username, c.Password.Reveal(), c.Hosts, listed, c.IssuedAt, c.ExpiresAt}
+		stored[key] = kept{c.Username, c.Password.Reveal(), c.Hosts, listed, c.For, c.IssuedAt, c.ExpiresAt}
 	}
 	body, err := json.Marshal(stored) //nolint:gosec // into a Secret, which is where it belongs
 	if err != nil {

@@ -20,6 +20,8 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 func masterCopyWith(content string) *corev1.Secret {
@@ -132,7 +134,7 @@ func TestNothingIsDoneBeforeTheMasterCopyIsRead(t *testing.T) {
 				var log strings.Builder
 				k := New(Options{
 					Client: client, Log: slog.New(slog.NewTextHandler(&log, nil)), Events: record.NewFakeRecorder(9), Now: time.Now,
-					SecretName: "pull", Namespace: "pullkey-system",
+					Cloud: &source.Cloud{API: &openapi.Client{}}, SecretName: "pull", Namespace: "pullkey-system", Region: "cn-hangzhou",
 					Configuration: cache.NewObjectName("kube-system", "acr-configuration"), AccessKey: cache.NewObjectName("kube-system", "key"),
 				})
 				defer k.queue.ShutDown()

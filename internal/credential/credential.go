@@ -9,7 +9,10 @@ type Credential struct {
 	Password Secret
 	// Hosts are the registry hosts it is for, each as host or host:port.
 	Hosts []string
-	// IssuedAt is when it was asked for.
+	// For is what was asked for and in whose name, in a source's own words.
+	For string
+	// IssuedAt is when it was asked for, by the clock that ExpiresAt is read
+	// from where that is known: what lies between the two is its life.
 	IssuedAt time.Time
 	// ExpiresAt is the moment the issuer named. The zero time means that it
 	// does not expire.

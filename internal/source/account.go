@@ -2,49 +2,56 @@ package source
 
 import (
 	"context"
-	"fmt"
-	"slices"
+	"errors"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/alicloud"
 	"github.com/pullkey/pullkey/internal/broker"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
+	"github.com/pullkey/pullkey/internal/status"
 )
 
 // Account asks ACR for the credential of one instance. It is a source of the
 // broker's.
 type Account struct {
 	Instance acr.Instance
+	// Namespaces are the only ones that may have the credential; none means all.
+	Namespaces []string
 
-	cloud   *Cloud
-	domains []string // as configured; empty for all of the instance
+	key        string
+	cloud      *Cloud
+	configured acrconfig.Instance
+	home       string // the cluster's region
+	identity   *identity
 
 	mu       sync.Mutex
-	listed   []string // the instance's own domains, as last listed
+	who      status.Identity // of the last attempt
+	listed   []string        // the instance's own domains, as last listed
 	listedAt time.Time
+	answers  string // the host that last said something of a credential
 }
 
-// listedFor is how long a list of domains is believed. Domains change when
-// somebody adds one by hand.
-const listedFor = time.Hour
+// Key names the account by its instance, not by in whose name it is asked for:
+// somebody else goes on with the credential of the one before until there is a
+// better one. Those that are limited to namespaces are told apart by who asks.
+func (a *Account) Key() string { return a.key }
 
-// Key names the account by where its access key stands, not by the key: a new
-// key for the same place goes on with the credential of the old one until it
-// has brought a better one.
-func (a *Account) Key() string {
-	id := a.Instance.ID
-	if id == "" {
-		id = "personal"
-	}
-	return "acr/" + a.cloud.AccessKeyName + "/" + a.Instance.Region + "/" + id
+// Asks tells all that changes the answer, without secrets.
+func (a *Account) Asks() string {
+	return a.key + " as " + a.identity.name + " for " + a.configured.ExpireDuration.String() + " at " + a.configured.Endpoint +
+		" of " + a.configured.RRSAProviderARN + " for hosts " + strings.Join(a.configured.Domains, ",")
 }
 
-// Equal compares what is asked for.
+// Equal compares what is asked for, and in whose name.
 func (a *Account) Equal(other broker.Source) bool {
 	o, ok := other.(*Account)
-	return ok && a.Instance == o.Instance && slices.Equal(a.domains, o.domains)
+	return ok && a.Asks() == o.Asks() && a.home == o.home &&
+		a.configured.AccessKey.Secret.Equal(o.configured.AccessKey.Secret)
 }
 
 // Fetch asks for one authorization token and for the hosts that it is for.
@@ -57,75 +64,75 @@ func (a *Account) Fetch(ctx context.Context, last credential.Credential) (creden
 }
 
 func (a *Account) fetch(ctx context.Context, last credential.Credential) (credential.Credential, error) {
-	key, err := a.cloud.AccessKey(ctx)
+	if err := a.checkEndpoint(); err != nil {
+		return credential.Credential{}, err
+	}
+	who, err := a.look(ctx)
 	if err != nil {
 		return credential.Credential{}, err
+	}
+	got, err := a.fetchAs(ctx, who, last)
+	if refused, ok := errors.AsType[*openapi.Error](err); ok && strings.HasPrefix(refused.Code, "InvalidSecurityToken") && alicloud.Lives(who.Identity) {
+		alicloud.Forget(who.Identity) // the cloud has ended the session before its time
+		return a.fetchAs(ctx, who, last)
+	}
+	return got, err
+}
+
+func (a *Account) fetchAs(ctx context.Context, who picked, last credential.Credential) (credential.Credential, error) {
+	key, err := who.Key(ctx)
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	same := last.For == a.Asks()
+	if trouble := alicloud.Trouble(who.Identity); trouble != nil && same && !last.Expired(a.cloud.Now()) && !key.ExpiresAt.After(last.ExpiresAt.Add(time.Minute)) {
+		// What came of the old session would end with it, as the one in use does:
+		// all would look well until the end.
+		return credential.Credential{}, trouble
+	}
+	if !same {
+		last.Hosts = nil // they were settled for something else
 	}
 	hosts, err := a.hosts(ctx, key, last.Hosts)
 	if err != nil {
 		return credential.Credential{}, err
 	}
-	got, err := a.cloud.ACR.AuthorizationToken(ctx, key, a.Instance)
+	got, err := a.api().AuthorizationToken(ctx, key, a.endpoints(), a.Instance)
+	if skew := a.cloud.API.Skew(); skew.Abs() > SkewThatMatters {
+		got.IssuedAt = got.IssuedAt.Add(-skew) // by the clock that tells the end
+	}
 	got.Hosts = hosts
 	return got, err
 }
 
-// hosts returns the configured domains, or all of the instance's. A host that
-// is neither ACR's by its name, nor listed by the cloud, nor allowed at
-// installation gets no credential: whoever may edit the configuration must not
-// be able to send one elsewhere. While the cloud lists none, those that have the
-// credential already may have the next one too: it must not end for want of a
-// list.
-func (a *Account) hosts(ctx context.Context, key credential.AccessKey, served []string) ([]string, error) {
-	if len(a.domains) == 0 {
-		own, err := a.own(ctx, key)
-		if err != nil && len(served) > 0 {
-			return served, nil
-		}
-		return own, err
+// SkewThatMatters is how far our clock may be from the cloud's before it makes a
+// difference: the cloud refuses requests at fifteen minutes.
+const SkewThatMatters = time.Minute
+
+func (a *Account) api() *acr.Client { return &acr.Client{OpenAPI: a.cloud.API} }
+
+// look picks who to be, and notes it.
+func (a *Account) look(ctx context.Context) (picked, error) {
+	who, err := a.identity.pick(ctx)
+	if err == nil {
+		a.mu.Lock()
+		a.who = who.about
+		a.mu.Unlock()
 	}
-	var strange []string
-	for _, d := range a.domains {
-		if !acr.IsHost(d) && !slices.Contains(a.cloud.AllowedHosts, d) {
-			strange = append(strange, d)
-		}
-	}
-	if len(strange) == 0 {
-		return a.domains, nil
-	}
-	own, err := a.own(ctx, key)
-	if err != nil {
-		own = served
-	}
-	strange = slices.DeleteFunc(strange, func(d string) bool { return slices.Contains(own, d) })
-	switch {
-	case len(strange) > 0 && err != nil:
-		return nil, err
-	case len(strange) > 0:
-		return nil, fmt.Errorf("domains of instance %q: %s is no host of ACR and not among the instance's domains; "+
-			"a host of your own must be allowed at installation (--allow-host)", a.Instance.ID, strings.Join(strange, ", "))
-	}
-	return a.domains, nil
+	return who, err
 }
 
-// own returns the instance's domains, from the cloud where it lists them. An
-// old list is better than none.
-func (a *Account) own(ctx context.Context, key credential.AccessKey) ([]string, error) {
-	if a.Instance.ID == "" {
-		return acr.PersonalHosts(a.Instance.Region), nil
+// Look finds out who the account is, where no attempt has so far. It asks the
+// metadata service at most.
+func (a *Account) Look(ctx context.Context) {
+	if a.Identity().Kind == "" {
+		_, _ = a.look(ctx) // each attempt says what is wrong
 	}
+}
+
+// Identity is who we were at the last attempt.
+func (a *Account) Identity() status.Identity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := a.cloud.Now()
-	if a.listed != nil && now.Sub(a.listedAt) < listedFor {
-		return a.listed, nil
-	}
-	listed, err := a.cloud.ACR.Endpoints(ctx, key, a.Instance)
-	if err != nil && a.listed == nil {
-		return nil, err
-	}
-	if err == nil {
-		a.listed, a.listedAt = listed, now
-	}
-	return a.listed, nil
+	return a.who
 }

@@ -1,6 +1,8 @@
 package source
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,7 @@ import (
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 // cloud answers ListInstanceEndpoint with its domains, while up.
@@ -48,11 +51,15 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 // asks returns an account at the cloud for the domains, with a clock.
 func (c *cloud) asks(now *time.Time, id string, allowed, domains []string) *Account {
+	return c.account(now, allowed, acrconfig.Instance{ID: id, Region: "cn-hangzhou", Domains: domains})
+}
+
+// account returns the account of one item of the configuration.
+func (c *cloud) account(now *time.Time, allowed []string, in acrconfig.Instance) *Account {
 	clock := func() time.Time { return *now }
 	return (&Cloud{
-		ACR: &acr.Client{Endpoint: c.URL, Now: clock}, Now: clock, AllowedHosts: allowed,
-		AccessKeyName: "kube-system/key",
-	}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{ID: id, Region: "cn-hangzhou", Domains: domains}}})[0]
+		API: &openapi.Client{Now: clock}, Now: clock, AllowedHosts: allowed, Endpoint: c.URL,
+	}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{in}}, "cn-hangzhou")[0]
 }
 
 func TestACredentialIsForHostsThatMayHaveIt(t *testing.T) {
@@ -66,7 +73,7 @@ func TestACredentialIsForHostsThatMayHaveIt(t *testing.T) {
 		asked            int32
 	}{
 		{"nothing configured: all that the cloud lists", "cri-x", nil, nil, []string{own, ofACR}, 1},
-		{"nothing configured, Personal: the known ones", "", nil, nil, acr.PersonalHosts("cn-hangzhou"), 0},
+		{"nothing configured, Personal: the known ones", "", nil, nil, acr.StandardHosts(acr.Instance{Region: "cn-hangzhou"}), 0},
 		{"a host of ACR needs nobody's word", "cri-x", nil, []string{ofACR}, []string{ofACR}, 0},
 		{"a host that the cloud lists", "cri-x", nil, []string{own}, []string{own}, 1},
 		{"a host that is allowed at installation", "cri-x", []string{strange}, []string{strange}, []string{strange}, 0},
@@ -87,7 +94,7 @@ func TestACredentialIsForHostsThatMayHaveIt(t *testing.T) {
 			if !slices.Equal(got, c.want) || (err != nil) != (c.want == nil) {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)
 			}
-			if err != nil && (!strings.Contains(err.Error(), c.domains[len(c.domains)-1]) || !strings.Contains(err.Error(), "--allow-host") || strings.Contains(err.Error(), own)) {
+			if err != nil && (!strings.Contains(err.Error(), c.domains[len(c.domains)-1]) || !strings.Contains(hintOf(err), "--allow-host") || strings.Contains(err.Error(), own)) {
 				t.Errorf("the error does not name the strange host alone, and the remedy: %v", err)
 			}
 			if asked := cloud.asked.Load(); asked != c.asked {
@@ -97,7 +104,7 @@ func TestACredentialIsForHostsThatMayHaveIt(t *testing.T) {
 	}
 }
 
-func TestTheListOfDomainsIsBelievedForAnHourAndLongerInAnOutage(t *testing.T) {
+func TestTheListOfDomainsIsBelievedForHoursAndLongerInAnOutage(t *testing.T) {
 	t.Parallel()
 	cloud, now := newCloud(t, "hub.example.com"), noon
 	s := cloud.asks(&now, "cri-x", nil, nil)
@@ -113,7 +120,7 @@ func TestTheListOfDomainsIsBelievedForAnHourAndLongerInAnOutage(t *testing.T) {
 		asked int32
 	}{
 		{"the first list", 0, false, 2},
-		{"within the hour", listedFor - 1, false, 2},
+		{"within the hours", listedFor - 1, false, 2},
 		{"after it", listedFor, false, 3},
 		{"in an outage the old one counts", 2 * listedFor, true, 4},
 		{"and is asked for again", 2*listedFor + 1, false, 5},
@@ -156,20 +163,146 @@ func TestWithoutAListTheHostsOfTheLastCredentialCount(t *testing.T) {
 	}
 }
 
-func TestASourceIsNamedByWhoAsksWhomAndEqualByWhatItAsks(t *testing.T) {
+func hintOf(err error) string {
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return h.Hint()
+	}
+	return ""
+}
+
+func TestAnAccountIsNamedByItsInstanceAndEqualByWhatItAsks(t *testing.T) {
 	t.Parallel()
 	cloud, now := newCloud(t), noon
-	enterprise, personal := cloud.asks(&now, "cri-x", nil, nil), cloud.asks(&now, "", nil, nil)
-	if got := enterprise.Key(); got != "acr/kube-system/key/cn-hangzhou/cri-x" {
+	plain := acrconfig.Instance{ID: "cri-x", Region: "cn-hangzhou"}
+	base := cloud.account(&now, nil, plain)
+	if got := base.Key(); got != "acr/cn-hangzhou/cri-x" {
 		t.Errorf("got %q", got)
 	}
-	if got := personal.Key(); got != "acr/kube-system/key/cn-hangzhou/personal" {
+	if got := cloud.account(&now, nil, acrconfig.Instance{Region: "cn-hangzhou"}).Key(); got != "acr/cn-hangzhou/personal" {
 		t.Errorf("got %q", got)
 	}
-	if !enterprise.Equal(cloud.asks(&now, "cri-x", nil, nil)) {
+	if !base.Equal(cloud.account(&now, nil, plain)) {
 		t.Error("the same is not equal")
 	}
-	if enterprise.Equal(cloud.asks(&now, "cri-x", nil, []string{"a.example.com"})) {
-		t.Error("other domains are equal")
+	key := func(secret string) func(*acrconfig.Instance) {
+		return func(in *acrconfig.Instance) {
+			in.AccessKey = credential.AccessKey{ID: "LTAI5tOwn", Secret: credential.NewSecret(secret)}
+		}
+	}
+	seen := []*Account{base}
+	for name, change := range map[string]func(*acrconfig.Instance){
+		"other domains":         func(in *acrconfig.Instance) { in.Domains = []string{"a.example.com"} },
+		"another endpoint":      func(in *acrconfig.Instance) { in.Endpoint = "https://a.example.com" },
+		"a role":                func(in *acrconfig.Instance) { in.AssumeRoleARN = "acs:ram::1:role/a" },
+		"another role":          func(in *acrconfig.Instance) { in.AssumeRoleARN = "acs:ram::2:role/a" },
+		"a longer session":      func(in *acrconfig.Instance) { in.ExpireDuration = 2 * time.Hour },
+		"a key of its own":      key("one"),
+		"another secret of it":  key("two"),
+		"a Secret with a key":   func(in *acrconfig.Instance) { in.AccessKeyFrom = "a" },
+		"another OIDC provider": func(in *acrconfig.Instance) { in.RRSAProviderARN = "acs:ram::1:oidc-provider/b" },
+	} {
+		in := plain
+		change(&in)
+		changed := cloud.account(&now, nil, in)
+		if changed.Key() != base.Key() {
+			t.Errorf("%s: the key is %q: what stands in the Secrets would be lost", name, changed.Key())
+		}
+		for _, other := range seen {
+			if changed.Equal(other) {
+				t.Errorf("%s is equal to something else", name)
+			}
+		}
+		seen = append(seen, changed)
+	}
+}
+
+func TestTheSwitchOfRRSAIsPartOfWhatIsAsked(t *testing.T) {
+	t.Parallel()
+	cloud := &Cloud{Now: time.Now}
+	with := func(on bool) *Account {
+		return cloud.Accounts(acrconfig.Settings{RRSA: on, Instances: []acrconfig.Instance{{ID: "cri-x", Region: "cn-hangzhou"}}}, "")[0]
+	}
+	if with(true).Equal(with(false)) || with(true).Key() != with(false).Key() {
+		t.Error("the account asks for the same with RRSA on and off, or has another key")
+	}
+}
+
+// Whoever edits the configuration must not be able to have a host of his own
+// answer where credentials may go.
+func TestAnEndpointThatIsNotACRsIsNotAsked(t *testing.T) {
+	t.Parallel()
+	cloud, now := newCloud(t), noon
+	for endpoint, asked := range map[string]bool{
+		"https://evil.example.com": false, "https://cr.cn-hangzhou.aliyuncs.com.evil.com": false, cloud.URL: true,
+	} {
+		before := cloud.asked.Load()
+		account := cloud.account(&now, nil, acrconfig.Instance{ID: "cri-x", Region: "cn-hangzhou", Endpoint: endpoint})
+		account.cloud.AccessKey = func(context.Context) (credential.AccessKey, error) { return anyKey, nil }
+		_, err := account.Fetch(t.Context(), credential.Credential{})
+		if got := cloud.asked.Load() > before; got != asked || !asked && (err == nil || !strings.Contains(hintOf(err), "--allow-host")) {
+			t.Errorf("%s: asked %v, %v (%s)", endpoint, got, err, hintOf(err))
+		}
+	}
+	for _, endpoint := range []string{"https://cr.cn-hangzhou.aliyuncs.com", "https://cr-vpc.cn-shanghai.aliyuncs.com", "https://own.example.com"} {
+		if err := cloud.account(&now, []string{"own.example.com"}, acrconfig.Instance{Endpoint: endpoint}).checkEndpoint(); err != nil {
+			t.Errorf("%s: %v", endpoint, err)
+		}
+	}
+}
+
+// The hosts of the last credential count only where it was asked for in the same
+// way: an endpoint that lied would leave its hosts behind.
+func TestHostsThatWereSettledForSomethingElseDoNotCount(t *testing.T) {
+	t.Parallel()
+	cloud, now := newCloud(t, "hub.example.com"), noon
+	cloud.down.Store(true)
+	account := cloud.account(&now, nil, acrconfig.Instance{ID: "cri-x", Region: "cn-hangzhou"})
+	account.cloud.AccessKey = func(context.Context) (credential.AccessKey, error) { return anyKey, nil }
+	last := credential.Credential{Username: "u", Hosts: []string{"evil.example.com"}, For: "something else"}
+	got, err := account.Fetch(t.Context(), last)
+	if err == nil || len(got.Hosts) > 0 {
+		t.Errorf("got %q, %v", got.Hosts, err)
+	}
+}
+
+func TestTwoAccountsForOneInstanceAreToldApart(t *testing.T) {
+	t.Parallel()
+	accounts := (&Cloud{Now: time.Now}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{
+		{Region: "cn-hangzhou", Namespaces: []string{"a"}, AssumeRoleARN: "acs:ram::1:role/a"},
+		{Region: "cn-hangzhou", Namespaces: []string{"b"}, AssumeRoleARN: "acs:ram::2:role/a"},
+		{Region: "cn-shanghai"},
+	}}, "cn-hangzhou")
+	var keys []string
+	for _, a := range accounts {
+		keys = append(keys, a.Key())
+	}
+	want := []string{
+		"acr/cn-hangzhou/personal/auto, then acs:ram::1:role/a", "acr/cn-hangzhou/personal/auto, then acs:ram::2:role/a", "acr/cn-shanghai/personal",
+	}
+	if !slices.Equal(keys, want) {
+		t.Errorf("got %q, want %q", keys, want)
+	}
+}
+
+func TestTheCloudIsAskedFromInsideWhereTheClusterIs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, home, template string
+		in                   acrconfig.Instance
+		want                 []string
+	}{
+		{"the cluster's region", "cn-hangzhou", "", acrconfig.Instance{Region: "cn-hangzhou"}, acr.APIEndpoints("cn-hangzhou", true)},
+		{"another region", "cn-shanghai", "", acrconfig.Instance{Region: "cn-hangzhou"}, acr.APIEndpoints("cn-hangzhou", false)},
+		{"no region known", "", "", acrconfig.Instance{Region: "cn-hangzhou"}, acr.APIEndpoints("cn-hangzhou", false)},
+		{"the installation's", "cn-hangzhou", "https://acr.{region}.example.com", acrconfig.Instance{Region: "cn-hangzhou"}, []string{"https://acr.cn-hangzhou.example.com"}},
+		{"the instance's", "cn-hangzhou", "https://acr.{region}.example.com", acrconfig.Instance{Region: "cn-hangzhou", Endpoint: "https://own.example.com"}, []string{"https://own.example.com"}},
+	} {
+		account := (&Cloud{Endpoint: c.template}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{c.in}}, c.home)[0]
+		if got := account.endpoints(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
 	}
 }

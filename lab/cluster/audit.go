@@ -25,15 +25,25 @@ type AuditEvent struct {
 	Namespace  string
 	Name       string
 	Code       int
+	Request    json.RawMessage // what was sent, where Options.AuditSecrets asks for it
 }
 
 // auditPolicy records every request once, when it has been answered, and
-// nothing of its content (no Secret's data).
-const auditPolicy = `apiVersion: audit.k8s.io/v1
+// nothing of its content unless the content of Secrets is asked for.
+func auditPolicy(secrets bool) string {
+	const every = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived, ResponseStarted, Panic]
-rules: [{level: Metadata}]
+rules:
 `
+	const written = `- {level: Request, verbs: [create, update, patch, delete], resources: [{group: "", resources: [secrets]}]}
+`
+	const rest = "- {level: Metadata}\n"
+	if secrets {
+		return every + written + rest
+	}
+	return every + rest
+}
 
 func (c *Cluster) auditLog() string { return filepath.Join(c.dir, "audit.log") }
 
@@ -81,6 +91,7 @@ func parseAudit(line []byte) (AuditEvent, error) {
 		Response struct {
 			Code int `json:"code"`
 		} `json:"responseStatus"`
+		Request json.RawMessage `json:"requestObject"`
 	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		return AuditEvent{}, fmt.Errorf("decoding an audit event: %w", err)
@@ -89,6 +100,6 @@ func parseAudit(line []byte) (AuditEvent, error) {
 		Time: e.Received, User: e.User.Username, Groups: e.User.Groups, UserAgent: e.UserAgent,
 		Verb: e.Verb, RequestURI: e.RequestURI,
 		Group: e.Object.Group, Resource: e.Object.Resource, Sub: e.Object.Subresource,
-		Namespace: e.Object.Namespace, Name: e.Object.Name, Code: e.Response.Code,
+		Namespace: e.Object.Namespace, Name: e.Object.Name, Code: e.Response.Code, Request: e.Request,
 	}, nil
 }

@@ -21,6 +21,8 @@ type Options struct {
 	Dir      string // its folder "cluster" is ours and begun anew: state and logs
 	Binaries Binaries
 	Audit    bool // record every request: see AuditEvents
+	// AuditSecrets records what is written into Secrets too.
+	AuditSecrets bool
 
 	// Sandbox holds the cluster, which a node needs: the API server is then
 	// at 10.0.0.1:443 inside, and the kubeconfigs reach it through a
@@ -36,6 +38,7 @@ type Cluster struct {
 	dir            string
 	bin            Binaries
 	audit          bool
+	auditSecrets   bool
 	sandbox        *sandbox.Sandbox // nil on the host's loopback
 	caFile         string
 	stopForward    context.CancelFunc
@@ -60,7 +63,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Node && o.Sandbox == nil {
 		return nil, errors.New("starting a cluster: a node needs Options.Sandbox")
 	}
-	c := &Cluster{bin: o.Binaries, audit: o.Audit, sandbox: o.Sandbox, caFile: o.CAFile, stopForward: func() {}}
+	c := &Cluster{bin: o.Binaries, audit: o.Audit, auditSecrets: o.AuditSecrets, sandbox: o.Sandbox, caFile: o.CAFile, stopForward: func() {}}
 	if err := c.claimFolder(o.Dir); err != nil {
 		return nil, err
 	}

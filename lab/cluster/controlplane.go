@@ -92,14 +92,13 @@ func (c *Cluster) prepareAPIServer() error {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, "audit-policy.yaml"), []byte(auditPolicy), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.dir, "audit-policy.yaml"), []byte(auditPolicy(c.auditSecrets)), 0o600); err != nil {
 		return fmt.Errorf("writing the audit policy: %w", err)
 	}
 	return nil
 }
 
 func (c *Cluster) apiServerArgs() []string {
-	const issuer = "https://kubernetes.default.svc.cluster.local"
 	args := []string{
 		"--etcd-servers=" + c.etcd, "--etcd-cafile=" + c.pki("etcd-ca.crt"),
 		"--etcd-certfile=" + c.pki("etcd-client.crt"), "--etcd-keyfile=" + c.pki("etcd-client.key"),
@@ -126,6 +125,18 @@ func (c *Cluster) apiServerArgs() []string {
 			"--audit-log-path="+c.auditLog(), "--audit-log-maxsize=1000000") // megabytes: never rotated
 	}
 	return args
+}
+
+// issuer names the cluster in the tokens of its ServiceAccounts.
+const issuer = "https://kubernetes.default.svc.cluster.local"
+
+// Issuer is who issues the tokens of ServiceAccounts.
+func (c *Cluster) Issuer() string { return issuer }
+
+// ServiceAccountKeys returns the keys that verify the tokens of
+// ServiceAccounts, a JSON Web Key Set.
+func (c *Cluster) ServiceAccountKeys(ctx context.Context) ([]byte, error) {
+	return c.get(ctx, "/openid/v1/jwks")
 }
 
 // startAPIServer returns when the API server answers that it is ready.

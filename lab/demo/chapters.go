@@ -13,6 +13,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/lab"
 	"github.com/pullkey/pullkey/lab/localacr"
 )
@@ -40,8 +41,8 @@ func (s *story) localACR(ctx context.Context) error {
 		return err
 	}
 	s.say("Without a credential the authorization server answers %d.", status)
-	client := acr.Client{HTTP: s.http, UserAgent: "demo"}
-	got, err := client.AuthorizationToken(ctx, s.lab.ACR.AccessKey(), acr.Instance{ID: i.ID, Region: i.Region})
+	client := acr.Client{OpenAPI: &openapi.Client{HTTP: s.http, UserAgent: "demo"}}
+	got, err := client.AuthorizationToken(ctx, s.lab.ACR.AccessKey(), acr.APIEndpoints(i.Region, false), acr.Instance{ID: i.ID, Region: i.Region})
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func TestTheMainJobOnARealNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := &node{tag: strings.ToLower(rand.Text()[:8]), witness: &witness.Witness{}}
-	n.Lab, err = lab.Open(t.Context(), lab.Options{Root: root, Dir: dir, Audit: true, Progress: os.Stderr, Wrap: n.witness.Wrap})
+	n.Lab, err = lab.Open(t.Context(), lab.Options{Root: root, Dir: dir, Audit: true, AuditSecrets: true, Progress: os.Stderr, Wrap: n.witness.Wrap})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,9 @@ func TestTheMainJobOnARealNode(t *testing.T) {
 		{"a pod in a namespace made with it runs from a private image", (*node).runsAPod},
 		{"60 times out of 60", (*node).neverRaces},
 		{"the old password is refused after its end, and a new pod runs with the next", (*node).rotates},
+		{"a configuration of 2019 with globs", (*node).legacy},
+		{"both editions pull in the name of every identity", (*node).everyIdentity},
+		{"an outage of two lives takes no working credential away", (*node).outage},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.show(n, t) }) {
 			log, _ := os.ReadFile(n.ControllerLog())
@@ -78,6 +81,8 @@ type node struct {
 	tag     string
 	image   string
 	witness *witness.Witness
+	cli     string // pullkey, once it is built
+	known   secrets
 }
 
 func (n *node) costsLittle(t *testing.T) {
@@ -263,20 +268,7 @@ func (n *node) idleCostsNothing(t *testing.T) {
 // returns the pod as it was born.
 func (n *node) applyPod(t *testing.T, namespace, image string) *corev1.Pod {
 	t.Helper()
-	manifest := fmt.Sprintf(`apiVersion: v1
-kind: Namespace
-metadata: {name: %[1]s}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: app, namespace: %[1]s}
-spec:
-  terminationGracePeriodSeconds: 1
-  containers: [{name: app, image: %[2]q, imagePullPolicy: Always}]
-`, namespace, image)
-	if _, err := n.Kubectl(t.Context(), manifest, "apply", "--filename", "-"); err != nil {
-		t.Fatal(err)
-	}
+	n.apply(t, podManifest(namespace, "app", image))
 	pod, err := n.plane.admin.CoreV1().Pods(namespace).Get(t.Context(), "app", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -284,11 +276,26 @@ spec:
 	return pod
 }
 
+// podManifest is that of a namespace and a pod in it.
+func podManifest(namespace, name, image string) string {
+	return fmt.Sprintf(`apiVersion: v1
+kind: Namespace
+metadata: {name: %[1]s}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: %[2]s, namespace: %[1]s}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: app, image: %[3]q, imagePullPolicy: Always}]
+`, namespace, name, image)
+}
+
 // runs waits until the very pod runs.
 func (n *node) runs(t *testing.T, born *corev1.Pod) {
 	t.Helper()
-	n.plane.eventually(t, "pod "+born.Namespace+"/app runs", func(ctx context.Context) error {
-		pod, err := n.plane.admin.CoreV1().Pods(born.Namespace).Get(ctx, "app", metav1.GetOptions{})
+	n.plane.eventually(t, "pod "+born.Namespace+"/"+born.Name+" runs", func(ctx context.Context) error {
+		pod, err := n.plane.admin.CoreV1().Pods(born.Namespace).Get(ctx, born.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}

@@ -6,10 +6,13 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -23,9 +26,10 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
-	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/controller"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
+	"github.com/pullkey/pullkey/internal/registry"
 	"github.com/pullkey/pullkey/internal/source"
 	"github.com/pullkey/pullkey/lab/localacr"
 )
@@ -36,16 +40,20 @@ type office struct {
 	*plane
 	acr    *localacr.ACR
 	client *http.Client // trusts the local ACR and finds every host there
+	ask    func(ctx context.Context, host string, login credential.Login) error
 	stop   func()
 	mu     sync.Mutex
 	events []string
+	// reached are the hosts whose registries or token servers were asked.
+	reached []string
+	region  string
 }
 
 // openOffice starts a local ACR, writes the access key, and starts the
 // controller under its own identity. There is no configuration yet.
 func openOffice(t *testing.T) *office {
 	t.Helper()
-	o := &office{plane: onControlPlane(t)}
+	o := &office{plane: onControlPlane(t), region: "cn-shanghai"}
 	o.clear(t)
 	var listener net.Listener
 	var err error
@@ -61,6 +69,7 @@ func openOffice(t *testing.T) *office {
 	}
 	t.Cleanup(func() { _ = o.acr.Close() })
 	o.client = clientOf(o.acr, listener.Addr().String())
+	o.ask = source.Asking(registry.Options{RootCAs: authorityOf(o.acr), Proxy: o.proxyTo(t, listener.Addr().String())})
 	o.setAccessKey(t, o.acr.AccessKey())
 	o.start(t, o.pullkey)
 	t.Cleanup(func() { o.stop() })
@@ -86,26 +95,59 @@ func (o *office) clear(t *testing.T) {
 // clientOf returns a client that trusts the ACR and finds every host at the
 // address.
 func clientOf(a *localacr.ACR, address string) *http.Client {
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(a.CA())
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		},
-		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+		TLSClientConfig: &tls.Config{RootCAs: authorityOf(a), MinVersion: tls.VersionTLS12},
 	}}
+}
+
+func authorityOf(a *localacr.ACR) *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(a.CA())
+	return pool
+}
+
+// proxyTo is a proxy that finds every host at the address, and notes them.
+func (o *office) proxyTo(t *testing.T, address string) func(*http.Request) (*url.URL, error) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		there, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", address)
+		if r.Method != http.MethodConnect || err != nil {
+			http.Error(w, "this is a proxy for TLS", http.StatusBadGateway)
+			return
+		}
+		o.mu.Lock()
+		o.reached = append(o.reached, r.Host)
+		o.mu.Unlock()
+		here, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			_ = there.Close()
+			return
+		}
+		_, _ = io.WriteString(here, "HTTP/1.1 200 OK\r\n\r\n")
+		go func() { _, _ = io.Copy(there, here); _ = there.Close() }()
+		go func() { _, _ = io.Copy(here, there); _ = here.Close() }()
+	}))
+	t.Cleanup(server.Close)
+	at, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return http.ProxyURL(at)
 }
 
 func (o *office) start(t *testing.T, client kubernetes.Interface) {
 	t.Helper()
 	recorder := record.NewFakeRecorder(10000)
 	c := controller.New(controller.Options{
-		Client: client, Cloud: source.Cloud{ACR: &acr.Client{HTTP: o.client, UserAgent: "pullkey"}, Now: time.Now},
+		Client: client, Cloud: &source.Cloud{API: &openapi.Client{HTTP: o.client, UserAgent: "pullkey"}, Now: time.Now, Ask: o.ask},
 		Log: slog.New(slog.DiscardHandler), Events: recorder, Now: time.Now,
 		SecretName: secretName, Namespace: home,
 		Configuration: cache.NewObjectName("kube-system", "acr-configuration"),
 		AccessKey:     cache.NewObjectName("kube-system", "alibaba-addon-secret"),
-		Region:        "cn-shanghai", Workers: 8,
+		Region:        o.region, Workers: 8,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var ended sync.WaitGroup

@@ -120,6 +120,12 @@ func (b *safeBuffer) String() string {
 // run starts the program. It is killed, if need be, when the test ends.
 func (s *site) run(t *testing.T, args ...string) *program {
 	t.Helper()
+	return s.runProgram(t, controllerProgram(t), args...)
+}
+
+// runProgram is run with a build of the test's own.
+func (s *site) runProgram(t *testing.T, path string, args ...string) *program {
+	t.Helper()
 	kubeconfig, err := s.KubeconfigFor(identity, "system:serviceaccounts", "system:serviceaccounts:"+home, "system:authenticated")
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +135,7 @@ func (s *site) run(t *testing.T, args ...string) *program {
 		"--acr-endpoint", s.acr.Endpoint("cn-hangzhou"),
 	}, args...)
 	p := &program{log: &safeBuffer{}, ended: make(chan struct{})}
-	cmd := exec.Command(controllerProgram(t), args...) // stopped below, by the signal that the test wants
+	cmd := exec.Command(path, args...) // stopped below, by the signal that the test wants
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.ca)
 	if err := cmd.Start(); err != nil {
@@ -225,7 +231,7 @@ func TestTheProgramTellsHowItIs(t *testing.T) {
 		"pullkey_foreign_secrets 1",
 		`pullkey_fetches_total{code="ok",instance="cri-program",region="cn-hangzhou"} 1`,
 		`pullkey_writes_total{kind="Secret",verb="create"} 1`,
-		`pullkey_credential_expiry_timestamp_seconds{account="acr/kube-system/alibaba-addon-secret/cn-hangzhou/cri-program"}`)
+		`pullkey_credential_expiry_timestamp_seconds{account="acr/cn-hangzhou/cri-program"}`)
 	// Nobody's Secret of our name counts in a namespace that is not watched.
 	s.configure(t, s.watching(namespace))
 	s.answers(t, p, "/metrics", http.StatusOK, "pullkey_foreign_secrets 0")

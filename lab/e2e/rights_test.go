@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 	applymetav1 "k8s.io/client-go/applyconfigurations/meta/v1"
+	"k8s.io/client-go/kubernetes"
 )
 
 // denied tells a refusal by our policies, whose messages all begin so.
@@ -357,5 +359,41 @@ func TestPullkeyNamesItsSecretNeverMoreOftenThanItWasNamed(t *testing.T) {
 		if denied(err) != step.refused || !step.refused && err != nil {
 			t.Errorf("%s: got %v", step.name, err)
 		}
+	}
+}
+
+// The right to ask for a ServiceAccount's tokens is as good as the
+// ServiceAccount, unless the tokens are for somebody else.
+func TestPullkeyRequestsTokensForSTSAlone(t *testing.T) {
+	p := onControlPlane(t)
+	ctx := t.Context()
+	if out, err := p.Kubectl(ctx, "apply", "--filename", filepath.Join(root, "deploy", "rrsa")).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Cleanup(func() {
+		_ = p.Kubectl(context.WithoutCancel(ctx), "delete", "--filename", filepath.Join(root, "deploy", "rrsa")).Run()
+	})
+	request := func(as kubernetes.Interface, name string, audiences ...string) error {
+		_, err := as.CoreV1().ServiceAccounts("kube-system").CreateToken(ctx, name,
+			&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{Audiences: audiences}}, metav1.CreateOptions{})
+		return err
+	}
+	p.eventually(t, "a token for STS is given", func(context.Context) error { return request(p.pullkey, vendorAccount, stsAudience) })
+	for name, audiences := range map[string][]string{
+		"for the API server":            nil,
+		"for the API server by name":    {"https://kubernetes.default.svc.cluster.local"},
+		"for both":                      {stsAudience, "https://kubernetes.default.svc.cluster.local"},
+		"for an audience called alike":  {stsAudience + ".example.com"},
+		"for nobody, which is everyone": {""},
+	} {
+		if err := request(p.pullkey, vendorAccount, audiences...); !denied(err) {
+			t.Errorf("a token %s: got %v", name, err)
+		}
+	}
+	if err := request(p.pullkey, "default", stsAudience); !apierrors.IsForbidden(err) {
+		t.Errorf("a token of another ServiceAccount: got %v", err)
+	}
+	if err := request(p.admin, vendorAccount); err != nil {
+		t.Errorf("somebody else is limited too: %v", err)
 	}
 }

@@ -7,10 +7,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,15 +27,24 @@ import (
 // secrets are the values that must stand nowhere but where they belong.
 type secrets map[string]string // by what it is
 
-// forms are the ways in which a value may be written.
+// forms are the ways in which a value may be written: as it is, escaped for a
+// URL, for JSON and for a page, in hexadecimal, and in base64 wherever in the
+// text it may begin.
 func forms(value string) []string {
 	raw := []byte(value)
 	quoted, _ := json.Marshal(value) // a string is always written
-	return []string{
-		value, base64.StdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
-		base64.StdEncoding.EncodeToString([]byte("cr_temp_user:" + value)),
-		hex.EncodeToString(raw), url.QueryEscape(value), strings.Trim(string(quoted), `"`),
+	all := []string{
+		value, hex.EncodeToString(raw), url.QueryEscape(value), url.PathEscape(value), url.QueryEscape(url.QueryEscape(value)),
+		strings.Trim(string(quoted), `"`), strings.ReplaceAll(value, "/", `\/`), html.EscapeString(value), strconv.QuoteToASCII(value),
 	}
+	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+		for before := range 3 {
+			// What stands before and behind the value changes the letters at its ends.
+			text := encoding.EncodeToString(append(make([]byte, before), append(raw, 0, 0, 0)...))
+			all = append(all, text[4:(before+len(raw))/3*4])
+		}
+	}
+	return all
 }
 
 // token looks like a JWT: two of the parts are JSON objects.
@@ -241,4 +253,60 @@ func jsonText(t *testing.T, object any, err error) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// A search that finds nothing proves nothing: this build leaks on purpose, and
+// each way of it is found.
+func TestABuildThatLeaksOnPurposeIsFoundOut(t *testing.T) {
+	s := openSite(t)
+	clean := filepath.Join(root, "internal", "acr", "acr.go")
+	text, err := os.ReadFile(clean)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const here = "	expires := time.UnixMilli(t.expires).UTC()\n"
+	leak := here + `	for name, value := range map[string]string{"plain": t.password.Reveal(), "key": key.Secret.Reveal()} {
+		println("leak", name, value)
+		println("leak", name, "in base64", base64.StdEncoding.EncodeToString([]byte("x"+value+"y")))
+		println("leak", name, "in a URL", url.QueryEscape(value))
+	}
+`
+	if strings.Count(string(text), here) != 1 {
+		t.Fatal("the place to leak at is not there any more")
+	}
+	dirty := strings.Replace(string(text), here, leak, 1)
+	dirty = strings.Replace(dirty, "import (\n", "import (\n\t\"encoding/base64\"\n\t\"net/url\"\n", 1)
+	dir := t.TempDir()
+	replaced, err := filepath.Abs(clean)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {replaced: filepath.Join(dir, "acr.go")}})
+	for name, content := range map[string][]byte{"acr.go": []byte(dirty), "overlay.json": overlay} {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), content, 0o600)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", filepath.Join(dir, "leaking"), "./cmd/pullkey-controller")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	namespace := s.namespace(t, "watched")
+	s.configure(t, s.watching(namespace))
+	p := s.runProgram(t, filepath.Join(dir, "leaking"), "--leader-elect=false")
+	s.served(t, namespace)
+	known := secrets{"the access key secret": s.acr.AccessKey().Secret.Reveal()}
+	known.collect(t, s, namespace)
+	for line := range strings.Lines(p.log.String()) {
+		if strings.HasPrefix(line, "leak ") && len(known.in(line)) == 0 {
+			t.Errorf("not found: a %d bytes long %q", len(line), strings.Join(strings.Fields(line)[:3], " "))
+		}
+	}
+	if n := strings.Count(p.log.String(), "leak "); n < 6 {
+		t.Errorf("it leaks %d times, want 6 at least", n)
+	}
 }

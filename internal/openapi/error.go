@@ -1,6 +1,8 @@
-package acr
+package openapi
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -24,7 +26,7 @@ const (
 	KindUnavailable
 	// KindDenied: the access key is not accepted or has no right.
 	KindDenied
-	// KindNotFound: there is no such instance, or no such user.
+	// KindNotFound: there is no such instance, no such user or no such role.
 	KindNotFound
 	// KindClockSkew: our clock and the cloud's do not agree.
 	KindClockSkew
@@ -37,8 +39,11 @@ func (k Kind) String() string {
 
 // Error is a call that did not succeed. It is always returned as *Error.
 type Error struct {
-	Action   string
-	Instance Instance
+	Action string
+	// About is what the request was about.
+	About string
+	// Endpoint is the one that was asked.
+	Endpoint string
 	// Code is the cloud's, empty when there was no answer that had one.
 	Code string
 	// Message is the cloud's or, without a Code, ours: what is wrong with the
@@ -56,9 +61,19 @@ type Error struct {
 	cause error
 }
 
+// Useless is the error of an answer that says it is a success and is of no use.
+func Useless(kind Kind, action, about, requestID, problem string) *Error {
+	return &Error{Action: action, About: about, Status: http.StatusOK, RequestID: Printable(hide(requestID, nil)), Message: Printable(hide(problem, nil)), kind: kind}
+}
+
+// Wrong is the error of a question that is not asked.
+func Wrong(action, about string, cause error) *Error {
+	return &Error{Action: action, About: about, cause: cause}
+}
+
 // Error says what did not work and why.
 func (e *Error) Error() string {
-	s := e.Action + " for " + e.Instance.String() + ": "
+	s := e.Action + " for " + e.About + ": "
 	switch {
 	case e.cause != nil:
 		return s + e.cause.Error()
@@ -86,7 +101,13 @@ func (e *Error) Temporary() bool { return e.kind == KindThrottled || e.kind == K
 
 // Hint returns what to do about it, or nothing.
 func (e *Error) Hint() string {
+	if _, stranger := errors.AsType[x509.UnknownAuthorityError](e.cause); stranger {
+		return "the certificate of the endpoint is signed by nobody whom this host trusts: where a proxy opens TLS, give its authority with --ca-file"
+	}
 	hint := meaningOf(e.Code).hint
+	if hint == "" && e.kind == KindDenied {
+		hint = deniedHints[e.Action]
+	}
 	if hint == "" {
 		hint = kindHints[e.kind]
 	}
@@ -94,72 +115,6 @@ func (e *Error) Hint() string {
 		hint += "; the cloud's clock said " + stamp(e.ServerTime)
 	}
 	return hint
-}
-
-var kindHints = map[Kind]string{
-	KindThrottled:   "nothing to do: it is tried again later; if it stays, look for another program that calls the API with the same account",
-	KindUnavailable: "check that this host reaches the endpoint of ACR's OpenAPI: DNS, proxy, firewall; inside a VPC use the cr-vpc endpoint",
-	KindDenied:      "grant the access key's user or role cr:GetAuthorizationToken, cr:ListInstanceEndpoint and cr:PullRepository",
-	KindNotFound:    "check instanceId and regionId in acr-registry-info: an instance is known only in its own region",
-	KindClockSkew:   "set the clock of this host; the cloud accepts 15 minutes of difference",
-}
-
-// meaning is what we know about a code of the cloud.
-type meaning struct {
-	kind Kind
-	hint string
-}
-
-// codes come from the documentation of ACR and of Alibaba Cloud's gateway and
-// from reports of users. A code stands for itself and for all that begin with
-// it and a dot.
-var codes = map[string]meaning{
-	"INSTANCE_NOT_EXIST":      {kind: KindNotFound},
-	"NAMESPACE_NOT_EXIST":     {kind: KindNotFound},
-	"REPO_NOT_EXIST":          {kind: KindNotFound},
-	"USER_NOT_EXIST":          {KindNotFound, "this user never opened the Personal Edition in this region: set its registry password once in the ACR console, or use another access key"},
-	"MissingSecurityToken":    {KindDenied, "the access key is a temporary one (STS): give its security token too"},
-	"InvalidAccessKeyId":      {KindDenied, "the access key does not exist or is disabled: give another, or enable it in the RAM console"},
-	"InvalidAccessKeyIdError": {KindDenied, "the access key does not exist or is disabled: give another, or enable it in the RAM console"},
-	"SignatureDoesNotMatch":   {KindDenied, "the access key secret does not belong to the access key id: give both anew"},
-	"InvalidSecurityToken":    {KindDenied, "the temporary access key has expired or is cut off: obtain it anew"},
-	"InvalidTimeStamp":        {kind: KindClockSkew},
-	"SignatureNonceUsed":      {KindUnavailable, "nothing to do: the next attempt has a new nonce; if it stays, a proxy repeats requests"},
-	"Forbidden":               {kind: KindDenied},
-	"NoPermission":            {kind: KindDenied},
-	"Throttling":              {kind: KindThrottled},
-}
-
-func meaningOf(code string) meaning {
-	return codes[family(code)]
-}
-
-// Family is the code without what makes it one of many, as Throttling is of
-// Throttling.User; empty for a code that is not known here. There are few of
-// them, whatever a proxy before the cloud may write.
-func (e *Error) Family() string { return family(e.Code) }
-
-func family(code string) string {
-	for ; code != ""; code = code[:max(strings.LastIndexByte(code, '.'), 0)] {
-		if _, known := codes[code]; known {
-			return code
-		}
-	}
-	return ""
-}
-
-func kindOf(status int, code string) Kind {
-	switch kind := meaningOf(code).kind; {
-	case kind != KindOther:
-		return kind
-	case status == http.StatusTooManyRequests:
-		return KindThrottled
-	case status >= 500, code == "":
-		return KindUnavailable
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return KindDenied
-	}
-	return KindOther
 }
 
 // timeLeft is how ACR's gateway says when a throttled user may call again.
@@ -187,9 +142,9 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(wait, 0), longestWait)
 }
 
-// printable returns the first 200 characters of a foreign text, on one line
+// Printable returns the first 200 characters of a foreign text, on one line
 // and without what a terminal would obey.
-func printable(s string) string {
+func Printable(s string) string {
 	const most = 200
 	words := strings.FieldsFunc(strings.ToValidUTF8(s, "?"), func(c rune) bool {
 		return unicode.IsSpace(c) || !unicode.IsPrint(c)
@@ -201,6 +156,15 @@ func printable(s string) string {
 	return string(runes)
 }
 
+// throttledWait is how long to leave a cloud alone that finds us too eager and
+// does not say for how long.
+const throttledWait = 10 * time.Second
+
 // Delay returns how long the cloud asks us to wait, for whoever plans the next
 // attempt.
-func (e *Error) Delay() time.Duration { return e.RetryAfter }
+func (e *Error) Delay() time.Duration {
+	if e.RetryAfter == 0 && e.kind == KindThrottled {
+		return throttledWait
+	}
+	return e.RetryAfter
+}

@@ -1,11 +1,11 @@
-package acr
+package openapi
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pullkey/pullkey/internal/credential"
@@ -54,11 +54,11 @@ func (f *failure) UnmarshalJSON(data []byte) error {
 }
 
 // read decodes the answer to a call, or makes e say what is wrong with it.
-func (e *Error) read(body []byte, key credential.AccessKey, answer any) error {
+func (e *Error) read(body []byte, secrets []credential.Secret, answer any) *Error {
 	var f failure
 	notJSON := json.Unmarshal(body, &f)
 	if notJSON == nil && f.RequestID != "" {
-		e.RequestID = printable(f.RequestID)
+		e.RequestID = Printable(hide(f.RequestID, secrets))
 	}
 	refused := e.Status != http.StatusOK || !f.success()
 	if notJSON == nil && !refused && json.Unmarshal(body, answer) == nil {
@@ -66,8 +66,8 @@ func (e *Error) read(body []byte, key credential.AccessKey, answer any) error {
 	}
 	switch {
 	case notJSON == nil && refused:
-		e.Code = printable(hide(f.Code, key))
-		e.Message = printable(hide(f.Message, key))
+		e.Code = Printable(hide(f.Code, secrets))
+		e.Message = Printable(hide(f.Message, secrets))
 		if strings.EqualFold(e.Code, "success") {
 			e.Code = ""
 		}
@@ -77,32 +77,20 @@ func (e *Error) read(body []byte, key credential.AccessKey, answer any) error {
 	case looksSecret(body):
 		e.Message = "the answer is not what the API documents"
 	default:
-		e.Message = "the answer is not JSON: " + printable(hide(string(body), key))
+		e.Message = "the answer is not JSON: " + Printable(hide(string(body), secrets))
 	}
 	e.kind = kindOf(e.Status, e.Code)
 	return e
 }
 
-// looksSecret tells whether an answer that cannot be read may hold a
-// password: what begins as JSON, or names the field.
+// fields are those of answers that hold secrets, in small letters.
+var fields = [][]byte{[]byte("authorizationtoken"), []byte("accesskeysecret"), []byte("securitytoken")}
+
+// looksSecret tells whether an answer that cannot be read may hold a password:
+// what begins as JSON, or names such a field.
 func looksSecret(body []byte) bool {
 	text := bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf")
-	return len(text) > 0 && (text[0] == '{' || text[0] == '[') ||
-		bytes.Contains(bytes.ToLower(text), []byte("authorizationtoken")) || bytes.Contains(text, []byte("eyJ"))
+	small := bytes.ToLower(text)
+	return len(text) > 0 && (text[0] == '{' || text[0] == '[') || bytes.Contains(text, []byte("eyJ")) ||
+		slices.ContainsFunc(fields, func(f []byte) bool { return bytes.Contains(small, f) })
 }
-
-// hide takes our own secrets out of a text: the cloud quotes the request,
-// session token included, when a signature does not match.
-func hide(text string, key credential.AccessKey) string {
-	for _, s := range []credential.Secret{key.Secret, key.SessionToken} {
-		if !s.Empty() {
-			text = strings.ReplaceAll(text, s.Reveal(), s.String())
-			text = strings.ReplaceAll(text, escape(s.Reveal()), s.String())
-		}
-	}
-	return longRun.ReplaceAllString(text, credential.Secret{}.String())
-}
-
-// longRun matches what may be a token or a signature, whole or in part, in
-// whatever way a page escaped the rest of it. A request id is shorter.
-var longRun = regexp.MustCompile(`[A-Za-z0-9+/=_-]{40,}`)

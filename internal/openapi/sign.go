@@ -1,8 +1,10 @@
-package acr
+package openapi
 
 import (
 	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // what STS takes
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"maps"
 	"net/url"
@@ -14,14 +16,12 @@ import (
 
 const algorithm = "ACS3-HMAC-SHA256"
 
-// emptyHash is the SHA-256 of an empty body; none of our calls has one.
-const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
 // message is what the signature covers. Header names are in lower case.
 type message struct {
 	method, path string
-	query        map[string]string
+	query, form  map[string]string
 	header       map[string]string
+	body         string // the form as it is sent
 }
 
 // authorization returns the Authorization header that Alibaba Cloud's OpenAPI
@@ -40,13 +40,34 @@ func (m message) authorization(key credential.AccessKey) string {
 	return algorithm + " Credential=" + key.ID + ",SignedHeaders=" + signed + ",Signature=" + hex.EncodeToString(mac.Sum(nil))
 }
 
+// rpcSignature returns the parameter Signature of the older way, in which the
+// query and the form are signed together (HMAC-SHA1, version 1.0).
+func (m message) rpcSignature(key credential.AccessKey) string {
+	text := m.method + "&%2F&" + escape(encode(merged(m.query, m.form)))
+	mac := hmac.New(sha1.New, []byte(key.Secret.Reveal()+"&"))
+	mac.Write([]byte(text))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
 // rawQuery is the query as it is signed; it must be sent in the same bytes.
-func (m message) rawQuery() string {
-	pairs := make([]string, 0, len(m.query))
-	for _, name := range slices.Sorted(maps.Keys(m.query)) {
-		pairs = append(pairs, escape(name)+"="+escape(m.query[name]))
+func (m message) rawQuery() string { return encode(m.query) }
+
+// encode writes parameters in the order and the letters in which they are
+// signed.
+func encode(parameters map[string]string) string {
+	pairs := make([]string, 0, len(parameters))
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		pairs = append(pairs, escape(name)+"="+escape(parameters[name]))
 	}
 	return strings.Join(pairs, "&")
+}
+
+// merged returns the parameters of both.
+func merged(a, b map[string]string) map[string]string {
+	all := make(map[string]string, len(a)+len(b))
+	maps.Copy(all, a)
+	maps.Copy(all, b)
+	return all
 }
 
 // escape leaves only the unreserved characters of RFC 3986 as they are;

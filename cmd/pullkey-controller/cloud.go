@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/pullkey/pullkey/internal/alicloud"
+	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
+	"github.com/pullkey/pullkey/internal/registry"
+	"github.com/pullkey/pullkey/internal/source"
+)
+
+// The variables that ack-pod-identity-webhook gives a pod for RRSA.
+const (
+	envRole     = "ALIBABA_CLOUD_ROLE_ARN"
+	envProvider = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN"
+	envToken    = "ALIBABA_CLOUD_OIDC_TOKEN_FILE"
+)
+
+// envNoV1 switches the first version of the metadata service off, as in Alibaba
+// Cloud's own libraries.
+const envNoV1 = "ALIBABA_CLOUD_IMDSV1_DISABLED"
+
+// cloudOf returns the ways to the cloud and who we can be there.
+func cloudOf(f *flags, client kubernetes.Interface) (*source.Cloud, error) {
+	roots, err := authorities(f.caFile)
+	if err != nil {
+		return nil, err
+	}
+	cloud := &source.Cloud{
+		API: &openapi.Client{
+			HTTP: &http.Client{Transport: openapi.Transport(roots, http.ProxyFromEnvironment)}, Now: time.Now, UserAgent: "pullkey/" + version(),
+		},
+		Now: time.Now, Endpoint: f.endpoint, STSEndpoint: f.stsEndpoint, AllowedHosts: f.allowedHosts,
+		Identities: source.Identities{
+			Identity: f.identity, TokenFile: f.tokenFile, ReadFile: os.ReadFile,
+			RRSA: source.RRSAConfig{RoleARN: os.Getenv(envRole), ProviderARN: os.Getenv(envProvider)},
+		},
+		Ask: source.Asking(registry.Options{RootCAs: roots, Proxy: http.ProxyFromEnvironment, Now: time.Now, Version: version()}),
+	}
+	if f.metadata != "" {
+		cloud.Metadata = &alicloud.Metadata{Base: f.metadata, NoV1: os.Getenv(envNoV1) == "true"}
+	}
+	switch file := os.Getenv(envToken); {
+	case f.rrsaAccountName.Name != "":
+		cloud.RRSA.From = "ServiceAccount " + f.rrsaAccountName.String()
+		cloud.RRSA.Token = func(ctx context.Context) (credential.Secret, error) {
+			return requestToken(ctx, client, f.rrsaAccountName.Namespace, f.rrsaAccountName.Name)
+		}
+	case file != "":
+		cloud.RRSA.From = file
+		cloud.RRSA.Token = func(context.Context) (credential.Secret, error) {
+			text, err := os.ReadFile(file) //nolint:gosec // the pod's own
+			if err != nil {
+				return credential.Secret{}, fmt.Errorf("read the ServiceAccount's token for RRSA: %w", err)
+			}
+			return credential.NewSecret(strings.TrimSpace(string(text))), nil
+		}
+	}
+	return cloud, nil
+}
+
+// requestToken asks the API server for a token of another ServiceAccount, for
+// RAM trust policies that name it: that of the vendor's helper, as a rule. Ten
+// minutes are the shortest life that the API server gives.
+func requestToken(ctx context.Context, client kubernetes.Interface, namespace, name string) (credential.Secret, error) {
+	life := int64((10 * time.Minute).Seconds())
+	made, err := client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{Audiences: []string{alicloud.Audience}, ExpirationSeconds: &life},
+	}, metav1.CreateOptions{})
+	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
+		return credential.Secret{}, &tokenError{namespace, name, err}
+	}
+	if err != nil {
+		return credential.Secret{}, fmt.Errorf("request a token of ServiceAccount %s/%s for RRSA: %w", namespace, name, err)
+	}
+	return credential.NewSecret(made.Status.Token), nil
+}
+
+// tokenError tells that the ServiceAccount is not there or its tokens are not
+// for us.
+type tokenError struct {
+	namespace, name string
+	err             error
+}
+
+func (e *tokenError) Error() string {
+	return fmt.Sprintf("request a token of ServiceAccount %s/%s for RRSA: %v", e.namespace, e.name, e.err)
+}
+
+// Unwrap returns what the API server said.
+func (e *tokenError) Unwrap() error { return e.err }
+
+// Hint says what to do.
+func (*tokenError) Hint() string {
+	return "kubectl apply -f deploy/rrsa gives the right for kube-system/aliyun-acr-credential-helper, the vendor's, and makes it where it is missing; " +
+		"deploy/limits.yaml allows no other"
+}
+
+// authorities returns the system's certificate authorities and those of file;
+// nil means the system's.
+func authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // as in crypto/tls
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--ca-file: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("read the system's certificate authorities: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca-file: %s holds no certificate in PEM", file)
+	}
+	return pool, nil
+}
+
+// linked is set by the linker: -ldflags '-X main.linked=v1.2.3'.
+var linked string
+
+func version() string {
+	if linked != "" {
+		return linked
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,184 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/openapi"
+	"github.com/pullkey/pullkey/internal/source"
+	"github.com/pullkey/pullkey/internal/status"
+)
+
+// What is in force.
+const (
+	inForceConfiguration = "configuration"
+	inForceLastGood      = "last good"
+	inForceNothing       = "nothing"
+)
+
+// skewStep is how exactly the skew is told: it is known to a second or two, and
+// would be news at each attempt.
+const skewStep = 30 * time.Second
+
+// countAgain is how often the numbers of namespaces are looked at, so that
+// namespaces that come and go cost no write each.
+const countAgain = time.Minute
+
+// status is what the controller knows now.
+func (c *Controller) status() status.Status {
+	s := status.Status{Version: status.Version, Controller: c.Version, Region: c.home(), Configuration: c.configured}
+	plan := c.plan.Load()
+	states := map[string]broker.State{}
+	for _, state := range c.states() {
+		states[state.Key] = state
+	}
+	for _, a := range c.accounts {
+		state := states[a.Key()]
+		cred := state.Credential
+		one := status.Account{
+			Key: a.Key(), Identity: a.Identity(), Instance: a.Instance.ID, Region: a.Instance.Region, State: c.stateOf(state),
+			Hosts: cred.Hosts, IssuedAt: cred.IssuedAt, ExpiresAt: cred.ExpiresAt, Verified: verdict(state.Verified),
+			Error: c.errorOf(state), OnlyNamespaces: a.Namespaces,
+		}
+		if skew := c.Cloud.API.Skew(); skew.Abs() > source.SkewThatMatters {
+			one.Identity.ClockSkew = int(skew.Round(skewStep).Seconds())
+		}
+		if state.Err == nil {
+			one.NextAttempt = state.Next // while it fails it is another time at each attempt
+		}
+		s.Accounts = append(s.Accounts, one)
+	}
+	c.count(&s, plan)
+	return s
+}
+
+// verdict is what the registry said, in a word; nothing where it was not asked.
+func verdict(v broker.Verdict) string {
+	if v == broker.Unasked {
+		return ""
+	}
+	return v.String()
+}
+
+// stateOf is how an account is, in a word. The clock alone makes nothing worse
+// here: whoever reads it sees the end beside it.
+func (c *Controller) stateOf(s broker.State) status.State {
+	switch {
+	case s.Credential.Username == "":
+		return status.Missing
+	case !s.Usable():
+		return status.Refused
+	case s.Err == nil:
+		return status.Fresh
+	case s.Credential.Expired(c.Now()):
+		return status.Expired
+	}
+	return status.Degraded
+}
+
+// errorOf tells why the last attempt brought nothing, in the words in which it
+// was first said: what differs from try to try is no news.
+func (c *Controller) errorOf(s broker.State) *status.Error {
+	if s.Err == nil {
+		delete(c.trouble, s.Key)
+		return nil
+	}
+	means := meaning(s.Err)
+	if known, ok := c.trouble[s.Key]; ok && known.means == means && known.Since.Equal(s.FailingSince) {
+		return &known.Error
+	}
+	e := status.Error{Since: s.FailingSince, Message: s.Err.Error(), Hint: hint(s.Err)}
+	if refused, ok := errors.AsType[*openapi.Error](s.Err); ok {
+		e.Code = refused.Code
+	}
+	if c.trouble == nil {
+		c.trouble = map[string]accountTrouble{}
+	}
+	c.trouble[s.Key] = accountTrouble{e, means}
+	return &e
+}
+
+// accountTrouble is an error as it was said, with what it means.
+type accountTrouble struct {
+	status.Error
+
+	means string
+}
+
+// hint is the remedy that an error knows.
+func hint(err error) string {
+	if h, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return h.Hint()
+	}
+	return ""
+}
+
+// count fills in how many namespaces are watched, and get which credential.
+func (c *Controller) count(s *status.Status, p *plan) {
+	if p == nil {
+		return
+	}
+	all, err := c.caches.namespaces.List(labels.Everything())
+	if err != nil {
+		return // of a cache, never
+	}
+	for _, namespace := range all {
+		if namespace.DeletionTimestamp != nil || !p.watches(namespace.Name) {
+			continue
+		}
+		s.Namespaces++
+		for i := range s.Accounts {
+			if only := s.Accounts[i].OnlyNamespaces; len(only) == 0 || slices.Contains(only, namespace.Name) {
+				s.Accounts[i].Namespaces++
+			}
+		}
+	}
+}
+
+// tell keeps the status in its ConfigMap where that differs.
+func (c *Controller) tell(ctx context.Context) {
+	s := c.status()
+	if c.told != nil {
+		s.WrittenAt = c.told.WrittenAt
+		if reflect.DeepEqual(s, *c.told) {
+			return
+		}
+	}
+	s.WrittenAt = c.Now().UTC().Truncate(time.Second)
+	if err := c.writeStatus(ctx, s); err != nil {
+		c.say("status", c.configurationReference(), reasonSyncFailed, err.Error()+"; hint: apply deploy/rbac.yaml of this version")
+		c.unfinished = c.unfinished || !apierrors.IsForbidden(err) // a right does not come within seconds
+		return
+	}
+	c.unsay("status")
+	c.told = &s
+}
+
+// writeStatus writes the status whatever stands there: it is nobody's but ours,
+// and one request is enough.
+func (c *Controller) writeStatus(ctx context.Context, s status.Status) error {
+	text, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	apply := applycorev1.ConfigMap(status.Name, c.Namespace).
+		WithLabels(map[string]string{labelManagedBy: managedBy}).WithData(map[string]string{status.Key: text})
+	_, err = c.Client.CoreV1().ConfigMaps(c.Namespace).Apply(ctx, apply, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	if err != nil {
+		return fmt.Errorf("write ConfigMap %s/%s: %w", c.Namespace, status.Name, err)
+	}
+	return nil
+}
