@@ -23,21 +23,41 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The stories in testdata/secret: commands that write Secrets, against an API
-// server that knows Secrets alone.
-func TestStoriesOfSecrets(t *testing.T) {
+// The stories in testdata/secret and testdata/cluster: commands that write
+// Secrets or read ConfigMaps, against an API server that knows nothing else.
+func TestStoriesOfClusters(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/secret",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("HOME", env.WorkDir+"/home")
-			env.Values[clusterKey{}] = &apiServer{secrets: map[string]*corev1.Secret{}}
-			return os.Mkdir(env.WorkDir+"/home", 0o700)
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "registry": startRegistry, "cluster": startCluster, "seed": seed, "stored": stored, "asked": asked,
-		},
-	})
+	for _, dir := range []string{"secret", "cluster"} {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			testscript.Run(t, testscript.Params{
+				Dir: "testdata/" + dir,
+				Setup: func(env *testscript.Env) error {
+					env.Setenv("HOME", env.WorkDir+"/home")
+					env.Values[clusterKey{}] = &apiServer{secrets: map[string]*corev1.Secret{}, configMaps: map[string]*corev1.ConfigMap{}}
+					return os.Mkdir(env.WorkDir+"/home", 0o700)
+				},
+				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+					"exits": exits, "registry": startRegistry, "cluster": startCluster, "seed": seed, "stored": stored, "asked": asked,
+					"configmap": keepConfigMap,
+				},
+			})
+		})
+	}
+}
+
+// keepConfigMap puts a ConfigMap into the cluster: configmap NAMESPACE NAME
+// KEY=FILE...
+func keepConfigMap(ts *testscript.TestScript, _ bool, args []string) {
+	data := map[string]string{}
+	for _, arg := range args[2:] {
+		key, file, _ := strings.Cut(arg, "=")
+		data[key] = ts.ReadFile(file)
+	}
+	c := clusterOf(ts)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.configMaps[args[0]+"/"+args[1]] = &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, Data: data}
 }
 
 // clusterKey is that of a story's API server.
@@ -130,14 +150,16 @@ func asked(ts *testscript.TestScript, _ bool, args []string) {
 	c.log = nil
 }
 
-// apiServer answers as Kubernetes does, for Secrets. It has the namespaces
-// default, shop and locked; in the last one nobody may do anything.
+// apiServer answers as Kubernetes does, for Secrets and for reading
+// ConfigMaps. It has the namespaces default, shop and locked; in the last one
+// nobody may do anything.
 type apiServer struct {
-	mu      sync.Mutex
-	secrets map[string]*corev1.Secret // by namespace/name
-	version int
-	races   int
-	log     []string
+	mu         sync.Mutex
+	secrets    map[string]*corev1.Secret    // by namespace/name
+	configMaps map[string]*corev1.ConfigMap // as above
+	version    int
+	races      int
+	log        []string
 }
 
 // keep stores a new version of a Secret.
@@ -151,8 +173,8 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.log = append(a.log, r.Method+" "+r.URL.Path)
-	namespace, name, ok := parts(r.URL.Path)
-	if !ok {
+	namespace, kind, name := parts(r.URL.Path)
+	if kind == "" {
 		refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource", "")
 		return
 	}
@@ -162,7 +184,9 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized", "")
 	case namespace == "locked":
 		refuse(w, http.StatusForbidden, metav1.StatusReasonForbidden,
-			fmt.Sprintf(`secrets %q is forbidden: User "admin" cannot %s resource "secrets" in API group "" in the namespace "locked"`, name, verb), "secrets")
+			fmt.Sprintf(`%s %q is forbidden: User "admin" cannot %s resource %[1]q in API group "" in the namespace "locked"`, kind, name, verb), kind)
+	case kind == "configmaps":
+		a.getConfigMap(w, namespace, name)
 	case verb == "create" && namespace != "default" && namespace != "shop":
 		refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, fmt.Sprintf("namespaces %q not found", namespace), "namespaces")
 	case verb == "create":
@@ -176,13 +200,13 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// parts splits /api/v1/namespaces/NAMESPACE/secrets[/NAME].
-func parts(path string) (namespace, name string, ok bool) {
+// parts splits /api/v1/namespaces/NAMESPACE/secrets[/NAME], or configmaps.
+func parts(path string) (namespace, kind, name string) {
 	p := strings.Split(path, "/")
-	if len(p) < 6 || p[1] != "api" || p[2] != "v1" || p[3] != "namespaces" || p[5] != "secrets" {
-		return "", "", false
+	if len(p) < 6 || p[1] != "api" || p[2] != "v1" || p[3] != "namespaces" || p[5] != "secrets" && p[5] != "configmaps" {
+		return "", "", ""
 	}
-	return p[4], strings.Join(p[6:], "/"), true
+	return p[4], p[5], strings.Join(p[6:], "/")
 }
 
 func (a *apiServer) create(w http.ResponseWriter, r *http.Request, namespace string) {
@@ -201,6 +225,14 @@ func (a *apiServer) create(w http.ResponseWriter, r *http.Request, namespace str
 	s.UID = "1"
 	a.keep(s)
 	answer(w, http.StatusCreated, s)
+}
+
+func (a *apiServer) getConfigMap(w http.ResponseWriter, namespace, name string) {
+	if found := a.configMaps[namespace+"/"+name]; found != nil {
+		answer(w, http.StatusOK, found)
+		return
+	}
+	refuse(w, http.StatusNotFound, metav1.StatusReasonNotFound, fmt.Sprintf("configmaps %q not found", name), "configmaps")
 }
 
 // get answers, and then somebody else may add an entry.
@@ -239,12 +271,15 @@ func (a *apiServer) patch(w http.ResponseWriter, r *http.Request, s *corev1.Secr
 	answer(w, http.StatusOK, changed)
 }
 
-func answer(w http.ResponseWriter, code int, s *corev1.Secret) {
-	s = s.DeepCopy()
-	s.APIVersion, s.Kind = "v1", "Secret"
+func answer(w http.ResponseWriter, code int, object any) {
+	if s, ok := object.(*corev1.Secret); ok {
+		s = s.DeepCopy()
+		s.APIVersion, s.Kind = "v1", "Secret"
+		object = s
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(s)
+	_ = json.NewEncoder(w).Encode(object)
 }
 
 func refuse(w http.ResponseWriter, code int, reason metav1.StatusReason, message, kind string) {

@@ -28,7 +28,7 @@ func main() {
 func environment() cli.Environment {
 	return cli.Environment{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
-		Terminal: cli.TerminalOf(os.Stdin, os.Stderr), Now: time.Now, Version: versionOf(debug.ReadBuildInfo),
+		Terminal: cli.TerminalOf(os.Stdin, os.Stdout, os.Stderr), Now: time.Now, Version: versionOf(debug.ReadBuildInfo),
 	}
 }
 

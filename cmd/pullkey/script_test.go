@@ -25,7 +25,7 @@ func TestStories(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir+"/home")
 			return os.Mkdir(env.WorkDir+"/home", 0o700)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "registry": startRegistry, "mode": mode},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "registry": startRegistry, "cloud": startCloud, "mode": mode},
 	})
 }
 

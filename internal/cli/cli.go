@@ -19,12 +19,12 @@ import (
 	"github.com/pullkey/pullkey/internal/registry"
 )
 
-// Exit codes. 3 (inconclusive) and 4 (a permission is missing) are kept for
-// explain.
+// Exit codes. 3 (inconclusive) is kept for explain.
 const (
 	exitDone        = 0
 	exitFailed      = 1 // refused, or not possible
 	exitUsage       = 2
+	exitForbidden   = 4   // a right in the cluster is missing
 	exitInterrupted = 130 // as shells say it: 128 and SIGINT
 )
 
@@ -39,6 +39,9 @@ type Environment struct {
 	Now            func() time.Time
 	// Wait waits before a request is repeated; nil means a timer.
 	Wait func(context.Context, time.Duration) error
+	// Metadata is where the metadata service is; empty means where Alibaba
+	// Cloud's instances have it.
+	Metadata string
 	// Version of the program.
 	Version string
 }
@@ -77,6 +80,9 @@ func Run(ctx context.Context, env Environment) int {
 		return exitInterrupted
 	}
 	p.fail(err, p.traced)
+	if _, forbidden := errors.AsType[permissionError](err); forbidden {
+		return exitForbidden
+	}
 	return exitFailed
 }
 
@@ -84,13 +90,16 @@ func Run(ctx context.Context, env Environment) int {
 var errInterrupted = errors.New("interrupted")
 
 const about = `pullkey logs in to image registries, pulls images, and shows every step of the
-conversation that this takes. Logins stand where docker keeps them.
+conversation that this takes. Logins stand where docker keeps them. It also
+tells how pullkey's controller fares in a cluster, and checks what it is told.
 
-Exit codes: 0 done, 1 refused or not possible, 2 wrong usage, 130 interrupted.`
+Exit codes: 0 done, 1 refused, not possible or not well, 2 wrong usage, 4 a
+right in the cluster is missing, 130 interrupted.`
 
 const examples = `  pullkey login registry.example.com
   pullkey pull registry.example.com/team/app:1.0 --output ./app
-  pullkey token registry.example.com/team/app --trace`
+  pullkey token registry.example.com/team/app --trace
+  pullkey status`
 
 func (p *program) root() *cobra.Command {
 	cmd := &cobra.Command{
@@ -115,6 +124,10 @@ func (p *program) root() *cobra.Command {
 		p.pullCommand(),
 		p.tokenCommand(),
 		p.secretCommand(),
+		p.statusCommand(),
+		p.configCommand(),
+		p.policyCommand(),
+		p.verifyCommand(),
 		p.versionCommand(),
 	)
 	cmd.InitDefaultCompletionCmd()

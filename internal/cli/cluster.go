@@ -27,8 +27,12 @@ const apiPatience = 30 * time.Second
 type clusterFlags struct{ kubeconfig, context, namespace string }
 
 func (f *clusterFlags) define(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the Secret; else that of the context, or default")
+	f.defineCluster(cmd)
+}
+
+func (f *clusterFlags) defineCluster(cmd *cobra.Command) {
 	s := cmd.Flags()
-	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the Secret; else that of the context, or default")
 	s.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says where the cluster is; else KUBECONFIG, or ~/.kube/config")
 	s.StringVar(&f.context, "context", "", "`name` of the context in that file")
 }
@@ -67,6 +71,8 @@ func (p *program) in(cmd *cobra.Command, f *clusterFlags) (string, error) {
 
 func isNamespace(s string) bool { return len(validation.IsDNS1123Label(s)) == 0 }
 
+func isObject(s string) bool { return len(validation.IsDNS1123Subdomain(s)) == 0 }
+
 func (f *clusterFlags) problem(err error) error {
 	switch {
 	case clientcmd.IsEmptyConfig(err):
@@ -88,15 +94,21 @@ func (p *program) secrets(cmd *cobra.Command, f *clusterFlags) (secrets, error) 
 	if err != nil {
 		return secrets{}, err
 	}
+	api, err := p.api(f)
+	return secrets{api, namespace}, err
+}
+
+// api returns who asks the API server.
+func (p *program) api(f *clusterFlags) (*rest.RESTClient, error) {
 	config, err := p.config(f).ClientConfig()
 	if err != nil {
-		return secrets{}, f.problem(err)
+		return nil, f.problem(err)
 	}
 	// A scheme of one group: the whole clientset would cost each start of the
 	// program some milliseconds.
 	scheme := runtime.NewScheme()
 	if err := corev1.AddToScheme(scheme); err != nil {
-		return secrets{}, fmt.Errorf("prepare to ask the API server: %w", err)
+		return nil, fmt.Errorf("prepare to ask the API server: %w", err)
 	}
 	config.APIPath, config.GroupVersion = "/api", &corev1.SchemeGroupVersion
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
@@ -104,9 +116,9 @@ func (p *program) secrets(cmd *cobra.Command, f *clusterFlags) (secrets, error) 
 	config.WarningHandler = warnings{&p.output}
 	api, err := rest.RESTClientFor(config)
 	if err != nil {
-		return secrets{}, f.problem(err)
+		return nil, f.problem(err)
 	}
-	return secrets{api, namespace}, nil
+	return api, nil
 }
 
 // get reads a Secret.
@@ -138,9 +150,6 @@ func (s secrets) problem(act, name string, err error) error {
 		return nil
 	}
 	what := fmt.Sprintf("%s secret %s in namespace %s", act, name, s.namespace)
-	if unreachable, ok := errors.AsType[*url.Error](err); ok {
-		return advise(fmt.Errorf("%s: ask the API server: %w", what, unreachable.Err), "check that the cluster of the current context answers: kubectl cluster-info")
-	}
 	said := fmt.Errorf("%s: the API server says: %w", what, err)
 	switch {
 	case apierrors.IsAlreadyExists(err):
@@ -153,11 +162,47 @@ func (s secrets) problem(act, name string, err error) error {
 	case apierrors.IsConflict(err):
 		return advise(said, "somebody else changes it all the time: try again")
 	case apierrors.IsForbidden(err):
-		return advise(said, "it takes the right to %s secrets in this namespace: kubectl auth can-i %[1]s secrets -n %[2]s", verbs[act], s.namespace)
-	case apierrors.IsUnauthorized(err):
+		return permissionError{advise(said, "it takes the right to %s secrets in this namespace: kubectl auth can-i %[1]s secrets -n %[2]s", verbs[act], s.namespace)}
+	}
+	return notAnswered(what, err)
+}
+
+// notAnswered says that the API server did not do something, for the reasons
+// that are the same whatever it was.
+func notAnswered(what string, err error) error {
+	if unreachable, ok := errors.AsType[*url.Error](err); ok {
+		return advise(fmt.Errorf("%s: ask the API server: %w", what, unreachable.Err), "check that the cluster of the current context answers: kubectl cluster-info")
+	}
+	said := fmt.Errorf("%s: the API server says: %w", what, err)
+	if apierrors.IsUnauthorized(err) {
 		return advise(said, "the credential in the kubeconfig is not accepted or has ended: log in to the cluster again")
 	}
 	return said
+}
+
+// permissionError is an error for which the user's rights in the cluster are the
+// reason.
+type permissionError struct{ error }
+
+// Unwrap returns the error itself, with its remedy.
+func (e permissionError) Unwrap() error { return e.error }
+
+// configMap reads a ConfigMap. What it means that there is none, missing says.
+func configMap(ctx context.Context, api *rest.RESTClient, namespace, name, missing string) (*corev1.ConfigMap, error) {
+	found := &corev1.ConfigMap{}
+	err := api.Get().Namespace(namespace).Resource("configmaps").Name(name).Do(ctx).Into(found)
+	if err == nil {
+		return found, nil
+	}
+	what := fmt.Sprintf("read ConfigMap %s in namespace %s", name, namespace)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, advise(fmt.Errorf("%s: there is none", what), "%s", missing)
+	case apierrors.IsForbidden(err):
+		return nil, permissionError{advise(fmt.Errorf("%s: the API server says: %w", what, err),
+			`it takes this rule in a Role of namespace %s: {"apiGroups":[""],"resources":["configmaps"],"resourceNames":["%s"],"verbs":["get"]}`, namespace, name)}
+	}
+	return nil, notAnswered(what, err)
 }
 
 // verbs are the API server's words for what is done to a Secret.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 
 	"github.com/pullkey/pullkey/internal/registry"
@@ -31,17 +32,19 @@ import (
 const columns = 80
 
 type output struct {
-	out, err io.Writer
-	colour   bool   // on standard error
-	format   string // text or json
-	answered bool   // the document is printed
-	again    string // flags that a login in a hint must have too
+	out, err  io.Writer
+	colour    bool   // on standard error
+	colourOut bool   // on standard output
+	format    string // text or json
+	answered  bool   // the document is printed
+	again     string // flags that a login in a hint must have too
 }
 
 func newOutput(env Environment) output {
+	wanted := env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"
 	return output{
 		out: env.Stdout, err: &inTurn{to: env.Stderr},
-		colour: env.Terminal.Err && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb",
+		colour: wanted && env.Terminal.Err, colourOut: wanted && env.Terminal.Out,
 	}
 }
 
@@ -79,10 +82,16 @@ func notPrinted(err error) error {
 	if err == nil {
 		return nil
 	}
+	return fmt.Errorf("write to standard output: %w", pathless(err))
+}
+
+// pathless returns the error of a file without its name, which the sentence
+// around it has.
+func pathless(err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
-		err = file.Err
+		return file.Err
 	}
-	return fmt.Errorf("write to standard output: %w", err)
+	return err
 }
 
 func (o *output) document(document any) error {
@@ -160,18 +169,50 @@ func clean(s string) string {
 
 // The styles that are used, as SGR parameters of ECMA-48.
 const (
-	bold  = "1"
-	dim   = "2"
-	red   = "31"
-	green = "32"
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
 )
 
 // paint returns s in a style, where there is colour.
-func (o *output) paint(style, s string) string {
-	if !o.colour {
+func (o *output) paint(style, s string) string { return painted(o.colour, style, s) }
+
+// paintOut is paint for what goes to standard output.
+func (o *output) paintOut(style, s string) string { return painted(o.colourOut, style, s) }
+
+func painted(colour bool, style, s string) string {
+	if !colour {
 		return s
 	}
 	return "\x1b[" + style + "m" + s + "\x1b[0m"
+}
+
+// facts is a table of names and what they are, within the columns.
+type facts struct {
+	strings.Builder
+	// margin stands before each line, width is the names'.
+	margin string
+	width  int
+}
+
+// add writes the values of one name, each from a line of its own; nothing
+// where there are none. Of values that are empty only the name stands there.
+func (f *facts) add(name string, values ...string) {
+	for _, value := range values {
+		for _, line := range wrap(clean(value), columns-len(f.margin)-f.width-1) {
+			f.WriteString(strings.TrimRight(fmt.Sprintf("%s%-*s %s", f.margin, f.width, name, line), " ") + "\n")
+			name = ""
+		}
+	}
+}
+
+// lines writes a text without a name.
+func (f *facts) lines(text string) {
+	for _, line := range wrap(clean(text), columns-len(f.margin)) {
+		f.WriteString(f.margin + line + "\n")
+	}
 }
 
 // wrap breaks s into lines of at most width columns: at a space if the word
@@ -225,6 +266,30 @@ func lastIndex(text []rune, signs string) int {
 		}
 	}
 	return -1
+}
+
+// span writes for people how long something is: in its largest units.
+func span(d time.Duration) string {
+	d = d.Abs()
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return strconv.Itoa(int(d/time.Second)) + "s"
+	case d < time.Hour:
+		return strconv.Itoa(int(d/time.Minute)) + "m"
+	case d < 2*day:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
+}
+
+// moment writes a time and how far it is from now.
+func moment(t, now time.Time) string {
+	text := t.UTC().Format(time.RFC3339)
+	if t.After(now) {
+		return text + ", in " + span(t.Sub(now))
+	}
+	return text + ", " + span(now.Sub(t)) + " ago"
 }
 
 // size writes a number of bytes for people, in powers of ten as docker does.

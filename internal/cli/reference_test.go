@@ -117,7 +117,7 @@ func TestTheReferenceListsTheExitCodes(t *testing.T) {
 		}
 		got = append(got, code)
 	}
-	if diff := cmp.Diff([]int{exitDone, exitFailed, exitUsage, exitInterrupted}, got); diff != "" {
+	if diff := cmp.Diff([]int{exitDone, exitFailed, exitUsage, exitForbidden, exitInterrupted}, got); diff != "" {
 		t.Errorf("exit codes (-code +reference):\n%s", diff)
 	}
 	for _, code := range got {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 )
 
@@ -44,7 +43,7 @@ func (p *program) check(cmd *cobra.Command, f *secretFlags, name string) error {
 		return advise(usageError{errors.New("-o yaml prints the Secret with the password in it, which only --dry-run does"), cmd.CommandPath()},
 			"add --dry-run, or leave out -o yaml")
 	}
-	if wrong := validation.IsDNS1123Subdomain(name); len(wrong) > 0 {
+	if !isObject(name) {
 		return usageError{fmt.Errorf("%q is no name of a Secret: small letters, digits, - and . are", name), cmd.CommandPath()}
 	}
 	return nil

@@ -16,8 +16,8 @@ import (
 // Terminal says which of the streams are a terminal. The zero Terminal is
 // none.
 type Terminal struct {
-	// Err tells whether standard error is one.
-	Err bool
+	// Out and Err tell whether standard output and standard error are one.
+	Out, Err bool
 	// Size returns columns and rows of the one that is standard error.
 	Size func() (width, height int, err error)
 	// Raw has the terminal that is standard input pass each key at once and
@@ -29,9 +29,9 @@ type Terminal struct {
 
 // TerminalOf looks at the streams of a process. A question goes to standard
 // error, unless that is no terminal: then to the one that is standard input.
-func TerminalOf(stdin, stderr *os.File) Terminal {
+func TerminalOf(stdin, stdout, stderr *os.File) Terminal {
 	in, out := int(stdin.Fd()), int(stderr.Fd())
-	t := Terminal{Err: term.IsTerminal(out), Questions: stderr}
+	t := Terminal{Out: term.IsTerminal(int(stdout.Fd())), Err: term.IsTerminal(out), Questions: stderr}
 	if t.Err {
 		t.Size = func() (int, int, error) { return term.GetSize(out) }
 	} else {

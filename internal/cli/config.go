@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/pullkey/pullkey/internal/acrconfig"
+)
+
+const configExample = `  pullkey config check acr-configuration.yaml
+  kubectl get configmap acr-configuration -n kube-system -o yaml | pullkey config check -`
+
+// configCommand holds the commands about the controller's configuration.
+func (p *program) configCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "check the controller's configuration", Example: configExample}
+	group(cmd)
+	cmd.AddCommand(p.configCheckCommand())
+	return cmd
+}
+
+// maxConfiguration is far above the megabyte that a ConfigMap may have.
+const maxConfiguration = 8 << 20
+
+// readConfiguration reads a file, or standard input for "-", and returns it
+// with its name in sentences.
+func (p *program) readConfiguration(name string) (data []byte, shown string, err error) {
+	from := p.Stdin
+	shown = "standard input"
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, name, notRead(name, err)
+		}
+		defer func() { _ = file.Close() }()
+		from, shown = file, name
+	}
+	data, err = io.ReadAll(io.LimitReader(from, maxConfiguration))
+	if err != nil {
+		return nil, shown, notRead(shown, err)
+	}
+	return data, shown, nil
+}
+
+func notRead(name string, err error) error {
+	return fmt.Errorf("read the configuration from %s: %w", name, pathless(err))
+}
+
+// findings are the errors of a configuration in the order of its lines.
+func findings(err error) []*acrconfig.Error {
+	var list []*acrconfig.Error
+	type several interface {
+		error
+		Unwrap() []error
+	}
+	if joined, ok := errors.AsType[several](err); ok {
+		for _, one := range joined.Unwrap() {
+			if e, ok := errors.AsType[*acrconfig.Error](one); ok {
+				list = append(list, e)
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *acrconfig.Error) int { return a.FileLine - b.FileLine })
+	return list
+}
+
+// lacksRegion tells whether all that is wrong with a configuration is that an
+// item names no region and that of the cluster is not given: with any, no
+// error is left.
+func lacksRegion(region string, parse func(acrconfig.Defaults) error) bool {
+	return region == "" && parse(acrconfig.Defaults{Region: "cn-hangzhou"}) == nil
+}
+
+const regionHint = "give the region of the cluster, which the controller knows, for the instances that name none: --region cn-hangzhou"
+
+// identityOf says in whose name the credential of an instance is asked for.
+func identityOf(in acrconfig.Instance) string {
+	base := "the cluster's own: RRSA, access key or ECS RAM role, as the controller finds them"
+	switch {
+	case in.AccessKeyFrom != "":
+		base = "access key in Secret " + controllersNamespace + "/" + in.AccessKeyFrom
+	case in.AccessKey.ID != "":
+		base = "access key in the configuration"
+	case in.RRSARoleARN != "":
+		base = "role " + in.RRSARoleARN + " by RRSA"
+	}
+	if in.AssumeRoleARN != "" {
+		base += ", then role " + in.AssumeRoleARN
+	}
+	return base
+}
+
+// instanceName names an instance without its region.
+func instanceName(id string) string {
+	if id == "" {
+		return "Personal Edition"
+	}
+	return id
+}

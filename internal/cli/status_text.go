@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/status"
+)
+
+// statusText tells a status for people: the whole first, then each account.
+func (p *program) statusText(s statusFound) string {
+	whole := facts{width: 14}
+	whole.add("configuration", configurationText(s.Configuration)...)
+	whole.add("region", regionText(s.Region))
+	whole.add("namespaces", fmt.Sprintf("%d watched", s.Namespaces))
+	written := []string{moment(s.WrittenAt, s.Now) + ", by controller " + s.Controller}
+	if s.Silent {
+		written = append(written, "the controller has not written since, and should have: it may be down")
+	}
+	whole.add("written", written...)
+	text := whole.String()
+	for _, a := range s.Accounts {
+		text += "\n" + p.accountText(a, s.Now)
+	}
+	if len(s.Accounts) == 0 {
+		text += "\nno account\n"
+	}
+	return strings.TrimSuffix(text, "\n")
+}
+
+func configurationText(c status.Configuration) []string {
+	inForce := map[string]string{
+		"configuration": "in force", "last good": "the last good one is in force", "nothing": "nothing is in force",
+	}[c.InForce]
+	if inForce == "" {
+		inForce = "in force is: " + c.InForce
+	}
+	if c.Valid {
+		return []string{"valid, " + inForce}
+	}
+	lines := []string{"NOT VALID; " + inForce}
+	// A problem of several keys has a line for each.
+	for line := range strings.Lines(c.Problem) {
+		lines = append(lines, strings.TrimSuffix(line, "\n"))
+	}
+	for line := range strings.Lines(c.Hint) {
+		lines = append(lines, "hint: "+strings.TrimSuffix(line, "\n"))
+	}
+	return lines
+}
+
+func regionText(r status.Region) string {
+	switch {
+	case r.Name == "":
+		return "not known"
+	case r.Source == "":
+		return r.Name
+	}
+	return r.Name + " (" + r.Source + ")"
+}
+
+// stateStyles are how states are painted.
+var stateStyles = map[status.State]string{
+	status.Fresh: green, status.Degraded: yellow, status.Expired: red, status.Refused: red, status.Missing: red,
+}
+
+func (p *program) accountText(a accountFound, now time.Time) string {
+	state := strings.ToUpper(clean(string(a.StateNow)))
+	style := stateStyles[a.StateNow]
+	if style == "" {
+		style = bold
+	}
+	f := facts{margin: "  ", width: 11}
+	f.add("identity", identityText(a.Identity)...)
+	f.add("hosts", a.Hosts...)
+	if len(a.Hosts) == 0 {
+		f.add("hosts", "none: no pull Secret has it")
+	}
+	at := func(name string, t time.Time) {
+		if !t.IsZero() {
+			f.add(name, moment(t, now))
+		}
+	}
+	at("issued", a.IssuedAt)
+	at("expires", a.ExpiresAt)
+	at("next", a.NextAttempt)
+	f.add("verified", verifiedText(a))
+	f.add("namespaces", fmt.Sprint(a.Namespaces))
+	if len(a.OnlyNamespaces) > 0 {
+		f.add("", "limited to "+strings.Join(a.OnlyNamespaces, ", "))
+	}
+	if e := a.Error; e != nil {
+		message := e.Message
+		if e.Code != "" && !strings.Contains(message, e.Code) {
+			message = e.Code + ": " + message
+		}
+		f.add("error", "since "+moment(e.Since, now), message)
+		if e.Hint != "" {
+			f.add("", "hint: "+e.Hint)
+		}
+	}
+	return p.paintOut(style, state) + strings.Repeat(" ", max(1, 10-len(state))) +
+		p.paintOut(bold, clean(instanceName(a.Instance))) + " in " + clean(a.Region) + "\n" + f.String()
+}
+
+func identityText(i status.Identity) []string {
+	name := i.Name
+	switch {
+	case i.Kind == "" && name == "":
+		name = "none is known"
+	case i.Kind != "":
+		name = strings.TrimSpace(name + " (" + i.Kind + ")")
+	}
+	lines := []string{name}
+	if i.Why != "" {
+		lines = append(lines, i.Why)
+	}
+	if i.Borrowed {
+		lines = append(lines, "BORROWED: it is somebody else's, and ends when they take it away")
+	}
+	if i.ClockSkew != 0 {
+		lines = append(lines, "clock: "+skewText(time.Duration(i.ClockSkew)*time.Second))
+	}
+	return lines
+}
+
+func verifiedText(a accountFound) string {
+	switch {
+	case a.StateNow == status.Refused:
+		return "the registry's token server refuses it"
+	case a.Verified == "accepted":
+		return "the registry's token server accepts it"
+	case a.Verified == "unreachable":
+		return "the registry's token server cannot be reached from the controller"
+	case a.Verified == "":
+		return "not asked"
+	}
+	return a.Verified
+}

@@ -1,0 +1,224 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/registry"
+)
+
+// verification is the report of verify, and its JSON document.
+type verification struct {
+	Version  string    `json:"version"`
+	Platform string    `json:"platform"`
+	At       time.Time `json:"at"`
+	Good     bool      `json:"good"`
+	Steps    []step    `json:"steps"`
+}
+
+func newVerification(version string, now time.Time) verification {
+	return verification{Version: version, Platform: runtime.GOOS + "/" + runtime.GOARCH, At: now.UTC(), Good: true, Steps: []step{}}
+}
+
+// outcome is how a step ended.
+type outcome string
+
+const (
+	good    outcome = "good"
+	bad     outcome = "bad"
+	skipped outcome = "skipped" // it was not taken, or proves nothing
+)
+
+var outcomes = map[outcome]struct{ sign, style string }{good: {"✓", green}, bad: {"✗", red}, skipped: {"·", yellow}}
+
+// step is one step of the way. Nothing in it is secret.
+type step struct {
+	Step    string           `json:"step"`
+	Outcome outcome          `json:"outcome"`
+	Took    time.Duration    `json:"tookNanoseconds"`
+	Facts   []registry.Field `json:"facts,omitempty"`
+	Error   string           `json:"error,omitempty"`
+	Hint    string           `json:"hint,omitempty"`
+}
+
+// fact adds what the step has found out, if it is something.
+func (s *step) fact(name, value string) {
+	if value != "" {
+		s.Facts = append(s.Facts, registry.Field{Name: name, Value: value})
+	}
+}
+
+// step takes a step and tells it. It tells whether the step went well.
+func (v *verifier) step(ctx context.Context, name string, do func(context.Context, *step) error) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepPatience)
+	defer cancel()
+	s := step{Step: name, Outcome: good}
+	began := v.Now()
+	err := do(ctx, &s)
+	s.Took = v.Now().Sub(began)
+	if err != nil {
+		s.Outcome, s.Error = bad, err.Error()
+		if _, ok := errors.AsType[skippedError](err); ok {
+			s.Outcome = skipped
+		}
+		if h, ok := errors.AsType[hinter](err); ok {
+			s.Hint = h.Hint()
+		}
+	}
+	v.report.Good = v.report.Good && s.Outcome != bad
+	s = s.through(func(text string) string { return clean(hide(v.masks, text)) })
+	v.report.Steps = append(v.report.Steps, s)
+	if v.format != "json" {
+		v.unprinted = errors.Join(v.unprinted, v.print(v.stepText(s)))
+	}
+	return err == nil
+}
+
+// through returns the step with each text changed.
+func (s step) through(change func(string) string) step {
+	s.Step, s.Error, s.Hint = change(s.Step), change(s.Error), change(s.Hint)
+	for i, f := range s.Facts {
+		s.Facts[i].Value = change(f.Value)
+	}
+	return s
+}
+
+// errorName is how the error of the step is called.
+func (s step) errorName() string {
+	if s.Outcome == skipped {
+		return "reason"
+	}
+	return "error"
+}
+
+// stepText is a step for people.
+func (v *verifier) stepText(s step) string {
+	o := outcomes[s.Outcome]
+	f := facts{margin: "    ", width: 8}
+	for _, fact := range s.Facts {
+		f.add(fact.Name, fact.Value)
+	}
+	if s.Error != "" {
+		f.add(s.errorName(), s.Error)
+	}
+	if s.Hint != "" {
+		f.add("hint", s.Hint)
+	}
+	title := s.Step
+	if s.Took >= time.Millisecond {
+		title += ", after " + took(s.Took)
+	}
+	return v.paintOut(o.style, o.sign) + " " + v.paintOut(bold, strings.Join(wrap(title, columns-2), "\n  ")) + "\n" + f.String()
+}
+
+// write writes the report to a file.
+func (v *verification) write(path string) error {
+	var text []byte
+	if strings.EqualFold(filepath.Ext(path), ".json") {
+		var b bytes.Buffer
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(v); err != nil {
+			return fmt.Errorf("write the report as JSON: %w", err)
+		}
+		text = b.Bytes()
+	} else {
+		text = []byte(v.markdown())
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return fmt.Errorf("write the report to %s: %w", path, pathless(err))
+	}
+	return nil
+}
+
+// markdown is the report as it can be pasted into an issue.
+func (v *verification) markdown() string {
+	code := func(s string) string { return "`" + strings.ReplaceAll(s, "`", "'") + "`" }
+	var b strings.Builder
+	b.WriteString("# pullkey verify\n\n")
+	fmt.Fprintf(&b, "pullkey %s, %s, %s\n", code(v.Version), code(v.Platform), v.At.Format(time.RFC3339))
+	for _, s := range v.Steps {
+		fmt.Fprintf(&b, "\n## %s %s\n\n- after %s\n", outcomes[s.Outcome].sign, code(s.Step), took(s.Took))
+		for _, f := range s.Facts {
+			fmt.Fprintf(&b, "- %s: %s\n", f.Name, code(f.Value))
+		}
+		if s.Error != "" {
+			fmt.Fprintf(&b, "- %s: %s\n", s.errorName(), code(s.Error))
+		}
+		if s.Hint != "" {
+			fmt.Fprintf(&b, "- hint: %s\n", code(s.Hint))
+		}
+	}
+	return b.String()
+}
+
+// mask is what to show in place of what tells who somebody is.
+type mask struct {
+	find *regexp.Regexp
+	show string
+}
+
+// literal hides a text that is known.
+func literal(text, show string) mask { return mask{regexp.MustCompile(regexp.QuoteMeta(text)), show} }
+
+// maskHost hides a host that is not called as ACR calls its own, if names are to
+// be hidden.
+func (v *verifier) maskHost(host string) {
+	if v.flags.anonymous && host != "" && !acr.IsHost(host) {
+		v.masks = append([]mask{literal(host, "[host]")}, v.masks...)
+	}
+}
+
+// hideNames begins to hide what is the user's of these instances and of the
+// image: what is known to be a name first, then what has the form of one.
+func (v *verifier) hideNames(instances []acrconfig.Instance) {
+	for _, form := range [][2]string{
+		{`acs:ram::\d+:([a-z-]+)/[\w.@/-]+`, "acs:ram::[account]:$1/[name]"},
+		{`acs:ram::\d+`, "acs:ram::[account]"},
+		{`\b(crp?i)-[A-Za-z0-9]+`, "$1-[id]"},
+		{`[a-z0-9][a-z0-9-]*-registry(-vpc)?\.`, "[name]-registry$1."},
+		{`\b\d{14,20}\b`, "[account]"},
+		{`\biss [^\s,)]+`, "iss [issuer]"},
+		{`system:serviceaccount:[\w.-]+:[\w.-]+`, "system:serviceaccount:[namespace]:[name]"},
+		{`(security-credentials/|key of role )[\w.@-]+`, "${1}[name]"},
+	} {
+		v.masks = append(v.masks, mask{regexp.MustCompile(form[0]), form[1]})
+	}
+	for _, in := range instances {
+		if prefix, _, ok := strings.Cut(in.ID, "-"); ok {
+			v.masks = append([]mask{literal(in.ID, prefix+"-[id]")}, v.masks...)
+		}
+		for _, host := range in.Domains {
+			v.maskHost(host)
+		}
+	}
+	v.maskHost(v.image.Host())
+	if repository := v.image.Repository(); repository != "" {
+		for _, before := range []string{"/", "repository:"} { // in names and addresses, and in scopes
+			v.masks = append([]mask{literal(before+repository, before+"[repository]")}, v.masks...)
+		}
+	}
+}
+
+// hide returns text without what the masks find.
+func hide(masks []mask, text string) string {
+	for _, m := range masks {
+		text = m.find.ReplaceAllString(text, m.show)
+	}
+	return text
+}
