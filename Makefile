@@ -4,7 +4,7 @@
 
 GO ?= go
 # The tests of lab that need neither root nor a Kubernetes.
-LAB_UNIT := ./localacr/... ./oauth/... ./cmd/... ./progress/... ./program/... ./document/... ./bench/...
+LAB_UNIT := ./localacr/... ./oracles/... ./oauth/... ./cmd/... ./progress/... ./program/... ./document/... ./bench/...
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
