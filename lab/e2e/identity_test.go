@@ -52,7 +52,10 @@ func (n *node) everyIdentity(t *testing.T) {
 		}
 		images[i.ID] = image
 	}
-	t.Cleanup(func() { n.start(t) })
+	t.Cleanup(func() { // as whoever comes after this expects it
+		n.StopController()
+		n.start(t)
+	})
 	for _, who := range n.everybody(t) {
 		t.Run(who.name, func(t *testing.T) { n.pullsAs(t, who, images) })
 		n.searches(t, who.name)

@@ -278,8 +278,8 @@ func (n *node) shows(t *testing.T, state string) {
 		// By kubeconfig, as a person does; the forwarder is on the host.
 		cmd := exec.CommandContext(ctx, n.cli, "status", "--kubeconfig", n.Cluster.Kubeconfig())
 		out, err := cmd.CombinedOutput()
-		if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
-			return err
+		if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed || ctx.Err() != nil {
+			return fmt.Errorf("%w; before it printed\n%s", err, got)
 		}
 		got = n.masked(string(out)) + fmt.Sprintf("exit code %d\n", cmd.ProcessState.ExitCode())
 		if *update && strings.Contains(got, map[string]string{"healthy": "exit code 0", "degraded": "2 of 2 credentials are degraded", "expired": "2 of 2 credentials are refused"}[state]) {
