@@ -12,6 +12,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// configMapNamespace is where the vendor has the ConfigMap.
+const configMapNamespace = "kube-system"
+
 // configMapName is the name that the vendor gave the ConfigMap.
 const configMapName = "acr-configuration"
 
@@ -197,6 +200,10 @@ func (f *file) choose(list []object) *yaml.Node {
 	case len(ours) > 1:
 		f.fail(ours[1].Line, fmt.Sprintf("a second ConfigMap called %s, after the one in line %d", configMapName, ours[0].Line), "give one of them")
 	case len(ours) == 1:
+		_, metadata := member(ours[0], "metadata")
+		if in := stringAt(metadata, "namespace"); in != "" && in != configMapNamespace {
+			f.warn(ours[0].Line, "the ConfigMap is in another namespace than "+configMapNamespace+", where the controller looks for it unless --configuration names another")
+		}
 		return ours[0]
 	case len(all) > 1:
 		f.fail(all[0].Line, "there are several ConfigMaps, and none is called "+configMapName, "give one of them")

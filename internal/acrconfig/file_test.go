@@ -228,3 +228,14 @@ func TestNoErrorOfAFileShowsAnAccessKeySecret(t *testing.T) {
 		}
 	}
 }
+
+func TestAConfigMapInAnotherNamespaceIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	const text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: acr-configuration, namespace: NAMESPACE}\ndata:\n  watch-namespace: all\n"
+	for namespace, warned := range map[string]bool{"kube-system": false, "default": true} {
+		_, warnings, err := ParseFile([]byte(strings.Replace(text, "NAMESPACE", namespace, 1)), hangzhou)
+		if err != nil || (len(warnings) == 1) != warned {
+			t.Errorf("%s: got %v, %v", namespace, warnings, err)
+		}
+	}
+}
