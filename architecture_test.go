@@ -36,9 +36,10 @@ var rooms = map[string][]string{
 	// What pullkey talks to: beside each other, never through each other.
 	"internal/acr":          join(knows, "internal/openapi"),
 	"internal/alicloud":     join(knows, "internal/openapi"),
-	"internal/acrconfig":    join(knows, "go.yaml.in/yaml/v3"),
+	"internal/acrconfig":    join(knows, "internal/openapi", "go.yaml.in/yaml/v3"),
 	"internal/dockerconfig": knows,
-	// What acr and alicloud stand on: one request to one of the cloud's APIs.
+	// What those of the cloud stand on: one request to one of its APIs, and the
+	// forms of what it takes.
 	"internal/openapi": {"internal/credential"},
 	"internal/registry": join(knows, "internal/registry/layout", "golang.org/x/net/publicsuffix",
 		"golang.org/x/oauth2", "github.com/opencontainers/"),

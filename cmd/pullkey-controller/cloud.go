@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"net/http"
 	"os"
@@ -35,9 +34,9 @@ const envNoV1 = "ALIBABA_CLOUD_IMDSV1_DISABLED"
 
 // cloudOf returns the ways to the cloud and who we can be there.
 func cloudOf(f *flags, client kubernetes.Interface) (*source.Cloud, error) {
-	roots, err := authorities(f.caFile)
+	roots, err := registry.Authorities(f.caFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--ca-file: %w", err)
 	}
 	cloud := &source.Cloud{
 		API: &openapi.Client{
@@ -107,26 +106,6 @@ func (e *tokenError) Unwrap() error { return e.err }
 func (*tokenError) Hint() string {
 	return "kubectl apply -f deploy/rrsa gives the right for kube-system/aliyun-acr-credential-helper, the vendor's, and makes it where it is missing; " +
 		"deploy/limits.yaml allows no other"
-}
-
-// authorities returns the system's certificate authorities and those of file;
-// nil means the system's.
-func authorities(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil //nolint:nilnil // as in crypto/tls
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("--ca-file: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the system's certificate authorities: %w", err)
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--ca-file: %s holds no certificate in PEM", file)
-	}
-	return pool, nil
 }
 
 // linked is set by the linker: -ldflags '-X main.linked=v1.2.3'.

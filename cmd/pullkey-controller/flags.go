@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/alicloud"
 	"github.com/pullkey/pullkey/internal/image"
 	"github.com/pullkey/pullkey/internal/openapi"
@@ -116,7 +115,7 @@ func (f *flags) define(cmd *cobra.Command) {
 
 // check looks at what the flags alone can't.
 func (f *flags) check() error {
-	if f.region != "" && !acr.IsRegion(f.region) {
+	if f.region != "" && !openapi.IsRegion(f.region) {
 		return fmt.Errorf("--region %q: must be a region id, as cn-hangzhou", f.region)
 	}
 	if err := f.checkCloud(); err != nil {

@@ -209,6 +209,3 @@ func (c *Client) now() time.Time {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// IsRegion tells whether s is written as a region id.
-func IsRegion(s string) bool { return openapi.IsRegion(s) }

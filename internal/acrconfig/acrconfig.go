@@ -9,10 +9,11 @@ package acrconfig
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 // Defaults are what the cluster knows and the ConfigMap need not say.
@@ -170,16 +171,12 @@ func (d *draft) checkWatched(found *findings) {
 	}
 }
 
-// regionForm matches a region id. Two letters come first, so that the name
-// of an OSS bucket, at registry.oss-cn-hangzhou, is not taken for a registry.
-var regionForm = regexp.MustCompile(`^[a-z]{2}(-[a-z0-9]+)+$`)
-
 // checkRegion reports a region that is missing or none.
 func checkRegion(v *value, line int, region string) bool {
 	switch {
 	case region == "":
 		v.fail(line, "the region is not given, and that of the cluster is not known", "write regionId, for example regionId: cn-hangzhou, or start the controller with the cluster's region")
-	case !regionForm.MatchString(region):
+	case !openapi.IsRegion(region):
 		v.fail(line, "the region is not a region id", "region ids are written like cn-hangzhou")
 	default:
 		return true

@@ -2,7 +2,6 @@ package acrconfig
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 // The vendor's bounds of expireDuration, in seconds.
@@ -160,15 +160,10 @@ func (v *value) endpoint(content *yaml.Node) string {
 		v.fail(content.Line, "this is neither a host nor the URL of one", hint)
 	case u.Scheme != "https" && u.Scheme != "http":
 		v.fail(content.Line, "the URL begins neither with https:// nor with http://", hint)
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !openapi.IsLoopback(u.Hostname()):
 		v.fail(content.Line, "an endpoint is asked over https; http is for this machine's own addresses alone", hint)
 	default:
 		return fmt.Sprintf("%s://%s", u.Scheme, u.Host)
 	}
 	return ""
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 var (
@@ -40,7 +41,7 @@ func (v *value) registries(defaults Defaults) []Instance {
 		case err != nil || m == nil:
 			v.fail(it.line, v.quote(it.text)+" is not a host of the Personal Edition",
 				"write hosts like registry.cn-hangzhou.aliyuncs.com or registry-vpc.*.aliyuncs.com; list custom domains and Enterprise instances in "+keyInfo)
-		case regionForm.MatchString(m[1]):
+		case openapi.IsRegion(m[1]):
 			list = add(list, Instance{Region: m[1], Domains: []string{host}})
 		case checkRegion(v, it.line, defaults.Region):
 			list = add(list, Instance{Region: defaults.Region, Domains: []string{host}})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
@@ -102,23 +101,13 @@ func (p *program) options(cmd *cobra.Command, c *conversationFlags, host string)
 	return o, err
 }
 
-// authorities returns the system's certificate authorities and those of file.
+// authorities are those that the flag --ca-file adds to the system's.
 func authorities(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil //nolint:nilnil // nil means the system's, here as in crypto/tls
-	}
-	pem, err := os.ReadFile(file)
+	roots, err := registry.Authorities(file)
 	if err != nil {
 		return nil, fmt.Errorf("--ca-file: %w", err)
 	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the system's certificate authorities: %w", err)
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, advise(fmt.Errorf("--ca-file: %s holds no certificate in PEM", file), "a certificate in PEM begins with -----BEGIN CERTIFICATE-----")
-	}
-	return pool, nil
+	return roots, nil
 }
 
 // proxy reads the proxy from the environment, as Go programs and docker do.

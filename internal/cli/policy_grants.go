@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 // policyDocument is a document of RAM with where it belongs.
@@ -137,7 +137,7 @@ func (g *grants) registry(p *principal, in acrconfig.Instance) {
 	}
 	p.tokens = with(p.tokens, prefix+"repository/"+in.ID)
 	p.repositories = with(p.repositories, prefix+"repository/"+in.ID+"/*")
-	if len(in.Domains) == 0 || slices.ContainsFunc(in.Domains, func(host string) bool { return !acr.IsHost(host) }) {
+	if len(in.Domains) == 0 || len(source.Strange(in.Domains, nil)) > 0 {
 		p.endpoints = with(p.endpoints, prefix+"instance/"+in.ID)
 		g.note("the resource of cr:ListInstanceEndpoint is that of GetInstanceEndpoint: its own is not documented")
 	}

@@ -2,10 +2,10 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -88,7 +88,7 @@ func (f *verifyFlags) check() error {
 	switch {
 	case f.config == "" && f.region == "":
 		return errors.New("--region is missing")
-	case f.region != "" && !acr.IsRegion(f.region):
+	case f.region != "" && !openapi.IsRegion(f.region):
 		return advise(fmt.Errorf("--region: %q is no region", f.region), "region ids are written like cn-hangzhou")
 	}
 	for _, flag := range []struct{ name, endpoint string }{{"--endpoint", f.endpoint}, {"--sts-endpoint", f.sts}} {
@@ -126,6 +126,7 @@ func (p *program) targets(cmd *cobra.Command, f *verifyFlags) ([]acrconfig.Insta
 type verifier struct {
 	*program
 	flags   *verifyFlags
+	roots   *x509.CertPool
 	openAPI *openapi.Client
 	acr     *acr.Client
 	sts     *alicloud.STS
@@ -147,7 +148,7 @@ func (p *program) verifier(f *verifyFlags, targets []acrconfig.Instance) (*verif
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{program: p, flags: f, report: newVerification(p.Version, p.Now())}
+	v := &verifier{program: p, flags: f, roots: roots, report: newVerification(p.Version, p.Now())}
 	v.openAPI = &openapi.Client{
 		HTTP: &http.Client{Transport: openapi.Transport(roots, p.proxy())}, Now: p.Now, UserAgent: "pullkey/" + p.Version,
 	}
@@ -221,7 +222,7 @@ func (v *verifier) endpoints(in acrconfig.Instance) []string {
 	case in.Endpoint != "":
 		// As the controller: one that is not ACR's is asked only if somebody names it
 		// here, since what it answers decides where the credential goes.
-		if u, err := url.Parse(in.Endpoint); err == nil && (acr.IsAPIHost(u.Host) || loopback(u.Hostname())) {
+		if u, err := url.Parse(in.Endpoint); err == nil && (acr.IsAPIHost(u.Host) || openapi.IsLoopback(u.Hostname())) {
 			return []string{in.Endpoint}
 		}
 	}
@@ -232,10 +233,5 @@ func (v *verifier) endpoints(in acrconfig.Instance) []string {
 // are too.
 func (v *verifier) laboratory(in acrconfig.Instance) bool {
 	u, err := url.Parse(v.endpoints(in)[0])
-	return err == nil && loopback(u.Hostname())
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
+	return err == nil && openapi.IsLoopback(u.Hostname())
 }

@@ -12,7 +12,9 @@ import (
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/alicloud"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/registry"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 // skewWorthTelling is how far two clocks may differ without a word.
@@ -101,7 +103,7 @@ func (v *verifier) endpointsOf(ctx context.Context, s *step, w *way) error {
 	switch {
 	case len(w.hosts) > 0:
 		s.fact("note", "its names by rule: the Personal Edition lists none")
-	case len(domains) > 0 && !slices.ContainsFunc(domains, func(host string) bool { return !acr.IsHost(host) }):
+	case len(domains) > 0 && len(source.Strange(domains, nil)) == 0:
 		// As the controller, which needs no right to list them then.
 		w.hosts = domains
 		s.fact("note", "as configured: they are ACR's by their names, and no list is asked for")
@@ -122,14 +124,14 @@ func (v *verifier) endpointsOf(ctx context.Context, s *step, w *way) error {
 	return nil
 }
 
-// may tells whether the credential may go to a host. It is the controller's
-// rule, without its flag; and what a laboratory gives out stays there.
+// may tells whether the credential may go to a host: by the controller's rule,
+// without its flag; and what a laboratory gives out stays there.
 func (v *verifier) may(w *way, host string) bool {
 	name, _, _ := strings.Cut(host, ":")
 	if v.laboratory(w.configured) {
-		return loopback(name)
+		return openapi.IsLoopback(name)
 	}
-	return slices.Contains(w.hosts, host) || acr.IsHost(host)
+	return len(source.Strange([]string{host}, w.hosts)) == 0
 }
 
 // places are the hosts to show the credential to: that of the image, if the
@@ -214,13 +216,9 @@ func (v *verifier) registry(ctx context.Context, w *way, host string) bool {
 
 // conversation is one with a registry as the credential.
 func (v *verifier) conversation(w *way, host string) (*registry.Client, error) {
-	roots, err := authorities(v.flags.caFile)
-	if err != nil {
-		return nil, err
-	}
 	return registry.New(host, registry.Options{
 		Profile: registry.Containerd, Login: credential.Login{Username: w.credential.Username, Password: w.credential.Password},
-		LoginSource: "ACR's API", KeepPassword: true, RootCAs: roots, Proxy: v.proxy(), Now: v.Now, Wait: v.Wait, Version: v.Version,
+		LoginSource: "ACR's API", KeepPassword: true, RootCAs: v.roots, Proxy: v.proxy(), Now: v.Now, Wait: v.Wait, Version: v.Version,
 		AllowRealm: func(realm string) bool {
 			return acr.IsRealm(realm) && (acr.IsHost(host) || w.listed && slices.Contains(w.hosts, host))
 		},

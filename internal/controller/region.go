@@ -6,7 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/status"
 )
 
@@ -42,14 +42,14 @@ func (c *Controller) findRegion(ctx context.Context) status.Region {
 	} else {
 		for _, node := range nodes.Items {
 			for _, label := range regionLabels {
-				if region := node.Labels[label]; acr.IsRegion(region) {
+				if region := node.Labels[label]; openapi.IsRegion(region) {
 					return status.Region{Name: region, Source: regionLabel}
 				}
 			}
 		}
 	}
 	if c.Cloud.Metadata != nil {
-		if region, err := c.Cloud.Metadata.Region(ctx); err == nil && acr.IsRegion(region) {
+		if region, err := c.Cloud.Metadata.Region(ctx); err == nil && openapi.IsRegion(region) {
 			return status.Region{Name: region, Source: regionMetadata}
 		}
 	}

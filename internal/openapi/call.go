@@ -199,7 +199,9 @@ func CheckEndpoint(endpoint string) error {
 	return err
 }
 
-// regionForm is that of a region id such as cn-hangzhou.
+// regionForm is that of a region id such as cn-hangzhou. Two letters come
+// first, so that the name of an OSS bucket, at registry.oss-cn-hangzhou, is not
+// taken for a registry's region.
 var regionForm = regexp.MustCompile(`^[a-z]{2}(?:-[a-z0-9]+)+$`)
 
 // IsRegion tells whether s is written as a region id. It becomes part of host

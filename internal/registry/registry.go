@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -60,6 +61,26 @@ type Options struct {
 	Wait func(context.Context, time.Duration) error
 	// Version of pullkey, for the User-Agent.
 	Version string
+}
+
+// Authorities returns the system's certificate authorities and those of a file;
+// for no file nil, which means the system's, as in crypto/tls.
+func Authorities(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil //nolint:nilnil // said above
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("read the system's certificate authorities: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----", file)
+	}
+	return pool, nil
 }
 
 // Client holds one conversation: with one registry, as one login.

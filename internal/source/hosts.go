@@ -33,10 +33,16 @@ func (*strangeError) Hint() string {
 	return "add the domain to the instance in the ACR console, or allow it at installation (--allow-host)"
 }
 
-// hosts returns the configured domains, or all of the instance's. A host that
-// is neither ACR's by its name, nor listed by the cloud, nor allowed at
-// installation gets no credential: whoever may edit the configuration must not
-// be able to send one elsewhere. While the cloud lists none, those that have the
+// Strange returns the hosts that may not have a credential: those that are
+// neither ACR's by their name nor among known, which the cloud lists or the
+// installation allows. Whoever may edit the configuration must not be able to
+// send a credential elsewhere.
+func Strange(hosts, known []string) []string {
+	return slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return acr.IsHost(host) || slices.Contains(known, host) })
+}
+
+// hosts returns the configured domains, or all of the instance's. One that is
+// strange gets no credential. While the cloud lists none, those that have the
 // credential already may have the next one too: it must not end for want of a
 // list.
 func (a *Account) hosts(ctx context.Context, key credential.AccessKey, served []string) ([]string, error) {
@@ -48,12 +54,7 @@ func (a *Account) hosts(ctx context.Context, key credential.AccessKey, served []
 		}
 		return own, err
 	}
-	var strange []string
-	for _, d := range domains {
-		if !acr.IsHost(d) && !slices.Contains(a.cloud.AllowedHosts, d) {
-			strange = append(strange, d)
-		}
-	}
+	strange := Strange(domains, a.cloud.AllowedHosts)
 	if len(strange) == 0 {
 		return domains, nil
 	}
@@ -61,7 +62,7 @@ func (a *Account) hosts(ctx context.Context, key credential.AccessKey, served []
 	if err != nil {
 		own = served
 	}
-	strange = slices.DeleteFunc(strange, func(d string) bool { return slices.Contains(own, d) })
+	strange = Strange(strange, own)
 	switch {
 	case len(strange) > 0 && err != nil:
 		return nil, err
