@@ -190,11 +190,14 @@ func (i Instance) check() error {
 	switch {
 	case !openapi.IsRegion(i.Region):
 		return fmt.Errorf("%q is not a region", i.Region)
-	case i.ID != "" && !instanceForm.MatchString(i.ID):
+	case i.ID != "" && !IsInstance(i.ID):
 		return fmt.Errorf("%q is not the id of an instance", i.ID)
 	}
 	return nil
 }
+
+// IsInstance tells whether id is written as that of an instance.
+func IsInstance(id string) bool { return instanceForm.MatchString(id) }
 
 // rpc is a call of the RPC style, in which all stands in the query.
 func rpc(action string, query map[string]string) openapi.Request {

@@ -12,14 +12,15 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 // Defaults are what the cluster knows and the ConfigMap need not say.
 type Defaults struct {
 	// Region is the cluster's.
 	Region string
+	// RegionLater tells that the cluster's region will be known where the settings
+	// are used, and is not here: then an instance that names no region has none.
+	RegionLater bool
 }
 
 // The vendor's defaults.
@@ -58,7 +59,7 @@ type draft struct {
 	// entries are the instances that are listed, legacy those of the key of
 	// 2019.
 	entries []entry
-	legacy  []Instance
+	legacy  []entry
 	// given are the keys that say something, addon the fields of the add-on's
 	// configuration that do, with their lines.
 	given map[string]bool
@@ -143,8 +144,11 @@ func (d *draft) choose(found *findings) {
 		}
 		d.Instances = join(d.entries)
 	case len(d.legacy) > 0:
-		d.Instances = d.legacy
-	case checkRegion(newValue(keyInfo, "", found), 0, d.defaults.Region):
+		for _, e := range d.legacy {
+			d.defaults.settle(e.v, e.line, e.Region)
+			d.Instances = append(d.Instances, e.Instance)
+		}
+	case d.defaults.settle(newValue(keyInfo, "", found), 0, d.defaults.Region):
 		d.Instances = []Instance{{Region: d.defaults.Region}}
 	}
 	if d.RRSA && !slices.ContainsFunc(d.Instances, func(in Instance) bool { return in.RRSARoleARN != "" }) {
@@ -169,17 +173,4 @@ func (d *draft) checkWatched(found *findings) {
 			}
 		}
 	}
-}
-
-// checkRegion reports a region that is missing or none.
-func checkRegion(v *value, line int, region string) bool {
-	switch {
-	case region == "":
-		v.fail(line, "the region is not given, and that of the cluster is not known", "write regionId, for example regionId: cn-hangzhou, or start the controller with the cluster's region")
-	case !openapi.IsRegion(region):
-		v.fail(line, "the region is not a region id", "region ids are written like cn-hangzhou")
-	default:
-		return true
-	}
-	return false
 }

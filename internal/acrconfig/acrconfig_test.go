@@ -128,6 +128,9 @@ func TestParseWarnsOfWhatHasNoEffect(t *testing.T) {
 			"acr-registry, line 1: xxx-registry.*.cr.aliyuncs.com is left out: the credential of an Enterprise instance needs its id, in acr-registry-info",
 			"acr-registry, line 1: xxx-registry-vpc.*.cr.aliyuncs.com is left out: the credential of an Enterprise instance needs its id, in acr-registry-info",
 		}},
+		{"a region that is nearly one", one(keyInfo, "- instanceId: cri-x1\n  regionId: cn-hangzou\n"), []string{"acr-registry-info, line 2: no region called cn-hangzou is known; is cn-hangzhou meant?"}},
+		{"a host in a region that is nearly one", one(keyRegistry, "registry.cn-shangai.aliyuncs.com"), []string{"acr-registry, line 1: no region called cn-shangai is known; is cn-shanghai meant?"}},
+		{"regions that came since", one(keyInfo, "- regionId: ap-southeast-6\n- regionId: cn-wulanchabu\n- regionId: cn-north-2-gov-1\n- regionId: me-central-1\n- regionId: cn-hangzhou-finance\n"), nil},
 		{"2019 beside a list of instances", map[string]string{keyRegistry: "registry.*.aliyuncs.com", keyInfo: "- instanceId: cri-x1"}, []string{"acr-registry: acr-registry is ignored, because acr-registry-info lists instances"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -328,8 +331,30 @@ func TestARegionIsNeeded(t *testing.T) {
 			checkProblems(t, err, c.want)
 		})
 	}
-	if _, _, err := Parse(one(keyInfo, "- regionId: cn-beijing"), Defaults{}); err != nil {
-		t.Errorf("every instance has a region: %v", err)
+	for name, data := range map[string]map[string]string{
+		"every instance has a region":           one(keyInfo, "- regionId: cn-beijing"),
+		"and a pattern of 2019 counts for none": {keyRegistry: "registry.*.aliyuncs.com", keyInfo: "- regionId: cn-beijing"},
+	} {
+		if _, _, err := Parse(data, Defaults{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTheClustersRegionMayBeKnownLater(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string]map[string]string{
+		"nothing":           nil,
+		"an instance":       one(keyInfo, "- instanceId: cri-x1\n- regionId: cn-beijing\n"),
+		"a pattern of 2019": one(keyRegistry, "registry.*.aliyuncs.com,registry.cn-beijing.aliyuncs.com"),
+	} {
+		got, warnings, err := Parse(data, Defaults{RegionLater: true})
+		if err != nil || len(warnings) > 0 || got.Instances[0].Region != "" || len(got.Instances) > 1 && got.Instances[1].Region != "cn-beijing" {
+			t.Errorf("%s: got %+v, %v, %v", name, got.Instances, warnings, err)
+		}
+	}
+	if _, _, err := Parse(one(keyInfo, "- regionId: cn_hangzhou"), Defaults{RegionLater: true}); err == nil {
+		t.Error("a region that is none is taken")
 	}
 }
 

@@ -130,7 +130,7 @@ func (v *value) entry(node *yaml.Node, defaults Defaults) (entry, bool) {
 	})
 	e.checkIdentity()
 	if len(v.found.errors) == before {
-		checkRegion(v, e.lineOf(fieldRegion), e.Region)
+		defaults.settle(v, e.lineOf(fieldRegion), e.Region)
 	}
 	return e, len(v.found.errors) == before
 }

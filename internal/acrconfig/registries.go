@@ -24,10 +24,11 @@ var (
 // registries reads the key of 2019, a list of hosts in which "*" may stand
 // for the region. In 2019 it limited which hosts got the credential of the
 // Personal registry. So a host of a certain region is served by that region,
-// and a pattern by the cluster's. Enterprise hosts need the instance's id,
-// which this key does not have.
-func (v *value) registries(defaults Defaults) []Instance {
-	var list []Instance
+// and a pattern by the cluster's, which need not be known while
+// other instances count. Enterprise hosts need the instance's id, which this
+// key does not have.
+func (v *value) registries(defaults Defaults) []entry {
+	var list []entry
 	items := v.list()
 	passed := 0
 	for _, it := range items {
@@ -42,9 +43,9 @@ func (v *value) registries(defaults Defaults) []Instance {
 			v.fail(it.line, v.quote(it.text)+" is not a host of the Personal Edition",
 				"write hosts like registry.cn-hangzhou.aliyuncs.com or registry-vpc.*.aliyuncs.com; list custom domains and Enterprise instances in "+keyInfo)
 		case openapi.IsRegion(m[1]):
-			list = add(list, Instance{Region: m[1], Domains: []string{host}})
-		case checkRegion(v, it.line, defaults.Region):
-			list = add(list, Instance{Region: defaults.Region, Domains: []string{host}})
+			list = add(list, entry{Instance: Instance{Region: m[1], Domains: []string{host}}, v: v, line: it.line})
+		default:
+			list = add(list, entry{Instance: Instance{Region: defaults.Region, Domains: []string{host}}, v: v, line: it.line})
 		}
 	}
 	if passed > 0 && passed == len(items) {
@@ -54,11 +55,11 @@ func (v *value) registries(defaults Defaults) []Instance {
 }
 
 // add appends an instance, or its domains to those of the same one.
-func add(list []Instance, in Instance) []Instance {
-	i := slices.IndexFunc(list, func(o Instance) bool { return o.Region == in.Region })
+func add(list []entry, e entry) []entry {
+	i := slices.IndexFunc(list, func(o entry) bool { return o.Region == e.Region })
 	if i < 0 {
-		return append(list, in)
+		return append(list, e)
 	}
-	list[i].Domains = union(list[i].Domains, in.Domains)
+	list[i].Domains = union(list[i].Domains, e.Domains)
 	return list
 }

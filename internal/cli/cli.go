@@ -143,8 +143,13 @@ type usageError struct {
 	command string
 }
 
-// Hint says where the right usage stands.
-func (e usageError) Hint() string { return e.command + " --help shows every flag and an example" }
+// Hint says how to write it, or where the right usage stands.
+func (e usageError) Hint() string {
+	if h, ok := errors.AsType[hinter](e.error); ok {
+		return h.Hint()
+	}
+	return e.command + " --help shows every flag and an example"
+}
 
 // exactly returns the check that the arguments are those named, one each.
 func exactly(names ...string) cobra.PositionalArgs {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 const configExample = `  pullkey config check acr-configuration.yaml
@@ -73,6 +74,18 @@ func findings(err error) []*acrconfig.Error {
 // error is left.
 func lacksRegion(region string, parse func(acrconfig.Defaults) error) bool {
 	return region == "" && parse(acrconfig.Defaults{Region: "cn-hangzhou"}) == nil
+}
+
+// checkRegion refuses what is no region, and says of one that is probably
+// misspelled what it may be.
+func (p *program) checkRegion(cmd *cobra.Command, region string) error {
+	if region != "" && !openapi.IsRegion(region) {
+		return usageError{advise(fmt.Errorf("--region: %q is no region", region), "region ids are written like cn-hangzhou"), cmd.CommandPath()}
+	}
+	if meant := acrconfig.MeantRegion(region); meant != "" {
+		p.note("no region called %s is known; is %s meant?", region, meant)
+	}
+	return nil
 }
 
 const regionHint = "give the region of the cluster, which the controller knows, for the instances that name none: --region cn-hangzhou"

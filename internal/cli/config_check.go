@@ -1,14 +1,19 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/openapi"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 const configCheckAbout = `Read the controller's configuration as the controller does, and name each
@@ -49,7 +54,7 @@ type configuration struct {
 
 type instance struct {
 	Instance   string   `json:"instance"`
-	Region     string   `json:"region"`
+	Region     string   `json:"region"` // empty for the cluster's, where that is not given
 	Identity   string   `json:"identity"`
 	Hosts      []string `json:"hosts,omitempty"`
 	Namespaces []string `json:"namespaces,omitempty"`
@@ -60,9 +65,14 @@ func (p *program) configCheckCommand() *cobra.Command {
 	var region string
 	cmd := &cobra.Command{
 		Use: "check FILE", Short: "name each mistake of a configuration", Long: configCheckAbout, Example: configExample, Args: exactly("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error { return p.configCheck(args[0], region) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := p.checkRegion(cmd, region); err != nil {
+				return err
+			}
+			return p.configCheck(args[0], region)
+		},
 	}
-	cmd.Flags().StringVar(&region, "region", "", "`region` of the cluster, for instances that name none")
+	cmd.Flags().StringVar(&region, "region", "", "`region` of the cluster, for instances that name none; the controller finds it by itself")
 	return cmd
 }
 
@@ -71,7 +81,7 @@ func (p *program) configCheck(file, region string) error {
 	if err != nil {
 		return err
 	}
-	settings, warnings, err := acrconfig.ParseFile(data, acrconfig.Defaults{Region: region})
+	settings, warnings, err := acrconfig.ParseFile(data, acrconfig.Defaults{Region: region, RegionLater: true})
 	found := checked{File: file, Valid: err == nil, Errors: []finding{}, Warnings: []finding{}}
 	for _, e := range findings(err) {
 		found.Errors = append(found.Errors, finding{e.FileLine, e.Key, e.Line, e.Text, e.Problem, e.Hint})
@@ -83,6 +93,9 @@ func (p *program) configCheck(file, region string) error {
 	if found.Valid {
 		inForce := inForce(settings)
 		found.InForce = &inForce
+		for _, text := range untold(settings) {
+			found.Warnings = append(found.Warnings, finding{Problem: text})
+		}
 	}
 	if err := p.found(found, p.checkedText(found)); err != nil || found.Valid {
 		return err
@@ -91,11 +104,29 @@ func (p *program) configCheck(file, region string) error {
 	if n := len(found.Errors); n != 1 {
 		problems = fmt.Sprintf("%d mistakes", n)
 	}
-	wrong := errors.New("the configuration in " + name + " is not valid: " + problems + "; the controller would keep the last good one in force")
-	if lacksRegion(region, func(d acrconfig.Defaults) error { _, _, err := acrconfig.ParseFile(data, d); return err }) {
-		return advise(wrong, regionHint)
+	return errors.New("the configuration in " + name + " is not valid: " + problems + "; the controller would keep the last good one in force")
+}
+
+// untold is what else a configuration takes, which no file tells: a region, and
+// leave for hosts and endpoints that are not ACR's by their names.
+func untold(s acrconfig.Settings) []string {
+	var all []string
+	if slices.ContainsFunc(s.Instances, func(in acrconfig.Instance) bool { return in.Region == "" }) {
+		all = append(all, "instances that name no region are in the cluster's, which the controller finds at the nodes; give it with --region to check with it")
 	}
-	return wrong
+	for _, in := range s.Instances {
+		takes := "that takes --allow-host %s at the controller: the Personal Edition has no domains of its own"
+		if in.ID != "" && !(acr.Instance{ID: in.ID}).Personal() {
+			takes = "it gets the credential only if the instance has it as a domain (cr:ListInstanceEndpoint), or with --allow-host %s at the controller"
+		}
+		for _, host := range source.Strange(in.Domains, nil) {
+			all = append(all, fmt.Sprintf("%s of %s is no name of ACR's: "+takes, host, instanceName(in.ID), host))
+		}
+		if u, err := url.Parse(in.Endpoint); in.Endpoint != "" && err == nil && !acr.IsAPIHost(u.Host) && !openapi.IsLoopback(u.Hostname()) {
+			all = append(all, fmt.Sprintf("the endpoint %s of %s is none of ACR's: that takes --allow-host %s at the controller", in.Endpoint, instanceName(in.ID), u.Host))
+		}
+	}
+	return all
 }
 
 func inForce(s acrconfig.Settings) configuration {
@@ -167,7 +198,7 @@ func (c *configuration) text() string {
 		if in.Endpoint != "" {
 			f.add("endpoint", in.Endpoint)
 		}
-		b.WriteString(clean(instanceName(in.Instance)+" in "+in.Region) + "\n" + f.String() + "\n")
+		b.WriteString(clean(instanceName(in.Instance)+" in "+cmp.Or(in.Region, "the cluster's region")) + "\n" + f.String() + "\n")
 	}
 	f := facts{width: 17}
 	f.add("namespaces", strings.Join(c.Namespaces, ", "))

@@ -79,7 +79,7 @@ func TestAConfigurationIsChecked(t *testing.T) {
 	}{
 		{"valid", validConfiguration, []string{"--region", "cn-hangzhou"}, exitDone},
 		{"wrong", wrongConfiguration, []string{"--region", "cn-hangzhou"}, exitFailed},
-		{"no-region", validConfiguration, nil, exitFailed},
+		{"no-region", validConfiguration, nil, exitDone},
 		{"addon", `{"AcrInstanceInfo":[{"instanceId":"cri-shop","regionId":"cn-hangzhou"}],"enableRRSA":false,"watchNamespace":"all"}`, nil, exitDone},
 		{"no-yaml", "data:\n\tx: 1\n", nil, exitFailed},
 		{"a-secret", "apiVersion: v1\nkind: Secret\n", nil, exitFailed},

@@ -42,6 +42,9 @@ func (p *program) policyCommand() *cobra.Command {
 				return advise(usageError{fmt.Errorf("--service-account: %q is no ServiceAccount", f.serviceAccount), cmd.CommandPath()},
 					"write NAMESPACE/NAME, as in --service-account %s", ownServiceAccount)
 			}
+			if err := p.checkRegion(cmd, f.region); err != nil {
+				return err
+			}
 			settings, err := p.settings(cmd, &f, args)
 			if err != nil {
 				return err

@@ -68,6 +68,9 @@ func (p *program) verify(cmd *cobra.Command, f *verifyFlags) error {
 	if err := f.check(); err != nil {
 		return usageError{err, cmd.CommandPath()}
 	}
+	if err := p.checkRegion(cmd, f.region); err != nil {
+		return err
+	}
 	targets, err := p.targets(cmd, f)
 	if err != nil {
 		return err
@@ -88,8 +91,9 @@ func (f *verifyFlags) check() error {
 	switch {
 	case f.config == "" && f.region == "":
 		return errors.New("--region is missing")
-	case f.region != "" && !openapi.IsRegion(f.region):
-		return advise(fmt.Errorf("--region: %q is no region", f.region), "region ids are written like cn-hangzhou")
+	case f.instance != "" && !acr.IsInstance(f.instance):
+		return advise(fmt.Errorf("--instance: %q is not the id of an instance", f.instance),
+			"an id begins with cri- (Enterprise Edition) or crpi- (Personal, since September 2024) and is no name; leave --instance out for the Personal Edition of before")
 	}
 	for _, flag := range []struct{ name, endpoint string }{{"--endpoint", f.endpoint}, {"--sts-endpoint", f.sts}} {
 		if flag.endpoint != "" {
