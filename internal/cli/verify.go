@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -79,9 +80,12 @@ func (p *program) verify(cmd *cobra.Command, f *verifyFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := v.openReport(); err != nil {
+		return err
+	}
 	v.run(cmd.Context(), targets)
 	if cmd.Context().Err() != nil {
-		return errInterrupted
+		return cmp.Or(v.writeReport(), errInterrupted)
 	}
 	return v.end()
 }
@@ -175,37 +179,35 @@ func (p *program) verifier(f *verifyFlags, targets []acrconfig.Instance) (*verif
 
 // run takes all steps.
 func (v *verifier) run(ctx context.Context, targets []acrconfig.Instance) {
-	if !v.step(ctx, "identity", v.identify) {
-		return
-	}
+	known := v.step(ctx, "identity", v.identify)
 	for _, in := range targets {
-		v.instance(ctx, in, len(targets) == 1)
+		v.instance(ctx, in, known, len(targets) == 1)
 	}
-	if v.host != "" && !v.asked && v.report.Good {
-		v.step(ctx, "manifest of "+v.image.String(), func(context.Context, *step) error {
+	if v.host != "" && !v.asked {
+		v.after(ctx, v.report.Good, "manifest of "+v.image.String(), func(context.Context, *step) error {
 			return advise(fmt.Errorf("%s is not among the hosts: no credential goes there", v.host), "name the instance that the image is in, with --instance and --region")
 		})
 	}
 }
 
-// end writes the report and says how it went.
+// end says how it went and writes the report.
 func (v *verifier) end() error {
-	if v.flags.report != "" {
-		if err := v.report.write(v.flags.report); err != nil {
-			return err
-		}
-	}
 	if v.format == "json" {
-		if err := v.document(v.report); err != nil {
-			return err
-		}
+		v.unprinted = v.document(v.report)
 	}
-	if v.flags.report != "" {
+	outcome := cmp.Or(v.unprinted, v.outcome())
+	err := v.writeReport()
+	switch {
+	case err != nil && outcome != nil:
+		v.note("%v", outcome)
+	case err == nil && v.flags.report != "":
 		v.note("the report is in %s; look through it before you pass it on", v.flags.report)
 	}
-	if v.unprinted != nil {
-		return v.unprinted
-	}
+	return cmp.Or(err, outcome)
+}
+
+// outcome says what went wrong.
+func (v *verifier) outcome() error {
 	wrong := 0
 	for _, s := range v.report.Steps {
 		if s.Outcome == bad {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/pullkey/pullkey/internal/alicloud"
@@ -26,23 +27,37 @@ const (
 // why it is that one.
 func (p *program) identity(sts *alicloud.STS) (who alicloud.Identity, why string) {
 	set := func(name string) bool { return p.Getenv(name) != "" }
+	missing := slices.DeleteFunc([]string{envRole, envProvider, envTokenFile}, set)
 	switch {
 	case set(envKeyID) || set(envKeySecret):
 		return alicloud.AccessKey("of the environment", p.environmentKey), envKeyID + " is set"
-	case set(envRole) && set(envProvider) && set(envTokenFile):
+	case len(missing) == 0:
 		return alicloud.AssumeRoleWithOIDC(sts, alicloud.OIDC{
 			RoleARN: p.Getenv(envRole), ProviderARN: p.Getenv(envProvider), Token: p.oidcToken, From: p.Getenv(envTokenFile),
 		}), envRole + ", " + envProvider + " and " + envTokenFile + " are set"
+	case len(missing) < 3:
+		return nobody{advise(fmt.Errorf("RRSA takes %s, %s and %s, and of these is not set: %s", envRole, envProvider, envTokenFile, strings.Join(missing, ", ")),
+			"set it too, as in a pod with RRSA; or unset the others, to be the RAM role of this ECS instance")}, "RRSA's variables are set in part"
 	case strings.EqualFold(p.Getenv(envNoMetadata), "true"):
-		return alicloud.AccessKey("none", func(context.Context) (credential.AccessKey, error) {
-			return credential.AccessKey{}, advise(errors.New("there is no identity: no access key and no OIDC token in the environment, and "+envNoMetadata+" is set"), noIdentityHint)
-		}), "nothing is set"
+		return nobody{advise(errors.New("there is no identity: no access key and no OIDC token in the environment, and "+envNoMetadata+" is set"), noIdentityHint)},
+			"nothing is set"
 	}
 	metadata := &alicloud.Metadata{Base: p.Metadata, Now: p.Now, NoV1: strings.EqualFold(p.Getenv("ALIBABA_CLOUD_IMDSV1_DISABLED"), "true")}
 	return alicloud.ECSRole(metadata), "neither " + envKeyID + " nor " + envRole + " is set"
 }
 
 const noIdentityHint = "set " + envKeyID + " and " + envKeySecret + ", and " + envSecurityToken + " for a temporary key; or run it on an ECS instance that has a RAM role"
+
+// nobody is who has no identity, for the reason of the error.
+type nobody struct{ why error }
+
+// Name is that of no identity.
+func (nobody) Name() string { return "nobody" }
+
+// Key says why there is none.
+func (n nobody) Key(context.Context) (credential.AccessKey, error) {
+	return credential.AccessKey{}, n.why
+}
 
 // environmentKey reads the access key of the environment.
 func (p *program) environmentKey(context.Context) (credential.AccessKey, error) {

@@ -88,6 +88,18 @@ func (v *verifier) step(ctx context.Context, name string, do func(context.Contex
 	return err == nil
 }
 
+// errNotDone is why a step was not taken that needs what one before it has not
+// brought.
+var errNotDone = skippedError{errors.New("not done, because a step before it went wrong")}
+
+// after takes a step if those that it needs went well.
+func (v *verifier) after(ctx context.Context, well bool, name string, do func(context.Context, *step) error) bool {
+	if !well {
+		do = func(context.Context, *step) error { return errNotDone }
+	}
+	return v.step(ctx, name, do)
+}
+
 // through returns the step with each text changed.
 func (s step) through(change func(string) string) step {
 	s.Step, s.Error, s.Hint = change(s.Step), change(s.Error), change(s.Hint)
@@ -125,6 +137,31 @@ func (v *verifier) stepText(s step) string {
 	return v.paintOut(o.style, o.sign) + " " + v.paintOut(bold, strings.Join(wrap(title, columns-2), "\n  ")) + "\n" + f.String()
 }
 
+// openReport makes sure, before anybody is asked, that the report can be
+// written.
+func (v *verifier) openReport() error {
+	if v.flags.report == "" {
+		return nil
+	}
+	file, err := os.OpenFile(v.flags.report, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return notReported(v.flags.report, err)
+	}
+	return file.Close()
+}
+
+// writeReport writes the report, if there is to be one.
+func (v *verifier) writeReport() error {
+	if v.flags.report == "" {
+		return nil
+	}
+	return v.report.write(v.flags.report)
+}
+
+func notReported(path string, err error) error {
+	return fmt.Errorf("write the report to %s: %w", path, pathless(err))
+}
+
 // write writes the report to a file.
 func (v *verification) write(path string) error {
 	var text []byte
@@ -141,7 +178,7 @@ func (v *verification) write(path string) error {
 		text = []byte(v.markdown())
 	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return fmt.Errorf("write the report to %s: %w", path, pathless(err))
+		return notReported(path, err)
 	}
 	return nil
 }

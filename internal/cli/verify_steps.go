@@ -56,23 +56,24 @@ type way struct {
 	alone bool
 }
 
-// instance takes the steps of one instance.
-func (v *verifier) instance(ctx context.Context, in acrconfig.Instance, alone bool) {
+// instance takes the steps of one instance, if it is known who we are.
+func (v *verifier) instance(ctx context.Context, in acrconfig.Instance, known, alone bool) {
 	w := way{Instance: acr.Instance{ID: in.ID, Region: in.Region}, configured: in, who: v.who, alone: alone}
 	if in.AssumeRoleARN != "" {
 		w.who = alicloud.AssumeRole(v.sts, v.who, in.AssumeRoleARN, in.ExpireDuration)
-		if !v.step(ctx, "role for "+w.String(), func(ctx context.Context, s *step) error {
+		known = v.after(ctx, known, "role for "+w.String(), func(ctx context.Context, s *step) error {
 			s.fact("name", w.who.Name())
 			_, err := w.who.Key(ctx)
 			return err
-		}) {
-			return
-		}
+		})
 	}
-	good := v.step(ctx, "token of "+w.String(), func(ctx context.Context, s *step) error { return v.token(ctx, s, &w) })
-	v.step(ctx, "hosts of "+w.String(), func(ctx context.Context, s *step) error { return v.endpointsOf(ctx, s, &w) })
-	if good {
-		v.registries(ctx, &w)
+	token := v.after(ctx, known, "token of "+w.String(), func(ctx context.Context, s *step) error { return v.token(ctx, s, &w) })
+	v.after(ctx, known, "hosts of "+w.String(), func(ctx context.Context, s *step) error { return v.endpointsOf(ctx, s, &w) })
+	switch hosts := v.places(&w); {
+	case token && len(hosts) > 0:
+		v.registries(ctx, &w, hosts)
+	case v.host == "" || !token:
+		v.after(ctx, false, "registries of "+w.String(), nil)
 	}
 }
 
@@ -152,14 +153,14 @@ func (v *verifier) places(w *way) []string {
 }
 
 // registries shows the credential to each registry that is to have it.
-func (v *verifier) registries(ctx context.Context, w *way) {
-	hosts, taken := v.places(w), 0
+func (v *verifier) registries(ctx context.Context, w *way, hosts []string) {
+	taken := 0
 	for _, host := range hosts {
 		if v.registry(ctx, w, host) {
 			taken++
 		}
 	}
-	if taken == 0 && len(hosts) > 0 && v.report.Good {
+	if taken == 0 && v.report.Good {
 		v.step(ctx, "registries of "+w.String(), func(context.Context, *step) error {
 			return advise(errors.New("no host took the credential"), "run it where the images are pulled: the names of a VPC are known in it alone")
 		})
