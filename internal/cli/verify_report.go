@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -204,41 +206,45 @@ func (v *verification) markdown() string {
 	return b.String()
 }
 
-// mask is what to show in place of what tells who somebody is.
+// mask is what to show in place of what tells who somebody is: the first group
+// of what it finds.
 type mask struct {
 	find *regexp.Regexp
 	show string
 }
 
-// literal hides a text that is known.
-func literal(text, show string) mask { return mask{regexp.MustCompile(regexp.QuoteMeta(text)), show} }
+// literal hides a text that is known, between what stands before and behind it.
+func (v *verifier) literal(before, text, behind, show string) {
+	v.masks = append(v.masks, mask{regexp.MustCompile(before + "(" + regexp.QuoteMeta(text) + ")" + behind), show})
+}
 
 // maskHost hides a host that is not called as ACR calls its own, if names are to
 // be hidden.
 func (v *verifier) maskHost(host string) {
 	if v.flags.anonymous && host != "" && !acr.IsHost(host) {
-		v.masks = append([]mask{literal(host, "[host]")}, v.masks...)
+		v.literal("", host, "", "[host]")
 	}
 }
 
 // hideNames begins to hide what is the user's of these instances and of the
-// image: what is known to be a name first, then what has the form of one.
+// image: what is known to be a name, and what has the form of one.
 func (v *verifier) hideNames(instances []acrconfig.Instance) {
 	for _, form := range [][2]string{
-		{`acs:ram::\d+:([a-z-]+)/[\w.@/-]+`, "acs:ram::[account]:$1/[name]"},
-		{`acs:ram::\d+`, "acs:ram::[account]"},
-		{`\b(crp?i)-[A-Za-z0-9]+`, "$1-[id]"},
-		{`[a-z0-9][a-z0-9-]*-registry(-vpc)?\.`, "[name]-registry$1."},
-		{`\b\d{14,20}\b`, "[account]"},
-		{`\biss [^\s,)]+`, "iss [issuer]"},
-		{`system:serviceaccount:[\w.-]+:[\w.-]+`, "system:serviceaccount:[namespace]:[name]"},
-		{`(security-credentials/|key of role )[\w.@-]+`, "${1}[name]"},
+		{`acs:ram::(\d+)`, "[account]"},
+		{`acs:ram::\d+:[a-z-]+/([\w.@/-]+)`, "[name]"},
+		{`\bcrp?i-([A-Za-z0-9]+)`, "[id]"},
+		{`([a-z0-9][a-z0-9-]*)-registry(?:-vpc)?\.`, "[name]"},
+		{`\b(\d{14,20})\b`, "[account]"},
+		{`\biss ([^\s,)]+)`, "[issuer]"},
+		{`system:serviceaccount:([\w.-]+):`, "[namespace]"},
+		{`system:serviceaccount:[\w.-]+:([\w.-]+)`, "[name]"},
+		{`(?:security-credentials/|key of role )([\w.@-]+)`, "[name]"},
 	} {
 		v.masks = append(v.masks, mask{regexp.MustCompile(form[0]), form[1]})
 	}
 	for _, in := range instances {
-		if prefix, _, ok := strings.Cut(in.ID, "-"); ok {
-			v.masks = append([]mask{literal(in.ID, prefix+"-[id]")}, v.masks...)
+		if prefix, rest, ok := strings.Cut(in.ID, "-"); ok {
+			v.literal(`\b`+prefix+"-", rest, `\b`, "[id]")
 		}
 		for _, host := range in.Domains {
 			v.maskHost(host)
@@ -246,16 +252,34 @@ func (v *verifier) hideNames(instances []acrconfig.Instance) {
 	}
 	v.maskHost(v.image.Host())
 	if repository := v.image.Repository(); repository != "" {
-		for _, before := range []string{"/", "repository:"} { // in names and addresses, and in scopes
-			v.masks = append([]mask{literal(before+repository, before+"[repository]")}, v.masks...)
-		}
+		v.literal("repository:", repository, "", "[repository]")
+		// In names and addresses, where the host is behind a slash too, but two.
+		v.literal(`(?:^|[^/])/`, repository, `(?:$|[^\w-])`, "[repository]")
 	}
 }
 
-// hide returns text without what the masks find.
+// hide returns text without what the masks find. Each looks at the text as it
+// was, so that none finds what another shows; where two meet, the one counts
+// that begins first, or else is longer, and what both find is hidden.
 func hide(masks []mask, text string) string {
-	for _, m := range masks {
-		text = m.find.ReplaceAllString(text, m.show)
+	type cut struct {
+		from, to int
+		show     string
 	}
-	return text
+	var cuts []cut
+	for _, m := range masks {
+		for _, at := range m.find.FindAllStringSubmatchIndex(text, -1) {
+			cuts = append(cuts, cut{at[2], at[3], m.show})
+		}
+	}
+	slices.SortStableFunc(cuts, func(a, b cut) int { return cmp.Or(a.from-b.from, b.to-a.to) })
+	var b strings.Builder
+	done := 0
+	for _, c := range cuts {
+		if c.from >= done {
+			b.WriteString(text[done:c.from] + c.show)
+		}
+		done = max(done, c.to)
+	}
+	return b.String() + text[done:]
 }

@@ -98,6 +98,38 @@ func TestTheReportIsTold(t *testing.T) {
 	}
 }
 
+// What is hidden must leave what is not to be read: names that are parts of
+// others, and the signs of what was hidden.
+func TestTheReportHidesNamesAndNoMore(t *testing.T) {
+	t.Parallel()
+	const name = "shop.example/shop/app:1.0"
+	v, _ := verifierAt(t, verifyFlags{}, acrconfig.Instance{}, name)
+	v.flags.anonymous = true
+	v.hideNames([]acrconfig.Instance{{ID: "cri-a", Domains: []string{"a.example", "pull.a.example"}}, {ID: "cri-a-b"}, {ID: "crpi-x1"}})
+	single, _ := verifierAt(t, verifyFlags{}, acrconfig.Instance{}, "registry.cn-hangzhou.aliyuncs.com/registry:1.0")
+	single.flags.anonymous = true
+	single.hideNames(nil)
+	for _, c := range []struct {
+		of         *verifier
+		text, want string
+	}{
+		{v, name, "[host]/[repository]:1.0"},
+		{v, "https://shop.example/v2/shop/app/manifests/1.0", "https://[host]/v2/[repository]/manifests/1.0"},
+		{v, "repository:shop/app:pull", "repository:[repository]:pull"},
+		{v, "cri-a and cri-a-b and cri-abc", "cri-[id] and cri-[id] and cri-[id]"},
+		{v, "pull.a.example, a.example", "[host], [host]"},
+		{v, "crpi-x1-vpc.cn-hangzhou.personal.cr.aliyuncs.com", "crpi-[id]-vpc.cn-hangzhou.personal.cr.aliyuncs.com"},
+		{v, "acs:ram::1234567890123456:role/ack-cri-a", "acs:ram::[account]:role/[name]"},
+		{v, "system:serviceaccount:shop:puller", "system:serviceaccount:[namespace]:[name]"},
+		{single, "https://registry.cn-hangzhou.aliyuncs.com/v2/registry/manifests/1.0", "https://registry.cn-hangzhou.aliyuncs.com/v2/[repository]/manifests/1.0"},
+		{single, "https://registry-vpc.cn-hangzhou.aliyuncs.com/v2/", "https://registry-vpc.cn-hangzhou.aliyuncs.com/v2/"},
+	} {
+		if got := hide(c.of.masks, c.text); got != c.want {
+			t.Errorf("%s: got %s; want %s", c.text, got, c.want)
+		}
+	}
+}
+
 func TestACredentialGoesToHostsOfItsInstanceAlone(t *testing.T) {
 	t.Parallel()
 	const own, acrs, other, lab = "pull.shop.example", "shop-registry.cn-hangzhou.cr.aliyuncs.com", "evil.example", "localhost:5000"

@@ -34,12 +34,13 @@ func hide(text string, secrets []credential.Secret) string {
 	if len(text) > mostText { // a run of letters that is cut is not shown
 		text = strings.TrimRightFunc(text[:mostText], func(c rune) bool { return !unicode.IsSpace(c) })
 	}
+	var whole []string
 	for _, s := range secrets {
-		if !s.Empty() {
-			text = strings.ReplaceAll(text, s.Reveal(), redacted)
-			text = strings.ReplaceAll(text, escape(s.Reveal()), redacted)
+		if known := s.Reveal(); len(known) >= piece { // a shorter one is none, and part of any text
+			whole = append(whole, known, redacted, escape(known), redacted)
 		}
 	}
+	text = strings.NewReplacer(whole...).Replace(text) // at once, so that none is found in the mark of another
 	return longRun.ReplaceAllString(hidePieces(text, secrets, redacted), redacted)
 }
 

@@ -170,6 +170,19 @@ func TestWhatIsNoSecretIsShown(t *testing.T) {
 	}
 }
 
+// Who tries a key of one letter must be able to read what comes of it.
+func TestAKeyThatIsTooShortIsNotHiddenInOtherWords(t *testing.T) {
+	t.Parallel()
+	const text = "https://cr.cn-hangzhou.aliyuncs.com: no such host"
+	short := credential.AccessKey{ID: "cr", Secret: credential.NewSecret("e")}
+	if got := hide(text, append(secretsOf(short), credential.NewSecret(short.ID))); got != text {
+		t.Errorf("got %q; want %q", got, text)
+	}
+	if got, want := hide("you sent longer-than-eight", secretsOf(short, credential.NewSecret("longer-than-eight"))), "you sent [redacted]"; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+}
+
 // Whatever stands around a secret, and wherever it is cut, hide finds it.
 func FuzzHide(f *testing.F) {
 	f.Add("x-acs-security-token:", " end", uint8(0), uint16(0), uint16(999))
