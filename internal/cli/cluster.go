@@ -37,8 +37,10 @@ func (f *clusterFlags) defineCluster(cmd *cobra.Command) {
 	s.StringVar(&f.context, "context", "", "`name` of the context in that file")
 }
 
-// config reads the kubeconfig by the rules of kubectl.
+// config reads the kubeconfig by the rules of kubectl. What is said of it from
+// then on repeats the flags.
 func (p *program) config(f *clusterFlags) clientcmd.ClientConfig {
+	p.cluster = f.again()
 	rules := &clientcmd.ClientConfigLoadingRules{ExplicitPath: f.kubeconfig}
 	if files := p.Getenv(clientcmd.RecommendedConfigPathEnvVar); files != "" {
 		rules.Precedence = filepath.SplitList(files)
@@ -78,15 +80,16 @@ func (f *clusterFlags) problem(err error) error {
 	case clientcmd.IsEmptyConfig(err):
 		return advise(errors.New("find the cluster: there is no kubeconfig"), "name it with --kubeconfig FILE or in KUBECONFIG")
 	case f.context != "" && clientcmd.IsContextNotFound(err):
-		return advise(fmt.Errorf("find the cluster: the kubeconfig has no context %q", f.context), "see what there is: kubectl config get-contexts")
+		return advise(fmt.Errorf("find the cluster: the kubeconfig has no context %q", f.context), "see what there is: kubectl config get-contexts%s", f.fileAgain())
 	}
-	return advise(fmt.Errorf("read the kubeconfig: %w", err), "see what kubectl makes of it: kubectl config get-contexts")
+	return advise(fmt.Errorf("read the kubeconfig: %w", err), "see what kubectl makes of it: kubectl config get-contexts%s", f.fileAgain())
 }
 
 // secrets are those of one namespace of a cluster.
 type secrets struct {
 	api       *rest.RESTClient
 	namespace string
+	again     string // the flags that lead here
 }
 
 func (p *program) secrets(cmd *cobra.Command, f *clusterFlags) (secrets, error) {
@@ -94,8 +97,12 @@ func (p *program) secrets(cmd *cobra.Command, f *clusterFlags) (secrets, error) 
 	if err != nil {
 		return secrets{}, err
 	}
+	again := f.again()
+	if cmd.Flags().Changed("namespace") {
+		again = " -n " + namespace + again
+	}
 	api, err := p.api(f)
-	return secrets{api, namespace}, err
+	return secrets{api, namespace, again}, err
 }
 
 // api returns who asks the API server.
@@ -154,7 +161,7 @@ func (s secrets) problem(act, name string, err error) error {
 	switch {
 	case apierrors.IsAlreadyExists(err):
 		return advise(fmt.Errorf("%s: there is one already", what),
-			"give another name, add a registry to it with: pullkey secret add-host %s HOST --like HOST, or delete it first", name)
+			"give another name, add a registry to it with: pullkey secret add-host %s HOST --like HOST%s, or delete it first", name, s.again)
 	case apierrors.IsNotFound(err) && notFoundKind(err) == "namespaces":
 		return advise(fmt.Errorf("%s: there is no such namespace", what), "name another with -n, or make it: kubectl create namespace %s", s.namespace)
 	case apierrors.IsNotFound(err):
@@ -171,7 +178,7 @@ func (s secrets) problem(act, name string, err error) error {
 // that are the same whatever it was.
 func notAnswered(what string, err error) error {
 	if unreachable, ok := errors.AsType[*url.Error](err); ok {
-		return advise(fmt.Errorf("%s: ask the API server: %w", what, unreachable.Err), "check that the cluster of the current context answers: kubectl cluster-info")
+		return advise(fmt.Errorf("%s: ask the API server: %w", what, unreachable.Err), "check that the cluster answers: kubectl cluster-info")
 	}
 	said := fmt.Errorf("%s: the API server says: %w", what, err)
 	if apierrors.IsUnauthorized(err) {

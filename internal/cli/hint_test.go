@@ -19,12 +19,34 @@ func TestALoginInAHintCanBePasted(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if got := pasteable(c.hint, given); got != c.want {
+			if got := pasteable(c.hint, given, ""); got != c.want {
 				t.Errorf("the hint is %s; want %s", got, c.want)
 			}
 		})
 	}
-	if got := pasteable("pullkey login reg.io", ""); got != "pullkey login reg.io" {
+	if got := pasteable("pullkey login reg.io", "", ""); got != "pullkey login reg.io" {
 		t.Errorf("without flags: %s", got)
+	}
+}
+
+func TestKubectlInAHintAsksTheSameCluster(t *testing.T) {
+	t.Parallel()
+	flags := clusterFlags{kubeconfig: "my config", context: "production"}
+	const given = " --kubeconfig 'my config' --context production"
+	if got := flags.again(); got != given {
+		t.Errorf("the flags are %s; want %s", got, given)
+	}
+	for hint, want := range map[string]string{
+		"see it: kubectl get pods -n shop":               "see it: kubectl" + given + " get pods -n shop",
+		"kubectl get configmap a | pullkey config check": "kubectl" + given + " get configmap a | pullkey config check",
+		"see what kubectl makes of it":                   "see what kubectl makes of it",
+		"kubectl config get-contexts":                    "kubectl config get-contexts",
+	} {
+		if got := pasteable(hint, "", given); got != want {
+			t.Errorf("got %s; want %s", got, want)
+		}
+		if got := pasteable(hint, "", ""); got != hint {
+			t.Errorf("without flags: got %s; want %s", got, hint)
+		}
 	}
 }

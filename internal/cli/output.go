@@ -38,6 +38,7 @@ type output struct {
 	format    string // text or json
 	answered  bool   // the document is printed
 	again     string // flags that a login in a hint must have too
+	cluster   string // and those that kubectl must
 }
 
 func newOutput(env Environment) output {
@@ -104,7 +105,7 @@ func (o *output) document(document any) error {
 
 // note says on standard error what the user should know besides.
 func (o *output) note(format string, args ...any) {
-	_, _ = fmt.Fprintf(o.err, "note: %s\n", clean(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintf(o.err, "note: %s\n", clean(pasteable(fmt.Sprintf(format, args...), o.again, o.cluster)))
 }
 
 // failure is the JSON document of a command that did not succeed.
@@ -118,7 +119,7 @@ type failure struct {
 func (o *output) fail(err error, steps []registry.Step) {
 	text, hint := clean(err.Error()), ""
 	if h, ok := errors.AsType[hinter](err); ok {
-		hint = clean(pasteable(h.Hint(), o.again))
+		hint = clean(pasteable(h.Hint(), o.again, o.cluster))
 	}
 	_, _ = fmt.Fprintf(o.err, "pullkey: %s\n", text)
 	if hint != "" {

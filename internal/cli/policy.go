@@ -95,6 +95,9 @@ func (p *program) settings(cmd *cobra.Command, f *policyFlags, args []string) (a
 	if lacksRegion(f.region, func(d acrconfig.Defaults) error { _, _, err := parse(d); return err }) {
 		return settings, advise(errors.New(wrong.Error()+": there are instances without a region"), regionHint)
 	}
+	if f.region != "" {
+		check += " --region " + f.region
+	}
 	return settings, advise(wrong, "see each mistake: %s", check)
 }
 

@@ -155,7 +155,7 @@ func TestTheStatusIsTold(t *testing.T) {
 			}
 			kubeconfig := clusterWith(t, "pullkey-system/pullkey-status", map[string]string{status.Key: text})
 			_, all, code := runAt(t, "status", "--kubeconfig", kubeconfig)
-			golden(t, "status-"+c.name, all)
+			golden(t, "status-"+c.name, strings.ReplaceAll(all, kubeconfig, "kubeconfig"))
 			if code != c.code {
 				t.Errorf("got exit code %d, want %d", code, c.code)
 			}
