@@ -144,10 +144,7 @@ func (d *draft) choose(found *findings) {
 		}
 		d.Instances = join(d.entries)
 	case len(d.legacy) > 0:
-		for _, e := range d.legacy {
-			d.defaults.settle(e.v, e.line, e.Region)
-			d.Instances = append(d.Instances, e.Instance)
-		}
+		d.Instances = d.settleLegacy()
 	case d.defaults.settle(newValue(keyInfo, "", found), 0, d.defaults.Region):
 		d.Instances = []Instance{{Region: d.defaults.Region}}
 	}
@@ -159,6 +156,16 @@ func (d *draft) choose(found *findings) {
 		}
 		newValue(key, "", found).warn(0, "RRSA is switched on, and no instance names a role ("+fieldRRSA+"): in whose name to ask is settled by what the pod has")
 	}
+}
+
+// settleLegacy returns the instances of the key of 2019, now that they count.
+func (d *draft) settleLegacy() []Instance {
+	instances := make([]Instance, len(d.legacy))
+	for i, e := range d.legacy {
+		d.defaults.settle(e.v, e.line, e.Region)
+		instances[i] = e.Instance
+	}
+	return instances
 }
 
 // checkWatched warns of namespaces that are to get a credential and no Secret.

@@ -55,9 +55,9 @@ func TestAMistakeInTheAddonsConfigurationHasItsPlace(t *testing.T) {
 		name, text string
 		want       told
 	}{
-		{"a comma that is missing", "{\n  \"AcrInstanceInfo\": [\n    {\"instanceId\": \"cri-x1\"}\n  ]\n  \"watchNamespace\": \"all\"\n}", told{5, `"watchNamespace": "all"`, "not JSON from here on", "comma"}},
-		{"a quotation mark that is missing", "{\n  \"serviceAccount\": \"a,\n  \"watchNamespace\": \"all\"\n}", told{2, `"serviceAccount": "a,`, "not JSON from here on", "quotation mark"}},
-		{"a bracket that is missing", "{\n  \"watchNamespace\": \"all\"\n", told{2, `"watchNamespace": "all"`, "not JSON from here on", "bracket"}},
+		{"a comma that is missing", "{\n  \"AcrInstanceInfo\": [\n    {\"instanceId\": \"cri-x1\"}\n  ]\n  \"watchNamespace\": \"all\"\n}", told{5, `"watchNamespace": "all"`, "not JSON from column 3 on", "comma"}},
+		{"a quotation mark that is missing", "{\n  \"serviceAccount\": \"a,\n  \"watchNamespace\": \"all\"\n}", told{2, `"serviceAccount": "a,`, "not JSON from column 24 on", "quotation mark"}},
+		{"a bracket that is missing", "{\n  \"watchNamespace\": \"all\"\n", told{2, `"watchNamespace": "all"`, "not JSON from column 26 on", "bracket"}},
 		{"an escape that YAML has not", "{\"watchNamespace\": \"all\",\n\"comment\": \"\\ud83d\\ude00\"}", told{0, "", "two escapes", "the character itself"}},
 		{"the whole as a text", `"{\"watchNamespace\":\"all\"}"`, told{1, `"{\"watchNamespace\":\"all\"}"`, "not the configuration of the managed add-on", "without quotation marks around the whole"}},
 		{"a list", `[{"instanceId":"cri-x1"}]`, told{1, `[{"instanceId":"cri-x1"}]`, "not the configuration of the managed add-on", "AcrInstanceInfo"}},

@@ -59,6 +59,7 @@ func (f *file) read(size int, defaults Defaults) Settings {
 	if len(roots) == 1 && isAddon(roots[0]) {
 		s := parse(map[string]string{keyAddon: strings.Join(f.lines, "\n")}, defaults, f.found)
 		f.place(func(_ string, line int) int { return line })
+		f.keyless()
 		return s
 	}
 	node := f.choose(objects(roots))
@@ -83,6 +84,16 @@ func (f *file) place(of func(key string, line int) int) {
 		if w.Key != "" {
 			f.found.warnings[i].FileLine = of(w.Key, w.Line)
 		}
+	}
+}
+
+// keyless takes the key away from what is said of a file that has none.
+func (f *file) keyless() {
+	for _, e := range f.found.errors {
+		e.Key = ""
+	}
+	for i := range f.found.warnings {
+		f.found.warnings[i].Key = ""
 	}
 }
 

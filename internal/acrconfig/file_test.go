@@ -103,7 +103,7 @@ func TestAMistakeIsFoundInTheFile(t *testing.T) {
 			var got []int
 			for _, e := range problems(err) {
 				got = append(got, e.FileLine)
-				if e.Key == "" {
+				if alone := c.name == "the add-on's JSON alone"; alone != (e.Key == "") { // that has no keys
 					t.Error(e)
 				}
 			}
@@ -167,7 +167,7 @@ func TestAFileThatIsNoConfigurationIsRefused(t *testing.T) {
 		{"a tab", head + "data:\n\twatch-namespace: " + marker + "\n", 7, "tab", "blanks alone"},
 		{"a template", head + "data:\n  watch-namespace: {{ ." + marker + " }}\n", 7, "a template", "render"},
 		{"a block without |", head + "data:\n  acr-registry-info:\n  - instanceId: cri-x1\n    regionId: " + marker + "\n   domains: a\n", 10, "not YAML from here on", "|"},
-		{"JSON that breaks off", "{\n\"kind\": \"ConfigMap\",\n\"data\": {\"watch-namespace\": \"" + marker + "\"\n", 3, "not JSON from here on", "bracket"},
+		{"JSON that breaks off", "{\n\"kind\": \"ConfigMap\",\n\"data\": {\"watch-namespace\": \"" + marker + "\"\n", 3, "not JSON from column", "bracket"},
 		{"JSON with an escape that YAML has not", "{\"kind\": \"ConfigMap\",\n\"data\": {\"" + marker + "\": \"\\ud83d\\ude00\"}}", 0, "two escapes", "the character itself"},
 		{"a broken file too long to be searched", strings.Repeat("a: "+marker+"\n", maxLines) + "]", 0, "not YAML", "shorten it"},
 		{"far too much", strings.Repeat("#", maxFile+1), 0, "larger than 4 MiB", "alone"},

@@ -96,7 +96,11 @@ func (v *value) failRoot(root *yaml.Node) {
 			return
 		}
 	}
-	v.fail(root.Line, "this is not a list of instances", `begin each instance with "- ", as in: - instanceId: cri-...`)
+	hint := `begin each instance with "- ", as in: - instanceId: cri-...`
+	if v.key == keyAddon {
+		hint = `write it like "` + addonInstances + `":[{"instanceId":"cri-..."}]`
+	}
+	v.fail(root.Line, "this is not a list of instances", hint)
 }
 
 func (v *value) failMisplacedKey(line int, key string) {

@@ -28,7 +28,7 @@ func TestTheShapesOfTheVendorsPagesAreNamedWithTheirRemedy(t *testing.T) {
 		{"a full-width colon", keyInfo, "- instanceId: cri-x1\n  regionId：cn-hangzhou\n", told{2, "regionId：cn-hangzhou", "full-width", `write ":" with a blank`}},
 		{"no blank after the colon", keyInfo, "- instanceId: cri-x1\n  regionId:cn-hangzhou\n", told{2, "regionId:cn-hangzhou", "no blank after the colon", `write ":" with a blank`}},
 		{"rrsa without a blank", keyRRSA, "enable:true", told{1, "enable:true", "not a list of fields", "write enable: true"}},
-		{"rrsa as JSON that breaks off", keyRRSA, "{\"enable\": true", told{1, `{"enable": true`, "not JSON from here on", "bracket"}},
+		{"rrsa as JSON that breaks off", keyRRSA, "{\"enable\": true", told{1, `{"enable": true`, "not JSON from column", "bracket"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -3,10 +3,12 @@ package acrconfig
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -162,10 +164,11 @@ func syntaxOfJSON(lines []string) *Error {
 	if !ok {
 		return &Error{Problem: `a character is written as two escapes that begin with \u`, Hint: "write the character itself"}
 	}
-	read := text[:min(max(int(syntax.Offset)-1, 0), len(text))]
+	read := strings.TrimRight(text[:min(max(int(syntax.Offset)-1, 0), len(text))], "\n")
+	column := 1 + utf8.RuneCountInString(read[strings.LastIndexByte(read, '\n')+1:])
 	return &Error{
-		Line:    1 + strings.Count(strings.TrimRight(read, "\n"), "\n"),
-		Problem: "the text is not JSON from here on",
+		Line:    1 + strings.Count(read, "\n"),
+		Problem: fmt.Sprintf("the text is not JSON from column %d on", column),
 		Hint:    "look here and in the line above for a comma, a quotation mark or a bracket that is missing or too much",
 	}
 }
