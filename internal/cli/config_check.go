@@ -17,9 +17,10 @@ import (
 )
 
 const configCheckAbout = `Read the controller's configuration as the controller does, and name each
-mistake with its line; of a configuration without one, say what would be in
-force. FILE is the manifest of the ConfigMap in YAML or JSON, alone or among
-others, or the JSON of the managed add-on; - is standard input. Nobody is asked.`
+mistake with its line; of a configuration that has none, say what would be in
+force. Warnings are no mistakes: the exit code is 0 with them. FILE is the
+manifest of the ConfigMap in YAML or JSON, alone or among others, or the JSON of
+the managed add-on; - is standard input. Nobody is asked.`
 
 // checked is the JSON document of the command config check.
 type checked struct {

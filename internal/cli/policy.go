@@ -54,7 +54,7 @@ func (p *program) policyCommand() *cobra.Command {
 	}
 	s := cmd.Flags()
 	s.SortFlags = false
-	s.StringVar(&f.region, "region", "", "`region` of the cluster, for instances that name none and for its OIDC issuer")
+	s.StringVar(&f.region, "region", "", "`region` of the cluster: it takes one if an instance names none, or for the OIDC issuer of RRSA")
 	s.StringVar(&f.serviceAccount, "service-account", vendorsServiceAccount, "`namespace/name` of the ServiceAccount that may assume the roles of RRSA")
 	f.defineCluster(cmd)
 	return cmd

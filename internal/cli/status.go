@@ -15,7 +15,9 @@ const statusAbout = `Tell how pullkey's controller fares: whether the configurat
 for each registry account in whose name its credential is obtained, for which
 hosts, until when, and what went wrong last. It reads what the controller wrote
 into ConfigMap pullkey-status, and says what the clock alone has changed since.
-The exit code is 1 unless all is well.`
+A credential is FRESH; DEGRADED, where it lives and could not be renewed;
+EXPIRED; REFUSED by the registry; or MISSING, where there never was one. The
+exit code is 1 unless all are fresh and the configuration is in force.`
 
 const statusExample = `  pullkey status
   pullkey status --context production -o json`

@@ -84,7 +84,7 @@ func (p *program) accountText(a accountFound, now time.Time) string {
 	}
 	at("issued", a.IssuedAt)
 	at("expires", a.ExpiresAt)
-	at("next", a.NextAttempt)
+	at("next try", a.NextAttempt)
 	f.add("verified", verifiedText(a))
 	f.add("namespaces", fmt.Sprint(a.Namespaces))
 	if len(a.OnlyNamespaces) > 0 {

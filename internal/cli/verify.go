@@ -22,10 +22,14 @@ import (
 
 const verifyAbout = `Walk the whole way from an identity to an image, with your own identity, and say
 of each step how it went: identity, ACR's token, the hosts of the instance, the
-registry's token server, the manifest. It only reads. The identity is that of
-the environment (ALIBABA_CLOUD_ACCESS_KEY_ID and so on, or RRSA's variables),
-else the RAM role of this ECS instance. The report holds no secret and can be
-attached to an issue; --anonymous takes numbers and names out of it too.`
+registry's token server, the manifest. It only reads. A step that is marked ✓
+went well, ✗ did not, and · was not done or proves nothing; the exit code is 1
+if one did not go well.
+
+The identity is that of the environment (ALIBABA_CLOUD_ACCESS_KEY_ID and so on,
+or RRSA's variables), else the RAM role of this ECS instance. The report holds
+no secret and can be attached to an issue; --anonymous takes numbers and names
+out of it too.`
 
 const verifyExample = `  pullkey verify --instance cri-abc --region cn-hangzhou
   pullkey verify --config acr-configuration.yaml --report report.md --anonymous
@@ -54,7 +58,7 @@ func (p *program) verifyCommand() *cobra.Command {
 	s := cmd.Flags()
 	s.SortFlags = false
 	s.StringVar(&f.instance, "instance", "", "`id` of the instance; without it the Personal Edition")
-	s.StringVar(&f.region, "region", "", "`region` of the instance")
+	s.StringVar(&f.region, "region", "", "`region` of the instance; with --config that of the cluster, for instances that name none")
 	s.StringVar(&f.image, "image", "", "`image` whose manifest to get, as host/repository:tag")
 	s.StringVar(&f.config, "config", "", "`file` with the controller's configuration, all of whose instances to verify, or the one of --instance; - is standard input")
 	s.StringVar(&f.endpoint, "endpoint", "", "`url` of ACR's API instead of the region's")
