@@ -1,9 +1,11 @@
 package acr
 
 import (
+	"net/url"
 	"regexp"
 
 	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 // region matches a region id such as cn-hangzhou. Two letters come first, so
@@ -46,6 +48,13 @@ func IsHost(host string) bool {
 
 // IsAPIHost tells whether host is a name that only ACR's OpenAPI can have.
 func IsAPIHost(host string) bool { return apiForm.MatchString(host) }
+
+// IsAPIEndpoint tells whether a URL is that of ACR's OpenAPI, or of this machine,
+// so that what it answers may decide where a credential goes.
+func IsAPIEndpoint(endpoint string) bool {
+	u, err := url.Parse(endpoint)
+	return err == nil && (IsAPIHost(u.Host) || openapi.IsLoopback(u.Hostname()))
+}
 
 // IsRealm tells whether host is a name that only a token server of ACR can
 // have, so that a registry of ACR may send a credential of ACR there.

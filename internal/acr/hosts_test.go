@@ -196,3 +196,16 @@ func FuzzIsHost(f *testing.F) {
 		}
 	})
 }
+
+func TestAnEndpointIsACRsOrOfThisMachine(t *testing.T) {
+	t.Parallel()
+	for endpoint, want := range map[string]bool{
+		"https://cr.cn-hangzhou.aliyuncs.com": true, "https://cr-vpc.cn-hangzhou.aliyuncs.com": true,
+		"http://localhost:5000": true, "https://[::1]:1": true,
+		"https://cr.evil.example": false, "https://cr.cn-hangzhou.aliyuncs.com.evil.example": false, "https://127.0.0.1.evil.example": false, "": false, "%": false,
+	} {
+		if got := IsAPIEndpoint(endpoint); got != want {
+			t.Errorf("%q: %v; want %v", endpoint, got, want)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -12,7 +11,6 @@ import (
 
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
-	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/source"
 )
 
@@ -123,8 +121,9 @@ func untold(s acrconfig.Settings) []string {
 		for _, host := range source.Strange(in.Domains, nil) {
 			all = append(all, fmt.Sprintf("%s of %s is no name of ACR's: "+takes, host, instanceName(in.ID), host))
 		}
-		if u, err := url.Parse(in.Endpoint); in.Endpoint != "" && err == nil && !acr.IsAPIHost(u.Host) && !openapi.IsLoopback(u.Hostname()) {
-			all = append(all, fmt.Sprintf("the endpoint %s of %s is none of ACR's: that takes --allow-host %s at the controller", in.Endpoint, instanceName(in.ID), u.Host))
+		if in.Endpoint != "" && !acr.IsAPIEndpoint(in.Endpoint) {
+			_, host, _ := strings.Cut(in.Endpoint, "://")
+			all = append(all, fmt.Sprintf("the endpoint %s of %s is none of ACR's: that takes --allow-host %s at the controller", in.Endpoint, instanceName(in.ID), host))
 		}
 	}
 	return all

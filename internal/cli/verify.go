@@ -229,12 +229,10 @@ func (v *verifier) endpoints(in acrconfig.Instance) []string {
 	switch {
 	case v.flags.endpoint != "":
 		return []string{v.flags.endpoint}
-	case in.Endpoint != "":
+	case in.Endpoint != "" && acr.IsAPIEndpoint(in.Endpoint):
 		// As the controller: one that is not ACR's is asked only if somebody names it
-		// here, since what it answers decides where the credential goes.
-		if u, err := url.Parse(in.Endpoint); err == nil && (acr.IsAPIHost(u.Host) || openapi.IsLoopback(u.Hostname())) {
-			return []string{in.Endpoint}
-		}
+		// here.
+		return []string{in.Endpoint}
 	}
 	return acr.APIEndpoints(in.Region, false)
 }
