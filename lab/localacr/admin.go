@@ -88,6 +88,8 @@ func (a *ACR) serveAdmin(context.Context) error {
 	mux.HandleFunc("POST /authorization/start", switched(a.StartAuthorization))
 	mux.HandleFunc("POST /cloud/stop", switched(a.StopCloud))
 	mux.HandleFunc("POST /cloud/start", switched(a.StartCloud))
+	mux.HandleFunc("POST /sts/stop", switched(a.StopSTS))
+	mux.HandleFunc("POST /sts/start", switched(a.StartSTS))
 	a.admin = "http://" + listener.Addr().String()
 	a.run(listener, localOnly(mux), nil)
 	return nil

@@ -37,6 +37,13 @@ func (a *ACR) StopCloud() error { return a.turnOff(cloudServers()...) }
 // StartCloud starts them again, at the same addresses.
 func (a *ACR) StartCloud() error { return a.turnOn(cloudServers()...) }
 
+// StopSTS stops STS alone, in the way of StopAuthorization. Sessions that are
+// out live on until their end.
+func (a *ACR) StopSTS() error { return a.turnOff(ServerSTS) }
+
+// StartSTS starts it again, at the same addresses.
+func (a *ACR) StartSTS() error { return a.turnOn(ServerSTS) }
+
 func (a *ACR) turnOff(servers ...ServerKind) error {
 	a.switches.mu.Lock()
 	defer a.switches.mu.Unlock()

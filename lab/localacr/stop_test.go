@@ -82,6 +82,32 @@ func TestAnOutageTakesTheAPIsAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestSTSAloneMayBeAway(t *testing.T) {
+	t.Parallel()
+	c := start(t, func(o *Options) { o.Admin = true })
+	arn := c.AddRole(Role{
+		Name: "node", Trust: []Trust{{Principals: []string{"acs:ram::" + c.Account() + ":root"}}},
+		Grants: []Grant{{Instance: Everything, Repository: Everything, Actions: []string{Everything}}},
+	})
+	if err := c.AttachRole(arn); err != nil {
+		t.Fatal(err)
+	}
+	session := c.session(c.assume(c.AccessKey(), form(arn, nil)))
+	turn := func(to string) {
+		if got := c.do(c.request(http.MethodPost, c.Admin()+"/sts/"+to)); got.status != http.StatusNoContent {
+			t.Fatalf("turned %s: %d %s", to, got.status, got.body)
+		}
+	}
+	turn("stop")
+	if _, err := c.http.Do(c.request(http.MethodGet, c.STS())); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("STS was reached: %v", err)
+	}
+	c.temporary(session)
+	c.session(c.imds(http.MethodGet, imdsSession+"node"))
+	turn("start")
+	c.session(c.assume(c.AccessKey(), form(arn, nil)))
+}
+
 func TestAnOutageCutsRequestsThatAreUnderWay(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)

@@ -43,6 +43,7 @@ func describe(a *localacr.ACR, dir string) string {
 	line("Access log       %s/log", a.Admin())
 	line("Token servers    %s/authorization/stop and /start (POST)", a.Admin())
 	line("The cloud's APIs %s/cloud/stop and /start (POST)", a.Admin())
+	line("STS alone        %s/sts/stop and /start (POST)", a.Admin())
 	line("Faults           %s/faults (GET, POST, DELETE), as:", a.Admin())
 	line(`  curl -d '{"fault":"throttle","action":"Registry","times":3}' %s/faults`, a.Admin())
 	line("")
