@@ -58,7 +58,9 @@ type site struct {
 	ca string
 }
 
-func openSite(t *testing.T) *site {
+// openSite opens one, with more instances in the same region where they are
+// named.
+func openSite(t *testing.T, more ...localacr.Instance) *site {
 	t.Helper()
 	s := &site{office: &office{plane: onControlPlane(t)}, ca: filepath.Join(t.TempDir(), "ca.crt")}
 	s.clear(t)
@@ -67,7 +69,7 @@ func openSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s.acr, err = localacr.Start(t.Context(), localacr.Options{
-		Instances: []localacr.Instance{{ID: "cri-program", Name: "demo", Region: "cn-hangzhou"}},
+		Instances: append([]localacr.Instance{{ID: "cri-program", Name: "demo", Region: "cn-hangzhou"}}, more...),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +119,8 @@ func (b *safeBuffer) String() string {
 	return b.all.String()
 }
 
-// run starts the program. It is killed, if need be, when the test ends.
+// run starts the program with more flags, and variables (NAME=value). It is
+// killed, if need be, when the test ends.
 func (s *site) run(t *testing.T, args ...string) *program {
 	t.Helper()
 	return s.runProgram(t, controllerProgram(t), args...)
@@ -130,14 +133,21 @@ func (s *site) runProgram(t *testing.T, path string, args ...string) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{
+	flags := []string{
 		"--kubeconfig", kubeconfig, "--region", "cn-hangzhou", "--address", "127.0.0.1:0",
-		"--acr-endpoint", s.acr.Endpoint("cn-hangzhou"),
-	}, args...)
+		"--acr-endpoint", s.acr.Endpoint("cn-hangzhou"), "--sts-endpoint", s.acr.STS(), "--metadata-endpoint", s.acr.Metadata(),
+	}
+	variables := append(os.Environ(), "SSL_CERT_FILE="+s.ca)
+	for _, one := range args {
+		if name, _, is := strings.Cut(one, "="); is && strings.ToUpper(name) == name {
+			variables = append(variables, one)
+		} else {
+			flags = append(flags, one)
+		}
+	}
 	p := &program{log: &safeBuffer{}, ended: make(chan struct{})}
-	cmd := exec.Command(path, args...) // stopped below, by the signal that the test wants
-	cmd.Stdout, cmd.Stderr = p.log, p.log
-	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+s.ca)
+	cmd := exec.Command(path, flags...) // stopped below, by the signal that the test wants
+	cmd.Stdout, cmd.Stderr, cmd.Env = p.log, p.log, variables
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
