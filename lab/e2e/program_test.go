@@ -55,14 +55,15 @@ func controllerProgram(t *testing.T) string {
 // yet.
 type site struct {
 	*office
-	ca string
+	ca  string
+	spy *spy
 }
 
 // openSite opens one, with more instances in the same region where they are
 // named.
 func openSite(t *testing.T, more ...localacr.Instance) *site {
 	t.Helper()
-	s := &site{office: &office{plane: onControlPlane(t)}, ca: filepath.Join(t.TempDir(), "ca.crt")}
+	s := &site{office: &office{plane: onControlPlane(t)}, ca: filepath.Join(t.TempDir(), "ca.crt"), spy: &spy{known: secrets{}}}
 	s.clear(t)
 	err := s.admin.CoordinationV1().Leases(home).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
 	if err != nil {
@@ -70,6 +71,7 @@ func openSite(t *testing.T, more ...localacr.Instance) *site {
 	}
 	s.acr, err = localacr.Start(t.Context(), localacr.Options{
 		Instances: append([]localacr.Instance{{ID: "cri-program", Name: "demo", Region: "cn-hangzhou"}}, more...),
+		Wrap:      s.spy.wrap,
 	})
 	if err != nil {
 		t.Fatal(err)

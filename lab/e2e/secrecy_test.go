@@ -138,16 +138,7 @@ func TestASecretStandsNowhereButWhereItBelongs(t *testing.T) {
 			s.configure(t, s.watching(namespace))
 			s.served(t, namespace)
 			known.collect(t, s, namespace)
-			for _, trouble := range troubles {
-				seen := len(p.log.String())
-				trouble.cause(t)
-				s.eventually(t, "the log tells of "+trouble.name, func(context.Context) error {
-					if news := p.log.String()[seen:]; !strings.Contains(news, trouble.says) {
-						return fmt.Errorf("it has no %q: %s", trouble.says, news)
-					}
-					return nil
-				})
-			}
+			s.tellsOf(t, p, troubles)
 			s.acr.Faults().Clear()
 			last := s.acr.AddAccessKey(everything)
 			known["the last access key secret"] = last.Secret.Reveal()
@@ -161,13 +152,34 @@ func TestASecretStandsNowhereButWhereItBelongs(t *testing.T) {
 				return nil
 			})
 			known.collect(t, s, namespace)
-			s.search(t, p, known, namespace, foreign)
+			s.search(t, p, known, []string{"CredentialFetchFailed", "InvalidConfiguration", "ForeignSecret"}, namespace, foreign)
+			s.searchFinds(t, known, map[string]string{
+				namespace + "/" + secretName:       "temporary password",
+				home + "/pullkey-credentials":      "temporary password",
+				"kube-system/alibaba-addon-secret": "the last access key secret",
+			})
 		})
 	}
 }
 
-// search looks everywhere.
-func (s *site) search(t *testing.T, p *program, known secrets, namespace, foreign string) {
+// tellsOf causes one trouble after the other, and waits until the log tells of
+// it.
+func (s *site) tellsOf(t *testing.T, p *program, troubles []trouble) {
+	t.Helper()
+	for _, trouble := range troubles {
+		seen := len(p.log.String())
+		trouble.cause(t)
+		s.eventually(t, "the log tells of "+trouble.name, func(context.Context) error {
+			if news := p.log.String()[seen:]; !strings.Contains(news, trouble.says) {
+				return fmt.Errorf("it has no %q: %s", trouble.says, news)
+			}
+			return nil
+		})
+	}
+}
+
+// search looks everywhere, once Events have all the words.
+func (s *site) search(t *testing.T, p *program, known secrets, words []string, namespaces ...string) {
 	t.Helper()
 	places := map[string]string{
 		"its log": p.log.String(), "the audit log": fileText(t, filepath.Join(controlPlane.dir, "cluster", "audit.log")),
@@ -186,9 +198,9 @@ func (s *site) search(t *testing.T, p *program, known secrets, namespace, foreig
 	places["its ConfigMaps"] = jsonText(t, maps, err)
 	leases, err := s.admin.CoordinationV1().Leases(home).List(t.Context(), metav1.ListOptions{})
 	places["its leases"] = jsonText(t, leases, err)
-	accounts, err := core.ServiceAccounts(namespace).List(t.Context(), metav1.ListOptions{})
+	accounts, err := core.ServiceAccounts(namespaces[0]).List(t.Context(), metav1.ListOptions{})
 	places["the ServiceAccounts"] = jsonText(t, accounts, err)
-	for _, in := range []string{home, namespace, foreign} {
+	for _, in := range append([]string{home}, namespaces...) {
 		all, err := core.Secrets(in).List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -205,23 +217,18 @@ func (s *site) search(t *testing.T, p *program, known secrets, namespace, foreig
 			t.Errorf("%s holds %q", where, found)
 		}
 	}
-	for _, word := range []string{"CredentialFetchFailed", "InvalidConfiguration", "ForeignSecret"} {
+	for _, word := range words {
 		if !strings.Contains(places["the Events"], word) {
 			t.Errorf("no Event %s: the search was too early", word)
 		}
 	}
-	s.searchFinds(t, known, namespace)
 }
 
 // searchFinds is the other half of the proof: where the secrets belong, the
 // same search finds them.
-func (s *site) searchFinds(t *testing.T, known secrets, namespace string) {
+func (s *site) searchFinds(t *testing.T, known secrets, belongs map[string]string) {
 	t.Helper()
-	for where, want := range map[string]string{
-		namespace + "/" + secretName:       "temporary password",
-		home + "/pullkey-credentials":      "temporary password",
-		"kube-system/alibaba-addon-secret": "the last access key secret",
-	} {
+	for where, want := range belongs {
 		in, name, _ := strings.Cut(where, "/")
 		secret, err := s.admin.CoreV1().Secrets(in).Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
@@ -258,14 +265,14 @@ func jsonText(t *testing.T, object any, err error) string {
 // A search that finds nothing proves nothing: this build leaks on purpose, and
 // each way of it is found.
 func TestABuildThatLeaksOnPurposeIsFoundOut(t *testing.T) {
-	s := openSite(t)
+	s, c := chained(t)
 	clean := filepath.Join(root, "internal", "acr", "acr.go")
 	text, err := os.ReadFile(clean)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const here = "	expires := time.UnixMilli(t.expires).UTC()\n"
-	leak := here + `	for name, value := range map[string]string{"plain": t.password.Reveal(), "key": key.Secret.Reveal()} {
+	leak := here + `	for name, value := range map[string]string{"plain": t.password.Reveal(), "key": key.Secret.Reveal(), "token": key.SessionToken.Reveal()} {
 		println("leak", name, value)
 		println("leak", name, "in base64", base64.StdEncoding.EncodeToString([]byte("x"+value+"y")))
 		println("leak", name, "in a URL", url.QueryEscape(value))
@@ -296,17 +303,17 @@ func TestABuildThatLeaksOnPurposeIsFoundOut(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	namespace := s.namespace(t, "watched")
-	s.configure(t, s.watching(namespace))
-	p := s.runProgram(t, filepath.Join(dir, "leaking"), "--leader-elect=false")
+	s.configure(t, with(c.config, "watch-namespace", namespace))
+	p := s.runProgram(t, filepath.Join(dir, "leaking"), c.arguments...)
 	s.served(t, namespace)
-	known := secrets{"the access key secret": s.acr.AccessKey().Secret.Reveal()}
+	known := s.spy.learnt()
 	known.collect(t, s, namespace)
 	for line := range strings.Lines(p.log.String()) {
 		if strings.HasPrefix(line, "leak ") && len(known.in(line)) == 0 {
 			t.Errorf("not found: a %d bytes long %q", len(line), strings.Join(strings.Fields(line)[:3], " "))
 		}
 	}
-	if n := strings.Count(p.log.String(), "leak "); n < 6 {
-		t.Errorf("it leaks %d times, want 6 at least", n)
+	if n := strings.Count(p.log.String(), "leak "); n < 18 {
+		t.Errorf("it leaks %d times, want 18 at least", n)
 	}
 }

@@ -20,9 +20,10 @@ import (
 // chains are two ways to a role of another account, each by a role of one's own:
 // that of the machine, and one that is assumed with a ServiceAccount's token.
 type chains struct {
-	config    map[string]string
-	arguments []string // of the controller
-	token     string   // the ServiceAccount's
+	config                   map[string]string
+	arguments                []string // of the controller
+	own, provider, elsewhere string
+	token                    string // the file with the ServiceAccount's
 }
 
 // chained is a site with two instances, each of which is asked for by one of the
@@ -30,24 +31,18 @@ type chains struct {
 func chained(t *testing.T) (*site, chains) {
 	t.Helper()
 	s := openSite(t, localacr.Instance{ID: "cri-other", Name: "other", Region: "cn-hangzhou"})
-	life := int64(time.Hour.Seconds())
-	made, err := s.admin.CoreV1().ServiceAccounts(home).CreateToken(t.Context(), "pullkey-controller", &authenticationv1.TokenRequest{
-		Spec: authenticationv1.TokenRequestSpec{Audiences: []string{stsAudience}, ExpirationSeconds: &life},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte(made.Status.Token), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.writeToken(t, file, stsAudience)
 	provider := s.acr.AddOIDCProvider(localacr.OIDCProvider{
 		Name: "ack-rrsa-lab", Issuer: s.Issuer(), ClientIDs: []string{stsAudience}, Keys: s.ServiceAccountKeys,
 	})
-	own := s.acr.AddRole(localacr.Role{Name: "own", MayAssume: true, Trust: []localacr.Trust{{OIDCProvider: provider, Subjects: []string{identity}}}})
+	own := s.acr.AddRole(localacr.Role{
+		Name: "own", Grants: everything.Grants, MayAssume: true, MaxSession: 2 * time.Hour,
+		Trust: []localacr.Trust{{OIDCProvider: provider, Subjects: []string{identity}}},
+	})
 	worker := s.acr.AddRole(localacr.Role{Name: "worker", MayAssume: true})
 	elsewhere := s.acr.AddRole(localacr.Role{
-		Account: otherCompany, Name: "elsewhere", Grants: everything.Grants, Trust: []localacr.Trust{{Principals: []string{own, worker}}},
+		Account: otherCompany, Name: "elsewhere", Grants: everything.Grants, MaxSession: 2 * time.Hour, Trust: []localacr.Trust{{Principals: []string{own, worker}}},
 	})
 	if err := s.acr.AttachRole(worker); err != nil {
 		t.Fatal(err)
@@ -62,9 +57,26 @@ func chained(t *testing.T) (*site, chains) {
   assumeRoleARN: %[3]s
 `, own, provider, elsewhere)
 	return s, chains{
-		config: map[string]string{"rrsa": "enable: true\n", "acr-registry-info": items}, token: made.Status.Token,
+		config: map[string]string{"rrsa": "enable: true\n", "acr-registry-info": items}, own: own, provider: provider, elsewhere: elsewhere, token: file,
 		arguments: []string{"--leader-elect=false", "--identity=ecs-role", "ALIBABA_CLOUD_OIDC_TOKEN_FILE=" + file},
 	}
+}
+
+// writeToken writes a token of pullkey's own ServiceAccount for an audience, and
+// returns it.
+func (s *site) writeToken(t *testing.T, path, audience string) string {
+	t.Helper()
+	life := int64(time.Hour.Seconds())
+	made, err := s.admin.CoreV1().ServiceAccounts(home).CreateToken(t.Context(), "pullkey-controller", &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{Audiences: []string{audience}, ExpirationSeconds: &life},
+	}, metav1.CreateOptions{})
+	if err == nil {
+		err = os.WriteFile(path, []byte(made.Status.Token), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.Status.Token
 }
 
 // The cloud's other services go on: only who asks for a role waits.
