@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +13,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 var registry = netip.MustParseAddr("10.0.3.1")
@@ -105,6 +108,42 @@ func TestAServerOfOursIsReachedFromInsideByNameAndFromOutsideThroughAForwarder(t
 	}
 	if _, err := s.DialContext(t.Context(), "tcp", "debian.org:80"); err == nil || !strings.Contains(err.Error(), "nor one of the sandbox's hosts") {
 		t.Errorf("a name of the world: %v", err)
+	}
+}
+
+func TestAnAddressThatSwallowsPacketsIsSilentUntilItIsRestored(t *testing.T) {
+	s := start(t, t.TempDir())
+	if _, err := s.Listen("tcp", "10.0.3.1:80"); err != nil {
+		t.Fatal(err)
+	}
+	dial := func(address string) error {
+		limited, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		conn, err := s.DialContext(limited, "tcp", address)
+		if err == nil {
+			err = conn.Close()
+		}
+		return err
+	}
+	for range 2 { // also for the second time
+		if err := dial("10.0.3.1:80"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Swallow(t.Context(), registry); err != nil {
+			t.Fatal(err)
+		}
+		if err, ok := errors.AsType[net.Error](dial("10.0.3.1:80")); !ok || !err.Timeout() {
+			t.Errorf("got %v, want silence", err)
+		}
+		if err := dial("127.0.0.1:80"); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("elsewhere: got %v", err)
+		}
+		if err := s.Restore(t.Context(), registry); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := dial("10.0.3.1:80"); err != nil {
+		t.Error(err)
 	}
 }
 
