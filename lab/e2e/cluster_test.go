@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -133,19 +134,37 @@ func (p *plane) as(t *testing.T, user string, groups ...string) kubernetes.Inter
 }
 
 // policiesAreActive waits until the API server enforces the limits: a policy
-// takes about a second from its creation.
+// takes about a second from its creation, and one need not be there with another.
 func (p *plane) policiesAreActive(t *testing.T) {
 	t.Helper()
 	namespace := p.namespace(t, "probe")
-	p.eventually(t, "the policies are enforced", func(ctx context.Context) error {
+	p.isEnforced(t, "Secrets", func(ctx context.Context) error {
 		_, err := p.forgeSecret(ctx, namespace, corev1.SecretTypeOpaque, true)
-		if err == nil {
-			return errors.New("a Secret of another type was let through")
+		return err
+	})
+	probe := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "probe"}}
+	if _, err := p.admin.CoreV1().ServiceAccounts(namespace).Create(t.Context(), probe, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	label := []byte(`{"metadata":{"labels":{"a":"b"}}}`)
+	p.isEnforced(t, "ServiceAccounts", func(ctx context.Context) error {
+		_, err := p.pullkey.CoreV1().ServiceAccounts(namespace).Patch(ctx, "probe", types.MergePatchType, label, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		return err
+	})
+}
+
+// isEnforced waits until an attempt is denied by the limits on something.
+func (p *plane) isEnforced(t *testing.T, limits string, attempt func(context.Context) error) {
+	t.Helper()
+	p.eventually(t, "the limits on "+limits+" are enforced", func(ctx context.Context) error {
+		err := attempt(ctx)
+		switch {
+		case denied(err):
+			return nil
+		case err == nil:
+			err = errors.New("what they forbid was let through")
 		}
-		if !denied(err) {
-			return err
-		}
-		return nil
+		return err
 	})
 }
 

@@ -379,6 +379,7 @@ func TestPullkeyRequestsTokensForSTSAlone(t *testing.T) {
 		return err
 	}
 	p.eventually(t, "a token for STS is given", func(context.Context) error { return request(p.pullkey, vendorAccount, stsAudience) })
+	p.isEnforced(t, "tokens", func(context.Context) error { return request(p.pullkey, vendorAccount) })
 	for name, audiences := range map[string][]string{
 		"for the API server":            nil,
 		"for the API server by name":    {"https://kubernetes.default.svc.cluster.local"},
