@@ -27,6 +27,8 @@ type somebody struct {
 	config map[string]string // further keys of the configuration
 	start  []string          // flags and variables of the controller
 	caller string            // whom the cloud must see
+	leave  func(*testing.T)  // leaves only what is to be found; nil for all
+	shows  []string          // what pullkey status must say; nil for nothing
 }
 
 const (
@@ -61,6 +63,7 @@ func (n *node) everyIdentity(t *testing.T) {
 		t.Run(who.name, func(t *testing.T) { n.pullsAs(t, who, images) })
 		n.searches(t, who.name)
 	}
+	t.Run("nobody, then an access key", func(t *testing.T) { n.isNobodyAtFirst(t, images) })
 }
 
 // pullsAs starts the controller as somebody, in whose name a new namespace is
@@ -69,6 +72,9 @@ func (n *node) pullsAs(t *testing.T, who somebody, images map[string]string) {
 	namespace := "id-" + n.tag + "-" + strings.Trim(strings.ToLower(strings.NewReplacer(" ", "-", ",", "").Replace(who.name)), "-")
 	before := len(n.ACR.AccessLog().Entries())
 	n.StopController()
+	if who.leave != nil {
+		who.leave(t)
+	}
 	config := map[string]string{"watch-namespace": "default," + namespace, "service-account": "*"}
 	maps.Copy(config, who.config)
 	var items strings.Builder
@@ -86,6 +92,9 @@ func (n *node) pullsAs(t *testing.T, who somebody, images map[string]string) {
 		n.runs(t, born)
 	}
 	n.pulledInTheNameOf(t, before, who.caller)
+	if who.shows != nil {
+		n.says(t, who.shows...)
+	}
 }
 
 func orPersonal(id string) string {
@@ -219,14 +228,14 @@ stringData: {access-key-id: %q, access-key-secret: %q}
 	}
 	metadata := "--metadata-endpoint=" + acr.Metadata()
 	rrsa := map[string]string{"rrsa": "enable: true\n"}
-	return []somebody{
+	variables := []string{"ALIBABA_CLOUD_OIDC_TOKEN_FILE=" + token, "ALIBABA_CLOUD_ROLE_ARN=" + own, "ALIBABA_CLOUD_OIDC_PROVIDER_ARN=" + provider}
+	return append([]somebody{
 		{name: "access key", caller: standardARN},
 		{name: "access key in clear", item: fmt.Sprintf("customAccessKey: %s\ncustomAccessKeySecret: %s\n", inClear.ID, inClear.Secret.Reveal()), caller: inClearARN},
 		{name: "access key of a named secret", item: "accessKeyFrom: pullkey-access-key\n", caller: namedARN},
 		{name: "role of the machine", start: []string{"--identity=ecs-role", metadata}, caller: worker},
 		{
-			name: "own rrsa", start: []string{"ALIBABA_CLOUD_OIDC_TOKEN_FILE=" + token, "ALIBABA_CLOUD_ROLE_ARN=" + own, "ALIBABA_CLOUD_OIDC_PROVIDER_ARN=" + provider, "--identity=rrsa"},
-			caller: own,
+			name: "own rrsa", start: append([]string{"--identity=rrsa"}, variables...), caller: own,
 		},
 		{
 			name: "vendors rrsa, then another account", config: rrsa,
@@ -236,7 +245,7 @@ stringData: {access-key-id: %q, access-key-secret: %q}
 		},
 		{name: "access key, then another account", item: "assumeRoleARN: " + elsewhere + "\n", caller: elsewhere},
 		{name: "token file of an addon", start: []string{"--identity=token-file", "--token-file=" + borrowed}, caller: addon},
-	}
+	}, n.found(worker, own, addon, variables, borrowed)...)
 }
 
 // searches looks for secrets in what the controller says as somebody: its log,

@@ -257,9 +257,8 @@ var (
 	spaces    = regexp.MustCompile(` +\n`)
 )
 
-// shows holds what pullkey status prints to a golden file, in which moments and
-// names that differ from run to run have words.
-func (n *node) shows(t *testing.T, state string) {
+// program returns the path of pullkey, which is built once.
+func (n *node) program(t *testing.T) string {
 	t.Helper()
 	if n.cli == "" {
 		path, err := clients.BuildPullkey(t.Context(), root, n.Dir, os.Stderr)
@@ -268,6 +267,13 @@ func (n *node) shows(t *testing.T, state string) {
 		}
 		n.cli = path
 	}
+	return n.cli
+}
+
+// shows holds what pullkey status prints to a golden file, in which moments and
+// names that differ from run to run have words.
+func (n *node) shows(t *testing.T, state string) {
+	t.Helper()
 	golden := filepath.Join("testdata", "status-"+state+".golden")
 	want, err := os.ReadFile(golden)
 	if err != nil && !*update {
@@ -276,7 +282,7 @@ func (n *node) shows(t *testing.T, state string) {
 	var got string
 	n.plane.eventually(t, "pullkey status shows a lab that is "+state, func(ctx context.Context) error {
 		// By kubeconfig, as a person does; the forwarder is on the host.
-		cmd := exec.CommandContext(ctx, n.cli, "status", "--kubeconfig", n.Cluster.Kubeconfig())
+		cmd := exec.CommandContext(ctx, n.program(t), "status", "--kubeconfig", n.Cluster.Kubeconfig())
 		out, err := cmd.CombinedOutput()
 		if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed || ctx.Err() != nil {
 			return fmt.Errorf("%w; before it printed\n%s", err, got)
