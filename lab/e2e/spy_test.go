@@ -169,7 +169,7 @@ func (s *site) troublesOfRoles(c *chains, namespace string) []trouble {
 		{"a key that is no success", answer(localacr.ServerMetadata, failed), "NotToday"},
 		{"a key that is cut off", answer(localacr.ServerMetadata, cut), "not what is documented"},
 		{"STS that repeats the request", answer(localacr.ServerSTS, repeat), "AssumeRoleWithOIDC"},
-		{"STS that answers half", answer(localacr.ServerSTS, cut), "AssumeRole"},
+		{"STS that answers half", answer(localacr.ServerSTS, cut), "not what the API documents"},
 		{"ACR that repeats the request", answer(localacr.ServerAPI, repeat), "ListInstanceEndpoint"},
 		{"a page from STS", fault(localacr.Fault{Kind: localacr.HTML, Action: localacr.ActionAssumeRole}), "502"},
 		{"a role that may not be assumed", fault(localacr.Fault{Kind: localacr.ErrorCode, Action: localacr.ActionAssumeRole, Code: "NoPermission", Status: http.StatusForbidden}), "NoPermission"},

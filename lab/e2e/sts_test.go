@@ -62,9 +62,8 @@ func chained(t *testing.T) (*site, chains) {
 	}
 }
 
-// writeToken writes a token of pullkey's own ServiceAccount for an audience, and
-// returns it.
-func (s *site) writeToken(t *testing.T, path, audience string) string {
+// writeToken writes a token of pullkey's own ServiceAccount for an audience.
+func (s *site) writeToken(t *testing.T, path, audience string) {
 	t.Helper()
 	life := int64(time.Hour.Seconds())
 	made, err := s.admin.CoreV1().ServiceAccounts(home).CreateToken(t.Context(), "pullkey-controller", &authenticationv1.TokenRequest{
@@ -76,7 +75,6 @@ func (s *site) writeToken(t *testing.T, path, audience string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return made.Status.Token
 }
 
 // The cloud's other services go on: only who asks for a role waits.
