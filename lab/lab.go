@@ -36,6 +36,8 @@ const (
 	registryAddress = "10.0.3.1"
 	// metadataAddress is where an ECS instance asks about itself.
 	metadataAddress = "100.100.100.200"
+	// vpcAddress takes packets and answers none, once SwallowVPC was called.
+	vpcAddress = "10.0.3.2"
 )
 
 // Options say what to start.
@@ -82,7 +84,7 @@ func (l *Lab) open(ctx context.Context) error {
 	}
 	l.Sandbox, err = sandbox.Start(ctx, sandbox.Options{
 		Dir: l.Dir, Init: pause,
-		Addresses: append(cluster.Addresses(), netip.MustParseAddr(registryAddress), netip.MustParseAddr(metadataAddress)),
+		Addresses: append(cluster.Addresses(), netip.MustParseAddr(registryAddress), netip.MustParseAddr(metadataAddress), netip.MustParseAddr(vpcAddress)),
 	})
 	if err != nil {
 		return err
@@ -101,11 +103,7 @@ func (l *Lab) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	hosts := map[string]netip.Addr{}
-	for _, name := range l.ACR.Hostnames() {
-		hosts[name] = netip.MustParseAddr(registryAddress)
-	}
-	if err := l.Sandbox.SetHosts(hosts); err != nil {
+	if err := l.setHosts(registryAddress); err != nil {
 		return err
 	}
 	if err := os.WriteFile(l.CAFile(), l.ACR.CA(), 0o600); err != nil {

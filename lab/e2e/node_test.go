@@ -65,6 +65,7 @@ func TestTheMainJobOnARealNode(t *testing.T) {
 		{"the old password is refused after its end, and a new pod runs with the next", (*node).rotates},
 		{"a configuration of 2019 with globs", (*node).legacy},
 		{"both editions pull in the name of every identity", (*node).everyIdentity},
+		{"packets that vanish are no more than an outage", (*node).packetsVanish},
 		{"an outage of two lives takes no working credential away", (*node).outage},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { step.show(n, t) }) {
