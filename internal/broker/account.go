@@ -50,7 +50,8 @@ func (b *Broker) run(life, ctx context.Context, a *account) {
 }
 
 // attempt asks once for a new credential, and plans the next time. Where it
-// fails, what was in use stays so. It tells whether the credential is a new one.
+// fails, what was in use stays so. It tells whether there is something to keep:
+// a new credential, or the end of the one in use.
 func (a *account) attempt(ctx context.Context) bool {
 	t := a.begin()
 	got, verdict, err := t.obtain(ctx)
@@ -62,6 +63,8 @@ func (a *account) attempt(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
+	t.source.Ended(err)
+	was := a.state.Credential.Refused
 	if err == nil {
 		got.For = t.source.Asks()
 		a.take(got, verdict, t.asked)
@@ -72,7 +75,7 @@ func (a *account) attempt(ctx context.Context) bool {
 	if a.again {
 		a.state.Next = time.Now()
 	}
-	return err == nil
+	return err == nil || a.state.Credential.Refused != was
 }
 
 func (a *account) begin() trial {
@@ -102,6 +105,7 @@ func (a *account) fail(err error, verdict Verdict) {
 	}
 	a.failures++
 	a.state.Verified, a.state.Err = verdict, err
+	a.state.Credential.Refused = verdict == Refused
 	a.state.Next = now.Add(a.backoff(err, now))
 }
 
@@ -131,6 +135,9 @@ func (a *account) resume(c credential.Credential) {
 		return
 	}
 	a.state.Credential = c
+	if c.Refused {
+		a.state.Verified = Refused
+	}
 	a.issued = now.Add(c.IssuedAt.Sub(now)) // and so on the clock that does not leap
 	if a.anew = c.For != a.source.Asks(); a.anew {
 		return

@@ -39,6 +39,9 @@ type Source interface {
 	// error that wraps ErrRefused if it does not, any other if it could not be
 	// asked from here.
 	Verify(ctx context.Context, c credential.Credential) error
+	// Ended is told how each attempt ended: nil when its credential was taken
+	// into use. It must not block.
+	Ended(err error)
 }
 
 // ErrRefused is in the error of a credential that the registry does not take.
@@ -48,7 +51,7 @@ var ErrRefused = errors.New("refused by the registry")
 type Verdict int
 
 const (
-	Unasked     Verdict = iota // also after a restart
+	Unasked     Verdict = iota // also after a restart, unless it was refused before
 	Accepted                   // the registry takes it
 	Refused                    // it does not; of the one in use: it had ended, and is dead
 	Unreachable                // the registry could not be asked, which says nothing
@@ -187,13 +190,15 @@ func (b *Broker) remember(key string, c credential.Credential) {
 	}
 }
 
-// Refresh makes every account try again now, for instance because the access
-// key has changed.
-func (b *Broker) Refresh() {
+// Refresh makes the accounts with these keys try again now, because in whose
+// name they ask has changed.
+func (b *Broker) Refresh(keys ...string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, a := range b.accounts {
-		a.poke()
+	for _, key := range keys {
+		if a, ok := b.accounts[key]; ok {
+			a.poke()
+		}
 	}
 }
 

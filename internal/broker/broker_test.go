@@ -91,14 +91,14 @@ func TestALivingCredentialIsNotGivenUpForOneThatEndsEarlier(t *testing.T) {
 		taken bool
 	}{
 		{"in a renewal", func(context.Context, *Broker) { pass(45 * time.Minute) }, false},
-		{"with a new access key it is", func(_ context.Context, b *Broker) { b.Refresh() }, true},
+		{"with a new access key it is", func(_ context.Context, b *Broker) { b.Refresh("a") }, true},
 		{"asking for something else it is", func(ctx context.Context, b *Broker) {
 			b.Set(ctx, []Source{&cloud{key: "a", asks: "two hosts", life: 5 * time.Second}}, threshold)
 		}, true},
 		{"also where that takes two attempts", func(_ context.Context, b *Broker) {
 			acr := b.accounts["a"].source.(*cloud)
 			acr.set(errors.New("denied"), false)
-			b.Refresh()
+			b.Refresh("a")
 			synctest.Wait()
 			acr.set(nil, false)
 			pass(backoffFirst)
@@ -132,7 +132,7 @@ func TestANewAccessKeyLetsOneCredentialEndEarlierAndNoFurther(t *testing.T) {
 		b.Set(ctx, []Source{acr}, threshold)
 		synctest.Wait()
 		acr.lives(time.Hour)
-		b.Refresh() // while the registry is asked about what the old key brought
+		b.Refresh("a") // while the registry is asked about what the old key brought
 		acr.says(accepts)
 		pass(verifyTimeout)
 		first := b.States()[0]
@@ -279,7 +279,7 @@ func TestAChangedAccessKeyIsTriedAtOnceEvenWhileACallIsUnderWay(t *testing.T) {
 		acr := &cloud{key: "a", life: time.Hour, hang: true}
 		b.Set(ctx, []Source{acr}, threshold)
 		synctest.Wait()
-		b.Refresh()
+		b.Refresh("a")
 		acr.set(nil, false)
 		pass(fetchTimeout)
 		if got := acr.count(); got != 2 || b.States()[0].Credential.Username == "" {
@@ -377,7 +377,7 @@ func TestACredentialThatNeverExpiresIsFetchedOnce(t *testing.T) {
 		if got := acr.count(); got != 1 {
 			t.Errorf("got %d calls, want 1", got)
 		}
-		b.Refresh()
+		b.Refresh("a")
 		synctest.Wait()
 		if got := acr.count(); got != 2 {
 			t.Errorf("got %d calls after a new access key, want 2", got)
@@ -393,8 +393,8 @@ func TestAnEmptyStartDoesNotMakeTheMasterCopyWorse(t *testing.T) {
 		down := &cloud{key: "a", err: errors.New("down"), registry: refuses}
 		b.Set(ctx, []Source{down, &cloud{key: "b", err: errors.New("down")}}, threshold)
 		pass(24 * time.Hour)
-		if store.saves != 0 || b.States()[0].Usable() {
-			t.Fatalf("saved %d times, usable %v; want nothing written although the credential is dead", store.saves, b.States()[0].Usable())
+		if store.saves != 1 || b.States()[0].Usable() || store.all["a"].Password.Reveal() != "stored" {
+			t.Fatalf("saved %d times, usable %v; want nothing written but that the credential is dead", store.saves, b.States()[0].Usable())
 		}
 		b.Set(ctx, []Source{down, &cloud{key: "c", life: time.Hour}}, threshold)
 		synctest.Wait()
@@ -408,7 +408,7 @@ func TestACredentialWithoutUserNameIsNotTaken(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
 		restart(ctx, t, b, store, stored(30*time.Minute))
 		b.Set(ctx, []Source{nameless{&cloud{key: "a", life: time.Hour}}}, threshold)
-		b.Refresh()
+		b.Refresh("a")
 		synctest.Wait()
 		if s := b.States()[0]; s.Credential.Password.Reveal() != "stored" || s.Err == nil {
 			t.Errorf("error %v; want one, and the stored credential kept", s.Err)

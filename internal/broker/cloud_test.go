@@ -28,6 +28,7 @@ type cloud struct {
 	hang     bool
 	registry answer // nil accepts
 	verified []time.Time
+	ended    []error
 }
 
 // answer is what a registry says of every credential.
@@ -94,6 +95,8 @@ func (c *cloud) Verify(ctx context.Context, _ credential.Credential) error {
 	}
 	return says(ctx)
 }
+
+func (c *cloud) Ended(err error) { c.mu.Lock(); c.ended = append(c.ended, err); c.mu.Unlock() }
 
 // memory is a store that a test can look into.
 type memory struct {

@@ -50,7 +50,7 @@ func TestThirtyTwoCallersDuringAFetchMakeOneMoreRequest(t *testing.T) {
 				b.Set(ctx, []Source{acr}, threshold)
 				synctest.Wait()
 				acr.set(nil, false)
-				atOnce(func() { b.Refresh(); b.States() })
+				atOnce(func() { b.Refresh("a"); b.States() })
 				pass(fetchTimeout + verifyTimeout)
 				atOnce(func() { b.States(); b.Settled() })
 				if got := acr.count(); got != 2 || !b.States()[0].Usable() {

@@ -174,7 +174,7 @@ func TestItIsKnownSinceWhenAnAccountFails(t *testing.T) {
 			t.Error("it fails no longer, and says so")
 		}
 		acr.set(errDenied, false)
-		b.Refresh()
+		b.Refresh("a")
 		synctest.Wait()
 		if !since().Equal(time.Now()) {
 			t.Errorf("failing again since %v, want from now on", since())
@@ -190,7 +190,7 @@ func TestACredentialWithoutEndIsNeitherJudgedNorHurried(t *testing.T) {
 		acr.forget()
 		acr.set(errDown, false)
 		acr.says(refuses)
-		b.Refresh()
+		b.Refresh("a")
 		pass(time.Hour)
 		if got := acr.count(); got > 40 || acr.asked() != 0 || !b.States()[0].Usable() {
 			t.Errorf("got %d calls and %d questions, usable %v", got, acr.asked(), b.States()[0].Usable())

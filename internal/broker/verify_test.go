@@ -32,7 +32,7 @@ func TestANewCredentialIsVerifiedBeforeItTakesThePlaceOfAnother(t *testing.T) {
 				check(t, "the first one", b.States()[0], true, Accepted)
 				acr.says(test.says)
 				pass(time.Second)
-				b.Refresh()
+				b.Refresh("a")
 				synctest.Wait()
 				if test.after > 0 {
 					check(t, "while the registry is asked", b.States()[0], true, Accepted)
@@ -148,13 +148,46 @@ func TestAnEndedCredentialIsDeadOnceTheRegistryHasRefusedItAndNotBefore(t *testi
 		acr.forget()
 		pass(time.Hour)
 		look("an hour later", false, Refused)
-		if acr.asked() != 0 || !store.all["a"].Password.Equal(good) || store.saves != 1 {
-			t.Errorf("%d questions about the dead, %d writes of the master copy; want 0 and the first", acr.asked(), store.saves)
+		if acr.asked() != 0 || !store.all["a"].Password.Equal(good) || !store.all["a"].Refused || store.saves != 2 {
+			t.Errorf("%d questions about the dead, %d writes of the master copy; want 0, and one of its end", acr.asked(), store.saves)
 		}
 
 		acr.set(nil, false)
 		pass(backoffMost)
 		look("the cloud is back", true, Accepted)
+		if store.all["a"].Refused {
+			t.Error("the new one is kept as refused")
+		}
+	})
+}
+
+func TestWhatTheRegistryHasRefusedIsDeadAfterARestartToo(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		dead := stored(-time.Hour)
+		dead.Refused = true
+		restart(ctx, t, b, store, dead)
+		acr := &cloud{key: "a", hang: true, registry: silent}
+		b.Set(ctx, []Source{acr}, threshold)
+		synctest.Wait()
+		check(t, "at the start", b.States()[0], false, Refused)
+		pass(time.Hour)
+		check(t, "after an hour of silence", b.States()[0], false, Refused)
+		if acr.asked() != 0 {
+			t.Errorf("the registry was asked %d times about the dead", acr.asked())
+		}
+	})
+}
+
+func TestASourceIsToldHowEachAttemptEnded(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
+		acr := &cloud{key: "a", life: time.Hour, registry: refuses}
+		b.Set(ctx, []Source{acr}, threshold)
+		synctest.Wait()
+		acr.says(accepts)
+		pass(backoffFirst)
+		if len(acr.ended) != 2 || !errors.Is(acr.ended[0], ErrRefused) || acr.ended[1] != nil {
+			t.Errorf("told of %v; want a refusal and a success", acr.ended)
+		}
 	})
 }
 

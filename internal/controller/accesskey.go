@@ -77,6 +77,17 @@ func accessKeyOf(secret *corev1.Secret) (credential.AccessKey, error) {
 	return credential.AccessKey{ID: id, Secret: credential.NewSecret(value)}, nil
 }
 
+// followers are the accounts that ask, or may ask, in the name of the access key.
+func (c *Controller) followers() []string {
+	var keys []string
+	for _, a := range c.accounts {
+		if a.FollowsAccessKey() {
+			keys = append(keys, a.Key())
+		}
+	}
+	return keys
+}
+
 // followAccessKey tells whether the access key is another than before.
 func (c *Controller) followAccessKey() bool {
 	key, err := c.readAccessKey(context.Background())

@@ -128,7 +128,7 @@ func New(o Options) *Controller {
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost)),
 	}
 	c.Cloud.AccessKey, c.Cloud.AccessKeyName, c.Cloud.AccessKeyFrom = c.readAccessKey, o.AccessKey.String(), c.readNamedKey
-	c.Cloud.Fetched = c.metrics.fetch
+	c.Cloud.Ended = c.metrics.fetch
 	c.broker = broker.New(&masterCopy{o.Client, o.Namespace, o.Cloud.AllowedHosts}, o.Log, c.replan)
 	c.caches = newCaches(c)
 	return c

@@ -210,7 +210,7 @@ func (c *Controller) worthTelling(waiting, quiet bool) bool {
 // true it makes no first plan before every account has been tried.
 func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	if c.followAccessKey() {
-		c.broker.Refresh()
+		c.broker.Refresh(c.followers()...)
 	}
 	c.configure(ctx)
 	settings := c.settings

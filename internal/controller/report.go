@@ -237,11 +237,15 @@ func (m *metrics) fetch(a *source.Account, err error) {
 }
 
 // codeOf is the code of the cloud that ended an attempt, without what may stand
-// behind its first dot. Codes that are not known are one: a proxy before the
+// behind its first dot; refused where the registry took not what the cloud
+// gave. Codes that are not known are one: a proxy before the
 // cloud could write another each time, and each would be a new time series.
 func codeOf(err error) string {
-	if err == nil {
+	switch {
+	case err == nil:
 		return "ok"
+	case errors.Is(err, broker.ErrRefused):
+		return "refused"
 	}
 	refused, ok := errors.AsType[*openapi.Error](err)
 	if !ok || refused.Code == "" {

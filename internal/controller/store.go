@@ -46,6 +46,7 @@ type kept struct {
 	For       string    `json:"for,omitempty"`    // what was asked for, and in whose name
 	IssuedAt  time.Time `json:"issuedAt"`
 	ExpiresAt time.Time `json:"expiresAt"`
+	Refused   bool      `json:"refused,omitempty"` // by the registry, after its end
 }
 
 // readAgain is how long the wait is before what pullkey kept is read again,
@@ -113,7 +114,7 @@ func (m *masterCopy) decode(found *corev1.Secret) (map[string]credential.Credent
 		}
 		all[key] = credential.Credential{
 			Username: k.Username, Password: credential.NewSecret(k.Password), Hosts: k.Hosts, For: k.For,
-			IssuedAt: k.IssuedAt, ExpiresAt: k.ExpiresAt,
+			IssuedAt: k.IssuedAt, ExpiresAt: k.ExpiresAt, Refused: k.Refused,
 		}
 	}
 	return all, nil
@@ -123,7 +124,7 @@ func (m *masterCopy) encode(all map[string]credential.Credential) ([]byte, error
 	stored := map[string]kept{}
 	for key, c := range all {
 		listed := slices.DeleteFunc(slices.Clone(c.Hosts), m.mayServe)
-		stored[key] = kept{c.Username, c.Password.Reveal(), c.Hosts, listed, c.For, c.IssuedAt, c.ExpiresAt}
+		stored[key] = kept{c.Username, c.Password.Reveal(), c.Hosts, listed, c.For, c.IssuedAt, c.ExpiresAt, c.Refused}
 	}
 	body, err := json.Marshal(stored) //nolint:gosec // into a Secret, which is where it belongs
 	if err != nil {

@@ -17,6 +17,8 @@ type Credential struct {
 	// ExpiresAt is the moment the issuer named. The zero time means that it
 	// does not expire.
 	ExpiresAt time.Time
+	// Refused tells that it had ended and that the registry then refused it.
+	Refused bool
 }
 
 // Expired tells whether the credential is no longer good at the time now.

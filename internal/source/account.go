@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ type Account struct {
 
 	mu       sync.Mutex
 	who      status.Identity // of the last attempt
+	goneAt   time.Time       // since when who is missing; zero while it is there
 	listed   []string        // the instance's own domains, as last listed
 	listedAt time.Time
 	answers  string // the host that last said something of a credential
@@ -47,6 +49,10 @@ func (a *Account) Asks() string {
 		" of " + a.configured.RRSAProviderARN + " for hosts " + strings.Join(a.configured.Domains, ",")
 }
 
+// FollowsAccessKey tells that a new access key of the cluster may change in whose
+// name is asked.
+func (a *Account) FollowsAccessKey() bool { return a.identity.follows }
+
 // Equal compares what is asked for, and in whose name.
 func (a *Account) Equal(other broker.Source) bool {
 	o, ok := other.(*Account)
@@ -54,20 +60,19 @@ func (a *Account) Equal(other broker.Source) bool {
 		a.configured.AccessKey.Secret.Equal(o.configured.AccessKey.Secret)
 }
 
-// Fetch asks for one authorization token and for the hosts that it is for.
-func (a *Account) Fetch(ctx context.Context, last credential.Credential) (credential.Credential, error) {
-	got, err := a.fetch(ctx, last)
-	if a.cloud.Fetched != nil {
-		a.cloud.Fetched(a, err)
+// Ended passes on how an attempt ended.
+func (a *Account) Ended(err error) {
+	if a.cloud.Ended != nil {
+		a.cloud.Ended(a, err)
 	}
-	return got, err
 }
 
-func (a *Account) fetch(ctx context.Context, last credential.Credential) (credential.Credential, error) {
+// Fetch asks for one authorization token and for the hosts that it is for.
+func (a *Account) Fetch(ctx context.Context, last credential.Credential) (credential.Credential, error) {
 	if err := a.checkEndpoint(); err != nil {
 		return credential.Credential{}, err
 	}
-	who, err := a.look(ctx)
+	who, err := a.look(ctx, last)
 	if err != nil {
 		return credential.Credential{}, err
 	}
@@ -111,22 +116,40 @@ const SkewThatMatters = time.Minute
 
 func (a *Account) api() *acr.Client { return &acr.Client{OpenAPI: a.cloud.API} }
 
-// look picks who to be, and notes it.
-func (a *Account) look(ctx context.Context) (picked, error) {
+// goneFor is how long who we were may be missing before somebody else takes
+// over: a Secret that is replaced is gone for a moment.
+const goneFor = time.Minute
+
+// look picks who to be, and notes it. While last, of who we were, lives, the next
+// best has to wait for a while: what it may pull can be less.
+func (a *Account) look(ctx context.Context, last credential.Credential) (picked, error) {
 	who, err := a.identity.pick(ctx)
-	if err == nil {
-		a.mu.Lock()
-		a.who = who.about
-		a.mu.Unlock()
+	if err != nil {
+		return who, err
 	}
-	return who, err
+	now := a.cloud.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	lives := last.For == a.Asks() && !last.Expired(now)
+	if !lives || rank(who.about) <= rank(a.who) {
+		a.who, a.goneAt = who.about, time.Time{}
+		return who, nil
+	}
+	if a.goneAt.IsZero() {
+		a.goneAt = now
+	}
+	if now.Sub(a.goneAt) < goneFor {
+		return picked{}, fmt.Errorf("be %s: it is not there any more; if it does not come back, pullkey is %s %s later", a.who.Name, who.about.Name, goneFor)
+	}
+	a.who, a.goneAt = who.about, time.Time{}
+	return who, nil
 }
 
 // Look finds out who the account is, where no attempt has so far. It asks the
 // metadata service at most.
 func (a *Account) Look(ctx context.Context) {
 	if a.Identity().Kind == "" {
-		_, _ = a.look(ctx) // each attempt says what is wrong
+		_, _ = a.look(ctx, credential.Credential{}) // each attempt says what is wrong
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,14 @@ const (
 // Kinds are those that a user may choose, for instances that name no identity
 // of their own.
 func Kinds() []string { return []string{Auto, AccessKey, RRSA, ECSRole, TokenFile} }
+
+// rank orders who auto may pick, the best first; nobody comes last.
+func rank(who status.Identity) int {
+	if i := slices.Index(Kinds(), who.Kind); i >= 0 {
+		return i
+	}
+	return len(Kinds())
+}
 
 // ErrAbsent says that an identity is not there, where any other error says that
 // it is there and cannot be used.
@@ -68,7 +77,9 @@ type RRSAConfig struct {
 type identity struct {
 	// name is the same while the configuration is.
 	name string
-	pick func(context.Context) (picked, error)
+	// follows tells that a new access key of the cluster is a reason to pick anew.
+	follows bool
+	pick    func(context.Context) (picked, error)
 }
 
 // picked is who we are for one attempt.
@@ -88,7 +99,7 @@ func (c *Cloud) identity(in acrconfig.Instance, rrsa bool, home string) *identit
 	if in.AssumeRoleARN == "" {
 		return base
 	}
-	return &identity{base.name + ", then " + in.AssumeRoleARN, func(ctx context.Context) (picked, error) {
+	return &identity{base.name + ", then " + in.AssumeRoleARN, base.follows, func(ctx context.Context) (picked, error) {
 		p, err := base.pick(ctx)
 		if err != nil {
 			return picked{}, err
@@ -105,25 +116,25 @@ func (c *Cloud) identity(in acrconfig.Instance, rrsa bool, home string) *identit
 func (c *Cloud) base(in acrconfig.Instance, rrsa bool, home string) *identity {
 	switch {
 	case in.AccessKey.ID != "":
-		return &identity{custom + " " + in.AccessKey.ID, c.custom(in)}
+		return &identity{name: custom + " " + in.AccessKey.ID, pick: c.custom(in)}
 	case in.AccessKeyFrom != "":
-		return &identity{AccessKey + " " + in.AccessKeyFrom, func(context.Context) (picked, error) { return c.named(in.AccessKeyFrom), nil }}
+		return &identity{name: AccessKey + " " + in.AccessKeyFrom, pick: func(context.Context) (picked, error) { return c.named(in.AccessKeyFrom), nil }}
 	}
 	o := oidc{role: in.RRSARoleARN, provider: in.RRSAProviderARN, home: home, region: in.Region}
 	if in.AssumeRoleARN == "" {
 		o.duration = in.ExpireDuration
 	}
 	if rrsa && in.RRSARoleARN != "" {
-		return &identity{RRSA + " " + in.RRSARoleARN, func(context.Context) (picked, error) { return c.rrsa(o, "the instance names rrsaRoleARN") }}
+		return &identity{name: RRSA + " " + in.RRSARoleARN, pick: func(context.Context) (picked, error) { return c.rrsa(o, "the instance names rrsaRoleARN") }}
 	}
 	if kind := c.Identity; kind != "" && kind != Auto {
-		return &identity{kind, func(ctx context.Context) (picked, error) { return c.as(ctx, kind, o, "it is what --identity says") }}
+		return &identity{kind, kind == AccessKey, func(ctx context.Context) (picked, error) { return c.as(ctx, kind, o, "it is what --identity says") }}
 	}
 	name := Auto
 	if rrsa {
 		name += " with RRSA switched on"
 	}
-	return &identity{name, func(ctx context.Context) (picked, error) { return c.auto(ctx, o, rrsa) }}
+	return &identity{name, true, func(ctx context.Context) (picked, error) { return c.auto(ctx, o, rrsa) }}
 }
 
 // custom is the access key that stands in the configuration itself.

@@ -176,6 +176,46 @@ func TestTheRightIdentityIsTakenWhenItAppears(t *testing.T) {
 	}
 }
 
+func TestWhoIsMissingForAMomentIsWaitedForWhileTheCredentialLives(t *testing.T) {
+	t.Parallel()
+	here := &place{secret: true, role: true}
+	cloud := here.cloud(t)
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	cloud.Now = func() time.Time { return now }
+	a := cloud.Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{Region: "cn-hangzhou"}}}, "")[0]
+	lives := credential.Credential{Username: "u", For: a.Asks(), ExpiresAt: now.Add(time.Hour)}
+	ended, others := lives, lives
+	ended.ExpiresAt = now
+	others.For = "something else"
+	for _, step := range []struct {
+		name   string
+		secret bool
+		after  time.Duration
+		last   credential.Credential
+		want   string // empty for an error
+	}{
+		{"it is there", true, 0, lives, AccessKey},
+		{"it is gone", false, 0, lives, ""},
+		{"it is gone still", false, goneFor - 1, lives, ""},
+		{"it is back", true, 0, lives, AccessKey},
+		{"it is gone anew", false, time.Minute, lives, ""},
+		{"it does not come back", false, goneFor, lives, ECSRole},
+		{"it comes back after all, and is better", true, 0, lives, AccessKey},
+		{"it is gone, and so is the credential", false, 0, ended, ECSRole},
+		{"it comes back", true, 0, ended, AccessKey},
+		{"it is gone, and what lives was asked for otherwise", false, 0, others, ECSRole},
+	} {
+		here.secret, now = step.secret, now.Add(step.after)
+		who, err := a.look(t.Context(), step.last)
+		if who.about.Kind != step.want || err == nil != (step.want != "") {
+			t.Errorf("%s: got %q, error %v; want %q", step.name, who.about.Kind, err, step.want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "be access key kube-system/key: it is not there any more; if it does not come back, pullkey is RAM role the-role") {
+			t.Errorf("%s: error %q does not say what comes", step.name, err)
+		}
+	}
+}
+
 // sts answers AssumeRoleWithOIDC with sessions that it counts.
 func sts(t *testing.T) (server *httptest.Server, sessions func() int) {
 	t.Helper()

@@ -40,8 +40,8 @@ type Cloud struct {
 	// taken, broker.ErrRefused if it is not, another error if nobody could be
 	// asked. Nil means that nobody is asked.
 	Ask func(ctx context.Context, host string, login credential.Login) error
-	// Fetched is told of the end of each attempt. May be nil.
-	Fetched func(a *Account, err error)
+	// Ended is told how each attempt of an account ended. May be nil.
+	Ended func(a *Account, err error)
 
 	mu       sync.Mutex
 	sessions map[string]session // by all that makes them what they are
