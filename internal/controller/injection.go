@@ -86,7 +86,7 @@ func (c *Controller) inject(ctx context.Context, p *plan) {
 		return
 	}
 	object := &corev1.ObjectReference{Kind: "ConfigMap", APIVersion: "v1", Namespace: c.Namespace, Name: injectionName}
-	goal := fmt.Sprintf("%s %v", stamp(p.ends), data)
+	goal := fmt.Sprint(p.digest(), data)
 	if c.givesWay(object, goal, contentsMost, reasonContested, "somebody keeps changing or deleting ConfigMap "+
 		injectionName+": pullkey leaves it as it is until it has another credential") {
 		return

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -52,22 +53,32 @@ func includes(n acrconfig.Names, name string) bool {
 // the namespaces of the accounts that are limited to some.
 func newPlan(s acrconfig.Settings, states []broker.State, only map[string][]string) (*plan, []error) {
 	p := &plan{settings: s, special: map[string]*content{}}
-	general, problems := newContent(slices.DeleteFunc(slices.Clone(states), func(s broker.State) bool { return len(only[s.Key]) > 0 }), s.NotifyEmail)
-	p.general = general
-	if !slices.ContainsFunc(states, func(s broker.State) bool { return len(only[s.Key]) == 0 }) {
-		p.general = nil
+	limited := map[string][]string{} // the accounts that are limited to it, by namespace
+	for _, key := range slices.Sorted(maps.Keys(only)) {
+		for _, name := range only[key] {
+			limited[name] = append(limited[name], key)
+		}
 	}
-	for _, namespaces := range only {
-		for _, name := range namespaces {
-			if _, done := p.special[name]; done {
-				continue
-			}
-			its, more := newContent(slices.DeleteFunc(slices.Clone(states), func(s broker.State) bool {
-				return len(only[s.Key]) > 0 && !slices.Contains(only[s.Key], name)
-			}), s.NotifyEmail)
-			p.special[name] = its
+	var problems []error
+	of := map[string]*content{} // by the limited accounts: most namespaces have the same
+	contentOf := func(keys []string) *content {
+		id := strings.Join(keys, "\n")
+		if _, done := of[id]; !done {
+			may := slices.DeleteFunc(slices.Clone(states), func(s broker.State) bool {
+				return len(only[s.Key]) > 0 && !slices.Contains(keys, s.Key)
+			})
+			var more []error
+			of[id], more = newContent(may, s.NotifyEmail)
 			problems = append(problems, more...)
 		}
+		return of[id]
+	}
+	p.general = contentOf(nil)
+	if len(p.general.accounts) == 0 {
+		p.general = nil
+	}
+	for name, keys := range limited {
+		p.special[name] = contentOf(keys)
 	}
 	for _, state := range states {
 		p.managed = append(p.managed, state.Credential.Hosts...)
@@ -125,6 +136,18 @@ func (p *plan) inherit(old *plan) {
 		p.special[name] = keep(c, old.content(name))
 	}
 	p.sum()
+}
+
+// digest tells one set of credentials from another.
+func (p *plan) digest() string {
+	all := map[string][]byte{}
+	for name, c := range p.special {
+		all[name] = c.digest
+	}
+	if p.general != nil {
+		all[""] = p.general.digest
+	}
+	return fmt.Sprintf("%x", digest(all))
 }
 
 func stamp(t time.Time) string {

@@ -352,3 +352,35 @@ func TestMoreHostsThanASecretHoldsAreRefusedWithTheirNumber(t *testing.T) {
 		t.Errorf("got %v", problems)
 	}
 }
+
+func TestCredentialsAreToldApartAlsoWhenTheyEndTogether(t *testing.T) {
+	t.Parallel()
+	only := map[string][]string{"b": {"a"}}
+	digests := map[string]bool{}
+	for _, passwords := range [][2]string{{"1", "1"}, {"2", "1"}, {"1", "2"}} {
+		p, _ := newPlan(settings(), []broker.State{
+			holding("a", passwords[0], noon, noon.Add(time.Hour), "a.example.com"),
+			holding("b", passwords[1], noon, noon.Add(time.Hour), "b.example.com"),
+		}, only)
+		digests[p.digest()] = true
+	}
+	if len(digests) != 3 {
+		t.Errorf("three sets of credentials have %d digests", len(digests))
+	}
+}
+
+func TestNamespacesWithTheSameAccountsShareOneContent(t *testing.T) {
+	t.Parallel()
+	only := map[string][]string{"b": {"x", "y", "z"}, "c": {"z"}}
+	var states []broker.State
+	for _, key := range []string{"a", "b", "c"} {
+		states = append(states, holding(key, key, noon, noon.Add(time.Hour), key+".example.com"))
+	}
+	p, _ := newPlan(settings(), states, only)
+	if p.special["x"] != p.special["y"] || p.special["x"] == p.special["z"] || p.special["x"] == p.general {
+		t.Error("x and y have the same accounts, z has others, and all the other namespaces have others still")
+	}
+	if got := strings.Join(p.special["z"].hosts, " "); got != "a.example.com b.example.com c.example.com" {
+		t.Errorf("z has %s", got)
+	}
+}

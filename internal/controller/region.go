@@ -2,8 +2,11 @@ package controller
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/internal/openapi"
@@ -24,7 +27,7 @@ var regionLabels = []string{"topology.kubernetes.io/region", "failure-domain.bet
 const (
 	regionTimeout = 5 * time.Second
 	regionAgain   = time.Minute
-	// someNodes are enough: a node without the label is the exception.
+	// someNodes are enough to know the region of most of them.
 	someNodes = 20
 )
 
@@ -40,12 +43,8 @@ func (c *Controller) findRegion(ctx context.Context) status.Region {
 	if err != nil {
 		c.Log.Info("look for the region at the nodes", "error", err)
 	} else {
-		for _, node := range nodes.Items {
-			for _, label := range regionLabels {
-				if region := node.Labels[label]; openapi.IsRegion(region) {
-					return status.Region{Name: region, Source: regionLabel}
-				}
-			}
+		if region := commonRegion(nodes.Items); region != "" {
+			return status.Region{Name: region, Source: regionLabel}
 		}
 	}
 	if c.Cloud.Metadata != nil {
@@ -54,6 +53,27 @@ func (c *Controller) findRegion(ctx context.Context) status.Region {
 		}
 	}
 	return status.Region{}
+}
+
+// commonRegion is the region of most of the nodes, of equally many the first by
+// name: whichever node is listed first, it is the same.
+func commonRegion(nodes []corev1.Node) string {
+	count := map[string]int{}
+	for _, node := range nodes {
+		for _, label := range regionLabels {
+			if region := node.Labels[label]; openapi.IsRegion(region) {
+				count[region]++
+				break
+			}
+		}
+	}
+	var most string
+	for _, region := range slices.Sorted(maps.Keys(count)) {
+		if count[region] > count[most] {
+			most = region
+		}
+	}
+	return most
 }
 
 // followRegion looks for the region until it is known. The first look is over

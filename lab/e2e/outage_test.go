@@ -33,7 +33,6 @@ func (n *node) outage(t *testing.T) {
 	const life = 60 * time.Second
 	o := &office{plane: n.plane, acr: n.ACR, client: n.HTTP()}
 	before, during, after := "outage-"+n.tag, "outage-during-"+n.tag, "outage-after-"+n.tag
-	seen := n.auditSeen(t)
 	if err := n.ACR.Faults().Set(localacr.Fault{Kind: localacr.Lifetime, Lifetime: life}); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +40,9 @@ func (n *node) outage(t *testing.T) {
 	o.configure(t, with(o.config("default", before, during, after), "service-account", "*", "expiring-threshold", "30s"))
 	o.setAccessKey(t, n.ACR.AddAccessKey(everything)) // has it fetch at once
 	n.runs(t, n.applyPod(t, before, n.image))
+	n.endsWithin(t, o, "default", life)
 	ends := n.endsWithin(t, o, before, life)
+	settled := time.Now()
 	n.shows(t, "healthy")
 
 	if err := n.ACR.StopCloud(); err != nil {
@@ -85,7 +86,7 @@ func (n *node) outage(t *testing.T) {
 	}
 	n.isFreshAtOnce(t, o, before, during, third)
 	n.runs(t, waiting) // by itself
-	n.neverWorse(t, seen)
+	n.neverWorse(t, settled)
 }
 
 // isFreshAtOnce waits until the Secrets of the namespaces work again, which must
@@ -133,25 +134,24 @@ func (n *node) endsWithin(t *testing.T, o *office, namespace string, life time.D
 	return ends
 }
 
-func (n *node) auditSeen(t *testing.T) int {
-	t.Helper()
-	all, err := n.Cluster.AuditEvents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(all)
-}
-
 // neverWorse looks at every write that the API server recorded since then, and
 // asks the local ACR, who knows: an entry that worked when it was written over
 // was followed by one that works no shorter.
-func (n *node) neverWorse(t *testing.T, since int) {
+func (n *node) neverWorse(t *testing.T, since time.Time) {
 	t.Helper()
 	stands := map[string]map[string]entry{}
-	writes := n.writes(t, since)
-	replaced := 0
-	for _, e := range writes {
+	writes, replaced := 0, 0
+	for _, e := range n.writes(t) {
+		if e.User != identity && e.Verb != "delete" { // a namespace's end deletes too
+			t.Errorf("%s wrote Secret %s/%s", e.User, e.Namespace, e.Name)
+			continue
+		}
 		next := written(t, e)
+		if e.Time.Before(since) {
+			stands[e.Namespace] = next
+			continue
+		}
+		writes++
 		for host, old := range stands[e.Namespace] {
 			until, known := n.ACR.LivesUntil(old.Password)
 			if !known || !until.After(e.Time) {
@@ -165,29 +165,22 @@ func (n *node) neverWorse(t *testing.T, since int) {
 		}
 		stands[e.Namespace] = next
 	}
-	t.Logf("%d writes were looked at, and %d working entries that they replaced", len(writes), replaced)
+	t.Logf("%d writes were looked at, and %d working entries that they replaced", writes, replaced)
 	if replaced == 0 {
 		t.Error("nothing was recorded that could have become worse")
 	}
 }
 
-// writes are those of pull Secrets that the API server recorded since then. None
-// but pullkey makes them, except that namespaces are deleted.
-func (n *node) writes(t *testing.T, since int) []cluster.AuditEvent {
+// writes are those of pull Secrets that the API server recorded.
+func (n *node) writes(t *testing.T) []cluster.AuditEvent {
 	t.Helper()
 	all, err := n.Cluster.AuditEvents()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(all[since:], func(e cluster.AuditEvent) bool {
+	return slices.DeleteFunc(all, func(e cluster.AuditEvent) bool {
 		wrote := slices.Contains([]string{"create", "update", "patch", "delete"}, e.Verb)
-		if e.Resource != "secrets" || e.Name != secretName || e.Code >= 300 || !wrote {
-			return true
-		}
-		if e.User != identity && e.Verb != "delete" {
-			t.Errorf("%s wrote Secret %s/%s", e.User, e.Namespace, e.Name)
-		}
-		return false
+		return e.Resource != "secrets" || e.Name != secretName || e.Code >= 300 || !wrote
 	})
 }
 
