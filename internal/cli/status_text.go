@@ -82,6 +82,9 @@ func (p *program) accountText(a accountFound, now time.Time) string {
 			f.add(name, moment(t, now))
 		}
 	}
+	if a.Unlisted != "" {
+		f.add("", "its domains are not listed: "+a.Unlisted+"; the known ones go on")
+	}
 	at("issued", a.IssuedAt)
 	at("expires", a.ExpiresAt)
 	at("next try", a.NextAttempt)

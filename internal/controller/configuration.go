@@ -138,7 +138,7 @@ func (c *Controller) configurationReference() *corev1.ObjectReference {
 // forgetAccount forgets what was said about an account that is gone, so that it
 // is said again should it come back.
 func (c *Controller) forgetAccount(key string) {
-	for _, about := range []string{"account ", "dropped ", "borrowed "} {
+	for _, about := range []string{"account ", "dropped ", "borrowed ", "unlisted "} {
 		c.unsay(about + key)
 	}
 	delete(c.who, key)

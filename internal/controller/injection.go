@@ -92,9 +92,7 @@ func (c *Controller) inject(ctx context.Context, p *plan) {
 		return
 	}
 	made, err := c.replaceData(ctx, existing, injectionName, data)
-	if err != nil {
-		c.Log.Warn("write the parameters of the injection", "error", err)
-		c.unfinished = true
+	if c.hinders("injection", err) {
 		return
 	}
 	if c.injected == nil || c.injected.ResourceVersion != made.ResourceVersion {

@@ -64,11 +64,7 @@ func (c *Controller) keepLastGood(ctx context.Context) {
 		c.lastGood, err = c.replaceData(ctx, c.lastGood, lastGoodName, data)
 	}
 	c.lastGoodRead = err == nil
-	if err != nil {
-		c.Log.Warn("keep the valid configuration for the next start", "error", err)
-	}
-	c.lastGoodKept = err == nil
-	c.unfinished = c.unfinished || err != nil
+	c.lastGoodKept = !c.hinders("last good", err)
 }
 
 func encodeSettings(s acrconfig.Settings) (map[string]string, error) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
@@ -176,8 +177,10 @@ const (
 	// namespace is written once at first, and a hanging account holds the
 	// others up only this long.
 	firstPatience = 5 * time.Second
-	// planAgain is when the planner tries again what it could not write.
-	planAgain = 2 * time.Second
+	// planAgain is when the planner tries again what it could not write; each
+	// time in a row it waits twice as long, up to planSeldom.
+	planAgain  = 2 * time.Second
+	planSeldom = 2 * time.Minute
 )
 
 // planAll makes a new plan whenever something has changed, until ctx ends.
@@ -190,6 +193,7 @@ func (c *Controller) planAll(ctx context.Context) {
 	nothing := time.NewTimer(firstPatience) // that nothing is in force is told after a while
 	defer nothing.Stop()
 	waiting, quiet := true, true
+	wait := planAgain
 	for {
 		c.unfinished = false
 		c.Plan(ctx, waiting)
@@ -203,7 +207,10 @@ func (c *Controller) planAll(ctx context.Context) {
 		}
 		if c.unfinished {
 			c.metrics.retries.Inc()
-			again.Reset(planAgain)
+			again.Reset(wait)
+			wait = min(2*wait, planSeldom)
+		} else {
+			wait = planAgain
 		}
 		select {
 		case <-ctx.Done():
@@ -217,6 +224,33 @@ func (c *Controller) planAll(ctx context.Context) {
 			waiting = false
 		}
 	}
+}
+
+// hindered is how many times in a row a write of the planner's may go wrong
+// before it is told: a conflict is ordinary.
+const hindered = 3
+
+// hinders tells that a write of the planner's went wrong, has it tried again, and
+// says so once where it goes on.
+func (c *Controller) hinders(what string, err error) bool {
+	about := "write " + what
+	if err == nil {
+		delete(c.hindrances, what)
+		c.unsay(about)
+		return false
+	}
+	c.unfinished = true
+	c.hindrances[what]++
+	c.Log.Debug(about, "error", err)
+	if c.hindrances[what] < hindered {
+		return true
+	}
+	message := err.Error()
+	if apierrors.IsForbidden(err) {
+		message += "; hint: apply deploy/rbac.yaml and deploy/limits.yaml of this version"
+	}
+	c.sayOnce(about, meaning(err), c.configurationReference(), reasonSyncFailed, message)
+	return true
 }
 
 // worthTelling is false while a moment more will tell: a configuration may come

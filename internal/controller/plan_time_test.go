@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -122,4 +123,33 @@ func planner(t *testing.T, cloud http.RoundTripper) (*Controller, cache.Indexer)
 	k.caches.configuration = corelisters.NewConfigMapLister(configuration)
 	k.caches.accessKey = corelisters.NewSecretLister(key)
 	return k, configuration
+}
+
+func TestAWriteOfThePlannersThatGoesWrongIsToldOnceWhenItGoesOn(t *testing.T) {
+	t.Parallel()
+	events := record.NewFakeRecorder(10)
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	c := &Controller{
+		Options:  Options{Log: slog.New(slog.DiscardHandler), Events: events},
+		reported: map[string][]string{}, hindrances: map[string]int{},
+		caches: &caches{configuration: corelisters.NewConfigMapLister(indexer)},
+	}
+	forbidden := errors.New("no right")
+	for i, step := range []struct {
+		err  error
+		told int
+	}{
+		{errors.New("a conflict"), 0},
+		{nil, 0},
+		{forbidden, 0},
+		{forbidden, 0},
+		{forbidden, 1},
+		{forbidden, 1},
+		{nil, 1},
+		{forbidden, 1},
+	} {
+		if hinders := c.hinders("status", step.err); hinders != (step.err != nil) || len(events.Events) != step.told {
+			t.Errorf("step %d: hinders %v, told %d times; want %v, %d", i, hinders, len(events.Events), step.err != nil, step.told)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ const (
 	reasonConfigurationWarning = "ConfigurationWarning"
 	reasonFetchFailed          = "CredentialFetchFailed"
 	reasonDropped              = "CredentialDropped"
+	reasonNotListed            = "DomainsNotListed"
 	reasonBorrowed             = "BorrowedIdentity"
 	reasonClockSkew            = "ClockSkew"
 	reasonForeignSecret        = "ForeignSecret"
@@ -39,12 +41,20 @@ func (c *Controller) say(about string, object runtime.Object, reason, message st
 	c.sayOnce(about, message, object, reason, message)
 }
 
+// meaningsMost bounds what is remembered of one trouble.
+const meaningsMost = 16
+
 // sayOnce is say for a message that differs each time, by a request id for
-// instance, although it means the same.
+// instance, although it means the same. Two troubles that alternate are told
+// once each.
 func (c *Controller) sayOnce(about, meaning string, object runtime.Object, reason, message string) {
 	c.mu.Lock()
-	known := c.reported[about] == meaning
-	c.reported[about] = meaning
+	known := slices.Contains(c.reported[about], meaning)
+	if !known && len(c.reported[about]) < meaningsMost {
+		c.reported[about] = append(c.reported[about], meaning)
+	} else if !known {
+		c.reported[about] = []string{meaning}
+	}
 	c.mu.Unlock()
 	if known {
 		return
@@ -65,7 +75,7 @@ func (c *Controller) report(states []broker.State) {
 	c.expires(states)
 	c.reportStates(states)
 	c.reportSkew()
-	c.reportIdentities()
+	c.reportAccounts()
 	for _, s := range states {
 		about := "account " + s.Key
 		c.reportDropped(s)
@@ -97,9 +107,11 @@ func (c *Controller) reportDropped(s broker.State) {
 		s.Key, stamp(s.Credential.ExpiresAt)))
 }
 
-// reportIdentities tells who we are where that has changed, and who is not ours.
-func (c *Controller) reportIdentities() {
+// reportAccounts tells who we are where that has changed, who is not ours, and
+// where the cloud lists no domains.
+func (c *Controller) reportAccounts() {
 	for _, a := range c.accounts {
+		c.reportUnlisted(a)
 		who, about := a.Identity(), "borrowed "+a.Key()
 		if who.Kind != "" && c.who[a.Key()] != who.Name {
 			if c.who == nil {
@@ -117,11 +129,32 @@ func (c *Controller) reportIdentities() {
 	}
 }
 
+// reportUnlisted tells that the cloud does not list the instance's domains, so
+// that one that is added will be missing.
+func (c *Controller) reportUnlisted(a *source.Account) {
+	about, err := "unlisted "+a.Key(), a.Unlisted()
+	if err == nil {
+		c.unsay(about)
+		return
+	}
+	message := fmt.Sprintf("account %s: its domains are not listed, and the hosts known so far go on: %v", a.Key(), err)
+	if remedy := hint(err); remedy != "" {
+		message += "; hint: " + remedy
+	}
+	c.sayOnce(about, meaning(err), c.configurationReference(), reasonNotListed, message)
+}
+
+// skewOver is how far below the skew that matters the clocks must come before it
+// is over: it is known to a second or two.
+const skewOver = 10 * time.Second
+
 // reportSkew tells that our clock and the cloud's are too far apart.
 func (c *Controller) reportSkew() {
 	skew := c.Cloud.API.Skew()
-	if skew.Abs() <= source.SkewThatMatters {
+	if skew.Abs() < source.SkewThatMatters-skewOver {
 		c.unsay("clock")
+	}
+	if skew.Abs() <= source.SkewThatMatters {
 		return
 	}
 	which := "ahead of"

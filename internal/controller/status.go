@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
@@ -48,7 +47,7 @@ func (c *Controller) status() status.Status {
 		one := status.Account{
 			Key: a.Key(), Identity: a.Identity(), Instance: a.Instance.ID, Region: a.Instance.Region, State: c.stateOf(state),
 			Hosts: cred.Hosts, IssuedAt: cred.IssuedAt, ExpiresAt: cred.ExpiresAt, Verified: verdict(state.Verified),
-			Error: c.errorOf(state), OnlyNamespaces: a.Namespaces,
+			Error: c.errorOf(state), OnlyNamespaces: a.Namespaces, Unlisted: c.unlistedOf(a),
 		}
 		if skew := c.Cloud.API.Skew(); skew.Abs() > source.SkewThatMatters {
 			one.Identity.ClockSkew = int(skew.Round(skewStep).Seconds())
@@ -108,6 +107,16 @@ func (c *Controller) errorOf(s broker.State) *status.Error {
 	return &e
 }
 
+// unlistedOf tells why the cloud does not list the account's domains, in a word
+// that is the same from try to try.
+func (c *Controller) unlistedOf(a *source.Account) string {
+	err := a.Unlisted()
+	if err == nil {
+		return ""
+	}
+	return meaning(err)
+}
+
 // accountTrouble is an error as it was said, with what it means.
 type accountTrouble struct {
 	status.Error
@@ -158,13 +167,9 @@ func (c *Controller) tell(ctx context.Context) {
 		}
 	}
 	s.WrittenAt = c.Now().UTC().Truncate(time.Second)
-	if err := c.writeStatus(ctx, s); err != nil {
-		c.say("status", c.configurationReference(), reasonSyncFailed, err.Error()+"; hint: apply deploy/rbac.yaml of this version")
-		c.unfinished = c.unfinished || !apierrors.IsForbidden(err) // a right does not come within seconds
-		return
+	if !c.hinders("status", c.writeStatus(ctx, s)) {
+		c.told = &s
 	}
-	c.unsay("status")
-	c.told = &s
 }
 
 // writeStatus writes the status whatever stands there: it is nobody's but ours,

@@ -35,6 +35,7 @@ type Account struct {
 	goneAt   time.Time       // since when who is missing; zero while it is there
 	listed   []string        // the instance's own domains, as last listed
 	listedAt time.Time
+	unlisted error  // why the last list did not come; nil when it did
 	answers  string // the host that last said something of a credential
 }
 
@@ -151,6 +152,14 @@ func (a *Account) Look(ctx context.Context) {
 	if a.Identity().Kind == "" {
 		_, _ = a.look(ctx, credential.Credential{}) // each attempt says what is wrong
 	}
+}
+
+// Unlisted is why the cloud did not list the instance's domains when it was last
+// asked to; nil when it did. The hosts that were known go on.
+func (a *Account) Unlisted() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.unlisted
 }
 
 // Identity is who we were at the last attempt.

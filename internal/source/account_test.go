@@ -131,6 +131,9 @@ func TestTheListOfDomainsIsBelievedForHoursAndLongerInAnOutage(t *testing.T) {
 		if err != nil || !slices.Equal(got, []string{"hub.example.com"}) {
 			t.Errorf("%s: got %q, %v", step.name, got, err)
 		}
+		if err := s.Unlisted(); (err != nil) != step.down {
+			t.Errorf("%s: that the list did not come is told as %v", step.name, err)
+		}
 		if asked := cloud.asked.Load(); asked != step.asked {
 			t.Errorf("%s: asked %d times, want %d", step.name, asked, step.asked)
 		}

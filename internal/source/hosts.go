@@ -88,14 +88,15 @@ func (a *Account) own(ctx context.Context, key credential.AccessKey) ([]string, 
 	limited, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	listed, err := a.api().Endpoints(limited, key, a.endpoints(), a.Instance)
-	if err != nil && old == nil {
-		return nil, err
-	}
-	if err != nil {
-		return old, nil // an old list is better than none
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.unlisted = err
+	switch {
+	case err != nil && old == nil:
+		return nil, err
+	case err != nil:
+		return old, nil // an old list is better than none
+	}
 	a.listed, a.listedAt = listed, now
 	return listed, nil
 }

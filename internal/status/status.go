@@ -87,6 +87,9 @@ type Account struct {
 	// "accepted", "unreachable" (from here), or empty when it was not asked.
 	Verified string `json:"verified,omitempty"`
 	Error    *Error `json:"error,omitempty"`
+	// Unlisted is why the cloud does not list the instance's domains; empty when
+	// it does, or need not. The hosts that were known go on.
+	Unlisted string `json:"unlisted,omitempty"`
 	// OnlyNamespaces limit who gets the credential; none means every watched one.
 	OnlyNamespaces []string `json:"onlyNamespaces,omitempty"`
 	// Namespaces are how many get it.
