@@ -69,7 +69,7 @@ func (a *account) attempt(ctx context.Context) bool {
 		got.For = t.source.Asks()
 		a.take(got, verdict, t.asked)
 	} else {
-		a.fail(err, verdict)
+		a.fail(err, verdict, t.asked)
 	}
 	a.state.Tried = true
 	if a.again {
@@ -98,7 +98,8 @@ func (a *account) take(got credential.Credential, verdict Verdict, asked time.Ti
 }
 
 // fail keeps the credential in use, of which verdict is what the registry says.
-func (a *account) fail(err error, verdict Verdict) {
+// asked is when the attempt began.
+func (a *account) fail(err error, verdict Verdict, asked time.Time) {
 	now := time.Now()
 	if a.failures == 0 {
 		a.state.FailingSince = now
@@ -106,7 +107,7 @@ func (a *account) fail(err error, verdict Verdict) {
 	a.failures++
 	a.state.Verified, a.state.Err = verdict, err
 	a.state.Credential.Refused = verdict == Refused
-	a.state.Next = now.Add(a.backoff(err, now))
+	a.state.Next = now.Add(a.backoff(err, asked, now))
 }
 
 // renewal is when the credential in use is to be renewed, and ends when it

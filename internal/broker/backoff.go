@@ -35,19 +35,26 @@ type temporary interface {
 // backoff doubles from one second to five minutes, with half of it random so
 // that many accounts do not come back in step. While a credential lives, it
 // leaves time for several attempts before the end, and the last is at the end.
-// When none lives, what may pass is tried every few seconds. What the other
-// side asks for goes before all that. a.mu is held.
-func (a *account) backoff(err error, now time.Time) time.Duration {
+// When none lives, what may pass is tried every few seconds, counted from when
+// the attempt before began: where packets vanish, it is long. What the other side
+// asks for goes before all that. a.mu is held.
+func (a *account) backoff(err error, asked, now time.Time) time.Duration {
 	wait := min(backoffFirst<<min(a.failures-1, 16), backoffMost)
 	left := a.left(now)
-	if left > 0 {
+	passes, ok := errors.AsType[temporary](err)
+	hurry := left == 0 && ok && passes.Temporary()
+	switch {
+	case left > 0:
 		wait = min(wait, max(left/4, backoffFirst))
-	} else if t, ok := errors.AsType[temporary](err); ok && t.Temporary() {
+	case hurry:
 		wait = min(wait, recoveryMost)
 	}
 	wait = wait/2 + rand.N(wait/2+1) //nolint:gosec // spreads retries, protects nothing
-	if left > 0 {
+	switch {
+	case left > 0:
 		wait = min(wait, left)
+	case hurry:
+		wait = max(wait-now.Sub(asked), backoffFirst/2)
 	}
 	if d, ok := errors.AsType[Delayed](err); ok {
 		wait = max(wait, min(d.Delay(), backoffMost))

@@ -56,7 +56,7 @@ func TestAnOutageKeepsTheLastGoodCredential(t *testing.T) {
 		most int // calls in three hours
 	}{
 		{"the cloud refuses", down, false, 80},
-		{"the cloud never answers", nil, true, 250}, // once pods stand still, each call but waits for its end
+		{"the cloud never answers", nil, true, 300}, // once pods stand still, each call but waits for its end
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {

@@ -68,7 +68,7 @@ func TestPlannedMomentsAreOnTheClockThatDoesNotLeap(t *testing.T) {
 		"a stored one":      func(a *account) { a.resume(stored(time.Hour)) },
 		"a stored dead one": func(a *account) { a.resume(stored(-time.Hour)) },
 		"a new one":         func(a *account) { a.take(stored(time.Hour), Accepted, time.Now()) },
-		"after a failure":   func(a *account) { a.fail(errDenied, Unasked) },
+		"after a failure":   func(a *account) { a.fail(errDenied, Unasked, time.Now()) },
 		"a refresh":         func(a *account) { a.poke() },
 	} {
 		a := &account{source: &cloud{}, threshold: threshold}

@@ -197,3 +197,25 @@ func TestACredentialWithoutEndIsNeitherJudgedNorHurried(t *testing.T) {
 		}
 	})
 }
+
+// Where packets vanish an attempt takes long, and the next one must not wait
+// besides.
+func TestWithNothingAliveTheWaitIsCountedFromTheBeginningOfTheAttempt(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for range 100 { // the wait is random
+		a := &account{source: &cloud{}, threshold: threshold, failures: 9}
+		for _, c := range []struct {
+			took        time.Duration
+			least, most time.Duration
+		}{
+			{0, recoveryMost / 2, recoveryMost},
+			{time.Second, recoveryMost/2 - time.Second, recoveryMost - time.Second},
+			{16 * time.Second, backoffFirst / 2, backoffFirst / 2},
+		} {
+			if got := a.backoff(context.DeadlineExceeded, now.Add(-c.took), now); got < c.least || got > c.most {
+				t.Errorf("after an attempt of %s the wait is %s, want %s to %s", c.took, got, c.least, c.most)
+			}
+		}
+	}
+}

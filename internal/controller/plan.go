@@ -26,7 +26,7 @@ type plan struct {
 	general *content
 	special map[string]*content
 	hosts   []string  // of all accounts
-	managed []string  // with those of accounts whose credential is dead: pods are born for the next one
+	managed []string  // with those of accounts without a credential that works: pods are born for the next one
 	ends    time.Time // the earliest end of all credentials; zero for never
 }
 
@@ -117,6 +117,12 @@ func (p *plan) sum() {
 	p.managed = append(p.managed, p.hosts...)
 	slices.Sort(p.managed)
 	p.managed = slices.Compact(p.managed)
+}
+
+// manage adds hosts that pods are born for, although there is no credential yet.
+func (p *plan) manage(hosts []string) {
+	p.managed = append(p.managed, hosts...)
+	p.sum()
 }
 
 // inherit keeps what the old plan gave where there is nothing yet: accounts
@@ -286,6 +292,7 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	} else {
 		c.unsay("plan")
 	}
+	next.manage(c.knownHosts())
 	if old != nil {
 		next.inherit(old)
 	}
@@ -296,6 +303,15 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	c.plan.Store(next)
 	c.Log.Info("new plan", "registries", strings.Join(next.hosts, ","), "expires", stamp(next.ends))
 	c.enqueueAll(old, next)
+}
+
+// knownHosts are those of the accounts that are known without the cloud.
+func (c *Controller) knownHosts() []string {
+	var hosts []string
+	for _, a := range c.accounts {
+		hosts = append(hosts, a.Known()...)
+	}
+	return hosts
 }
 
 // states are those of the accounts; what the registry says kills nothing where

@@ -166,6 +166,26 @@ func TestWithoutAListTheHostsOfTheLastCredentialCount(t *testing.T) {
 	}
 }
 
+func TestHostsThatAreKnownWithoutTheCloud(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name             string
+		id               string
+		allowed, domains []string
+		want             []string
+	}{
+		{"the Personal Edition's", "", nil, nil, acr.StandardHosts(acr.Instance{Region: "cn-hangzhou"})},
+		{"an Enterprise instance's are not", "cri-x", nil, nil, nil},
+		{"those that are configured", "cri-x", nil, []string{"a-registry.cn-hangzhou.cr.aliyuncs.com"}, []string{"a-registry.cn-hangzhou.cr.aliyuncs.com"}},
+		{"but for what the cloud's word alone would allow", "cri-x", []string{"b.example.com"}, []string{"a.example.com", "b.example.com"}, []string{"b.example.com"}},
+	} {
+		now := noon
+		if got := newCloud(t).asks(&now, c.id, c.allowed, c.domains).Known(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func hintOf(err error) string {
 	if h, ok := errors.AsType[interface {
 		error

@@ -72,6 +72,17 @@ func (a *Account) hosts(ctx context.Context, key credential.AccessKey, served []
 	return domains, nil
 }
 
+// Known returns the hosts that the credential will be for as far as that is known
+// without any answer of the cloud's. Pods born before the first credential can
+// name the Secret already.
+func (a *Account) Known() []string {
+	if domains := a.configured.Domains; len(domains) > 0 {
+		strange := Strange(domains, a.cloud.AllowedHosts)
+		return slices.DeleteFunc(slices.Clone(domains), func(d string) bool { return slices.Contains(strange, d) })
+	}
+	return acr.StandardHosts(a.Instance)
+}
+
 // own returns the instance's hosts: its standard names where the id tells them,
 // else what the cloud lists. An old list is better than none.
 func (a *Account) own(ctx context.Context, key credential.AccessKey) ([]string, error) {

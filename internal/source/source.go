@@ -88,11 +88,11 @@ func (a *Account) endpoints() []string {
 // checkEndpoint refuses an instance's own endpoint that is neither ACR's nor
 // allowed at installation: what it answers would decide where credentials go.
 func (a *Account) checkEndpoint() error {
-	u, err := url.Parse(a.configured.Endpoint)
-	switch {
-	case a.configured.Endpoint == "":
+	endpoint := a.configured.Endpoint
+	if endpoint == "" || acr.IsAPIEndpoint(endpoint) {
 		return nil
-	case err == nil && (acr.IsAPIHost(u.Host) || openapi.IsLoopback(u.Hostname()) || slices.Contains(a.cloud.AllowedHosts, u.Host)):
+	}
+	if u, err := url.Parse(endpoint); err == nil && slices.Contains(a.cloud.AllowedHosts, u.Host) {
 		return nil
 	}
 	return &endpointError{a.Instance.String(), a.configured.Endpoint}

@@ -22,14 +22,14 @@ const askTimeout = 3 * time.Second
 // user who is quite new may not be known everywhere at once.
 const secondAsking = 2 * time.Second
 
-// Verify shows the credential to the token servers of its hosts. One that is
-// refused is shown once more.
+// Verify shows the credential to the token servers of its hosts. A new one that
+// is refused is shown once more.
 func (a *Account) Verify(ctx context.Context, c credential.Credential) error {
 	if a.cloud.Ask == nil {
 		return errors.New("nobody is asked")
 	}
 	err := a.ask(ctx, c)
-	if !errors.Is(err, broker.ErrRefused) {
+	if !errors.Is(err, broker.ErrRefused) || c.Expired(a.cloud.Now()) {
 		return err
 	}
 	timer := time.NewTimer(secondAsking)

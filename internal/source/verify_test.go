@@ -60,7 +60,7 @@ func TestWhatTheRegistriesSayOfACredential(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := &registries{say: c.say}
-			account := (&Cloud{Ask: r.ask}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{Region: "cn-hangzhou"}}}, c.home)[0]
+			account := (&Cloud{Ask: r.ask, Now: time.Now}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{Region: "cn-hangzhou"}}}, c.home)[0]
 			var err error
 			synctest.Test(t, func(t *testing.T) { err = account.Verify(t.Context(), credential.Credential{Hosts: c.hosts}) })
 			got := "unreachable"
@@ -89,7 +89,7 @@ func TestANewUserWhoIsKnownALittleLaterIsAccepted(t *testing.T) {
 			}
 			return nil
 		}
-		account := (&Cloud{Ask: ask}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{Region: "cn-hangzhou"}}}, "")[0]
+		account := (&Cloud{Ask: ask, Now: time.Now}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{Region: "cn-hangzhou"}}}, "")[0]
 		if err := account.Verify(t.Context(), credential.Credential{Hosts: []string{host}}); err != nil {
 			t.Error(err)
 		}
@@ -100,7 +100,7 @@ func TestTheHostThatAnsweredIsAskedFirstNextTime(t *testing.T) {
 	t.Parallel()
 	hosts := []string{"a-registry.cn-hangzhou.cr.aliyuncs.com", "a-registry-vpc.cn-hangzhou.cr.aliyuncs.com"}
 	r := &registries{say: map[string]error{hosts[0]: nil}}
-	account := (&Cloud{Ask: r.ask}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{Region: "cn-hangzhou"}}}, "cn-hangzhou")[0]
+	account := (&Cloud{Ask: r.ask, Now: time.Now}).Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{Region: "cn-hangzhou"}}}, "cn-hangzhou")[0]
 	for range 2 {
 		if err := account.Verify(t.Context(), credential.Credential{Hosts: hosts}); err != nil {
 			t.Fatal(err)

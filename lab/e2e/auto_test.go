@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -78,15 +79,30 @@ func (n *node) isNobodyAtFirst(t *testing.T, images map[string]string) {
 	o.configure(t, with(o.config("default", namespace), "service-account", "*"))
 	n.start(t)
 	n.says(t, "MISSING", "find an identity for Alibaba Cloud", "access key", "RRSA", "RAM role of an ECS instance", "token file", "a Secret with an access key is the quickest")
+	var born []*corev1.Pod
+	pod := func(id, host string) {
+		limited, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := n.Injecting(limited, "default", host); err != nil {
+			t.Error(err)
+		}
+		born = append(born, n.applyPodIn(t, namespace, "edition-"+orPersonal(id), images[id]))
+	}
+	// The hosts of the Personal Edition are known without any answer.
+	for _, i := range n.ACR.Instances() {
+		if i.ID == "" {
+			pod(i.ID, i.Hosts[0])
+		}
+	}
 	o.setAccessKey(t, n.ACR.AccessKey())
 	n.asked(t, before, "acs:ram::"+n.ACR.Account()+":user/default")
 	for _, i := range n.ACR.Instances() {
-		limited, cancel := context.WithTimeout(t.Context(), time.Minute)
-		if err := n.Injecting(limited, "default", i.Hosts[0]); err != nil {
-			t.Error(err)
+		if i.ID != "" {
+			pod(i.ID, i.Hosts[0])
 		}
-		cancel()
-		n.runs(t, n.applyPodIn(t, namespace, "edition-"+orPersonal(i.ID), images[i.ID]))
+	}
+	for _, name := range born {
+		n.runs(t, name)
 	}
 	n.says(t, "access key kube-system/alibaba-addon-secret (access-key)", "its Secret is there", "FRESH")
 }
