@@ -75,10 +75,11 @@ func (c *Controller) report(states []broker.State) {
 	c.expires(states)
 	c.reportStates(states)
 	c.reportSkew()
-	c.reportAccounts()
+	c.reportIdentities()
 	for _, s := range states {
 		about := "account " + s.Key
 		c.reportDropped(s)
+		c.reportUnlisted(s)
 		if s.Err == nil {
 			c.unsay(about)
 			continue
@@ -107,11 +108,9 @@ func (c *Controller) reportDropped(s broker.State) {
 		s.Key, stamp(s.Credential.ExpiresAt)))
 }
 
-// reportAccounts tells who we are where that has changed, who is not ours, and
-// where the cloud lists no domains.
-func (c *Controller) reportAccounts() {
+// reportIdentities tells who we are where that has changed, and who is not ours.
+func (c *Controller) reportIdentities() {
 	for _, a := range c.accounts {
-		c.reportUnlisted(a)
 		who, about := a.Identity(), "borrowed "+a.Key()
 		if who.Kind != "" && c.who[a.Key()] != who.Name {
 			if c.who == nil {
@@ -131,17 +130,27 @@ func (c *Controller) reportAccounts() {
 
 // reportUnlisted tells that the cloud does not list the instance's domains, so
 // that one that is added will be missing.
-func (c *Controller) reportUnlisted(a *source.Account) {
-	about, err := "unlisted "+a.Key(), a.Unlisted()
+func (c *Controller) reportUnlisted(s broker.State) {
+	about, err := "unlisted "+s.Key, c.unlisted(s)
 	if err == nil {
 		c.unsay(about)
 		return
 	}
-	message := fmt.Sprintf("account %s: its domains are not listed, and the hosts known so far go on: %v", a.Key(), err)
+	message := fmt.Sprintf("account %s: its domains are not listed, and the hosts known so far go on: %v", s.Key, err)
 	if remedy := hint(err); remedy != "" {
 		message += "; hint: " + remedy
 	}
 	c.sayOnce(about, meaning(err), c.configurationReference(), reasonNotListed, message)
+}
+
+// unlisted is why the cloud does not list the domains of an account that is well
+// otherwise.
+func (c *Controller) unlisted(s broker.State) error {
+	i := slices.IndexFunc(c.accounts, func(a *source.Account) bool { return a.Key() == s.Key })
+	if well := s.Err == nil; well && i >= 0 {
+		return c.accounts[i].Unlisted()
+	}
+	return nil
 }
 
 // skewOver is how far below the skew that matters the clocks must come before it

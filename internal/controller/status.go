@@ -47,7 +47,7 @@ func (c *Controller) status() status.Status {
 		one := status.Account{
 			Key: a.Key(), Identity: a.Identity(), Instance: a.Instance.ID, Region: a.Instance.Region, State: c.stateOf(state),
 			Hosts: cred.Hosts, IssuedAt: cred.IssuedAt, ExpiresAt: cred.ExpiresAt, Verified: verdict(state.Verified),
-			Error: c.errorOf(state), OnlyNamespaces: a.Namespaces, Unlisted: c.unlistedOf(a),
+			Error: c.errorOf(state), OnlyNamespaces: a.Namespaces, Unlisted: c.unlistedOf(state),
 		}
 		if skew := c.Cloud.API.Skew(); skew.Abs() > source.SkewThatMatters {
 			one.Identity.ClockSkew = int(skew.Round(skewStep).Seconds())
@@ -109,8 +109,8 @@ func (c *Controller) errorOf(s broker.State) *status.Error {
 
 // unlistedOf tells why the cloud does not list the account's domains, in a word
 // that is the same from try to try.
-func (c *Controller) unlistedOf(a *source.Account) string {
-	err := a.Unlisted()
+func (c *Controller) unlistedOf(s broker.State) string {
+	err := c.unlisted(s)
 	if err == nil {
 		return ""
 	}
