@@ -143,7 +143,7 @@ func (a *account) resume(c credential.Credential) {
 	if a.anew = c.For != a.source.Asks(); a.anew {
 		return
 	}
-	if !over(a.ends(), now) {
+	if !c.Refused && !over(a.ends(), now) {
 		a.state.Tried = true
 		a.state.Next = a.renewal()
 	}

@@ -54,7 +54,7 @@ func (a *account) backoff(err error, asked, now time.Time) time.Duration {
 	case left > 0:
 		wait = min(wait, left)
 	case hurry:
-		wait = max(wait-now.Sub(asked), backoffFirst/2)
+		wait = max(wait-now.Sub(asked), backoffFirst/2+rand.N(backoffFirst/2)) //nolint:gosec // as above
 	}
 	if d, ok := errors.AsType[Delayed](err); ok {
 		wait = max(wait, min(d.Delay(), backoffMost))

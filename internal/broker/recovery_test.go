@@ -210,8 +210,8 @@ func TestWithNothingAliveTheWaitIsCountedFromTheBeginningOfTheAttempt(t *testing
 			least, most time.Duration
 		}{
 			{0, recoveryMost / 2, recoveryMost},
-			{time.Second, recoveryMost/2 - time.Second, recoveryMost - time.Second},
-			{16 * time.Second, backoffFirst / 2, backoffFirst / 2},
+			{time.Second, backoffFirst / 2, recoveryMost - time.Second},
+			{16 * time.Second, backoffFirst / 2, backoffFirst},
 		} {
 			if got := a.backoff(context.DeadlineExceeded, now.Add(-c.took), now); got < c.least || got > c.most {
 				t.Errorf("after an attempt of %s the wait is %s, want %s to %s", c.took, got, c.least, c.most)

@@ -178,6 +178,21 @@ func TestWhatTheRegistryHasRefusedIsDeadAfterARestartToo(t *testing.T) {
 	})
 }
 
+func TestWhatIsKeptAsRefusedIsReplacedAtOnceAlsoWhereTheClockSaysThatItLives(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		refused := stored(50 * time.Minute) // its end came by a clock that had leapt
+		refused.Refused = true
+		restart(ctx, t, b, store, refused)
+		acr := &cloud{key: "a", life: time.Hour}
+		b.Set(ctx, []Source{acr}, threshold)
+		synctest.Wait()
+		check(t, "at once", b.States()[0], true, Accepted)
+		if acr.count() != 1 {
+			t.Errorf("the cloud was asked %d times", acr.count())
+		}
+	})
+}
+
 func TestASourceIsToldHowEachAttemptEnded(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, _ *memory) {
 		acr := &cloud{key: "a", life: time.Hour, registry: refuses}

@@ -100,14 +100,14 @@ type Controller struct {
 	// lastGoodKept tells that the settings in force stand in the cluster too;
 	// unfinished, that a write of the planner's is to be tried again.
 	lastGoodKept, unfinished bool
-	hindrances               map[string]int  // how often in a row a write went wrong, by what is written
-	expiring                 map[string]bool // accounts with a gauge
+	hindrances               map[string]time.Time // since when a write goes wrong, by what is written
+	expiring                 map[string]bool      // accounts with a gauge
 
 	quarrels *quarrels
 	troubles *troubles
 
 	mu       sync.Mutex
-	reported map[string][]string // what was said and is not over, by what it is about
+	reported map[string]said // what was said and is not over, by what it is about
 }
 
 // retryFirst and retryMost bound the wait before a namespace is tried again.
@@ -122,7 +122,7 @@ func New(o Options) *Controller {
 		Options:  o,
 		metrics:  newMetrics(),
 		dirty:    make(chan struct{}, 1),
-		reported: map[string][]string{}, hindrances: map[string]int{},
+		reported: map[string]said{}, hindrances: map[string]time.Time{},
 		quarrels: &quarrels{now: o.Now},
 		troubles: &troubles{},
 		queue: workqueue.NewTypedRateLimitingQueue(

@@ -83,6 +83,7 @@ func (c *Controller) inject(ctx context.Context, p *plan) {
 		existing = c.injected // the cache lags behind our own write
 	}
 	if len(p.managed) == 0 || existing != nil && maps.Equal(data, existing.Data) {
+		c.hinders("injection", nil)
 		return
 	}
 	object := &corev1.ObjectReference{Kind: "ConfigMap", APIVersion: "v1", Namespace: c.Namespace, Name: injectionName}

@@ -183,10 +183,13 @@ const (
 	// namespace is written once at first, and a hanging account holds the
 	// others up only this long.
 	firstPatience = 5 * time.Second
-	// planAgain is when the planner tries again what it could not write; each
-	// time in a row it waits twice as long, up to planSeldom.
-	planAgain  = 2 * time.Second
-	planSeldom = 2 * time.Minute
+	// planAgain is when the planner tries again what it could not write, and
+	// planSeldom once that has gone on for hinderedLong. After hinderedFor it is
+	// told.
+	planAgain    = 2 * time.Second
+	planSeldom   = 30 * time.Second
+	hinderedFor  = 10 * time.Second
+	hinderedLong = time.Minute
 )
 
 // planAll makes a new plan whenever something has changed, until ctx ends.
@@ -199,7 +202,6 @@ func (c *Controller) planAll(ctx context.Context) {
 	nothing := time.NewTimer(firstPatience) // that nothing is in force is told after a while
 	defer nothing.Stop()
 	waiting, quiet := true, true
-	wait := planAgain
 	for {
 		c.unfinished = false
 		c.Plan(ctx, waiting)
@@ -213,10 +215,7 @@ func (c *Controller) planAll(ctx context.Context) {
 		}
 		if c.unfinished {
 			c.metrics.retries.Inc()
-			again.Reset(wait)
-			wait = min(2*wait, planSeldom)
-		} else {
-			wait = planAgain
+			again.Reset(c.untilAgain())
 		}
 		select {
 		case <-ctx.Done():
@@ -232,12 +231,9 @@ func (c *Controller) planAll(ctx context.Context) {
 	}
 }
 
-// hindered is how many times in a row a write of the planner's may go wrong
-// before it is told: a conflict is ordinary.
-const hindered = 3
-
 // hinders tells that a write of the planner's went wrong, has it tried again, and
-// says so once where it goes on.
+// says so once where it goes on: a conflict is ordinary, and an API server that
+// has just started refuses what it will allow in a moment.
 func (c *Controller) hinders(what string, err error) bool {
 	about := "write " + what
 	if err == nil {
@@ -246,9 +242,13 @@ func (c *Controller) hinders(what string, err error) bool {
 		return false
 	}
 	c.unfinished = true
-	c.hindrances[what]++
 	c.Log.Debug(about, "error", err)
-	if c.hindrances[what] < hindered {
+	since, known := c.hindrances[what]
+	if !known {
+		since = c.Now()
+		c.hindrances[what] = since
+	}
+	if c.Now().Sub(since) < hinderedFor {
 		return true
 	}
 	message := err.Error()
@@ -257,6 +257,17 @@ func (c *Controller) hinders(what string, err error) bool {
 	}
 	c.sayOnce(about, meaning(err), c.configurationReference(), reasonSyncFailed, message)
 	return true
+}
+
+// untilAgain is when what could not be written is tried again, unless something
+// changes before.
+func (c *Controller) untilAgain() time.Duration {
+	for _, since := range c.hindrances {
+		if c.Now().Sub(since) < hinderedLong {
+			return planAgain
+		}
+	}
+	return planSeldom
 }
 
 // worthTelling is false while a moment more will tell: a configuration may come

@@ -384,12 +384,3 @@ func TestNamespacesWithTheSameAccountsShareOneContent(t *testing.T) {
 		t.Errorf("z has %s", got)
 	}
 }
-
-func TestPodsAreBornForHostsThatAreKnownBeforeAnyCredential(t *testing.T) {
-	t.Parallel()
-	p, _ := newPlan(settings(), []broker.State{{Key: "a"}}, nil)
-	p.manage([]string{"registry.cn-hangzhou.aliyuncs.com"})
-	if _, born := injection(p)["host.registry.cn-hangzhou.aliyuncs.com"]; !born || len(p.hosts) != 0 {
-		t.Errorf("born for it: %v; with a credential: %q", born, p.hosts)
-	}
-}

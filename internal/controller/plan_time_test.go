@@ -14,7 +14,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
@@ -92,6 +94,33 @@ func TestTheFirstPlanWaitsForSlowAccountsButNotForEver(t *testing.T) {
 	}
 }
 
+func TestPodsAreBornForHostsThatAreKnownBeforeAnyCredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		k, configuration := planner(t, slowCloud{"cri-quick": time.Hour, "cri-slow": time.Hour})
+		if err := configuration.Add(twoInstances); err != nil {
+			t.Fatal(err)
+		}
+		go k.planAll(ctx)
+		pass(firstPatience + time.Second)
+		made, err := k.Client.CoreV1().ConfigMaps("pullkey-system").Get(ctx, injectionName, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, host := range []string{quickHost, slowHost} {
+			if _, born := made.Data["host."+host]; !born {
+				t.Errorf("pods with images of %s are born without the Secret's name", host)
+			}
+		}
+		if p := k.plan.Load(); p == nil || len(p.hosts) != 0 {
+			t.Errorf("the plan is %v; want one without credentials", p)
+		}
+		k.queue.ShutDown()
+	})
+}
+
 func pass(d time.Duration) {
 	timer := time.NewTimer(d)
 	<-timer.C
@@ -129,27 +158,40 @@ func TestAWriteOfThePlannersThatGoesWrongIsToldOnceWhenItGoesOn(t *testing.T) {
 	t.Parallel()
 	events := record.NewFakeRecorder(10)
 	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	now := noon
 	c := &Controller{
-		Options:  Options{Log: slog.New(slog.DiscardHandler), Events: events},
-		reported: map[string][]string{}, hindrances: map[string]int{},
+		Options:  Options{Log: slog.New(slog.DiscardHandler), Events: events, Now: func() time.Time { return now }},
+		reported: map[string]said{}, hindrances: map[string]time.Time{},
 		caches: &caches{configuration: corelisters.NewConfigMapLister(indexer)},
 	}
-	forbidden := errors.New("no right")
+	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, "pullkey-status", errors.New("it was modified"))
+	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "pullkey-status", errors.New("no right"))
 	for i, step := range []struct {
-		err  error
-		told int
+		after time.Duration
+		err   error
+		told  int
+		again time.Duration
 	}{
-		{errors.New("a conflict"), 0},
-		{nil, 0},
-		{forbidden, 0},
-		{forbidden, 0},
-		{forbidden, 1},
-		{forbidden, 1},
-		{nil, 1},
-		{forbidden, 1},
+		{0, conflict, 0, planAgain},
+		{time.Hour, nil, 0, 0},
+		{time.Hour, forbidden, 0, planAgain},
+		{time.Millisecond, forbidden, 0, planAgain}, // however often something else wakes the planner
+		{time.Millisecond, forbidden, 0, planAgain},
+		{hinderedFor, forbidden, 1, planAgain},
+		{hinderedLong, forbidden, 1, planSeldom},
+		{0, nil, 1, 0},
+		{0, forbidden, 1, planAgain},
+		{hinderedFor, forbidden, 2, planAgain},
 	} {
+		now = now.Add(step.after)
 		if hinders := c.hinders("status", step.err); hinders != (step.err != nil) || len(events.Events) != step.told {
 			t.Errorf("step %d: hinders %v, told %d times; want %v, %d", i, hinders, len(events.Events), step.err != nil, step.told)
 		}
+		if again := c.untilAgain(); step.err != nil && again != step.again {
+			t.Errorf("step %d: tried again after %s, want %s", i, again, step.again)
+		}
+	}
+	if event := <-events.Events; !strings.Contains(event, "SyncFailed") || !strings.Contains(event, "hint: apply deploy/rbac.yaml") {
+		t.Errorf("told is %q", event)
 	}
 }

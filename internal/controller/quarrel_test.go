@@ -59,7 +59,7 @@ func TestThatPullkeyGivesWayIsSaidOnceAndAgainWhenItComesBack(t *testing.T) {
 	now := func() time.Time { return noon }
 	k := &Controller{
 		Options:  Options{Now: now, Events: events, Log: slog.New(slog.NewTextHandler(io.Discard, nil))},
-		reported: map[string][]string{}, quarrels: &quarrels{now: now},
+		reported: map[string]said{}, quarrels: &quarrels{now: now},
 	}
 	object := &corev1.ObjectReference{Kind: "Secret", Namespace: "ns", Name: "n"}
 	for round, goal := range []string{"one", "another"} {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -38,27 +39,48 @@ const (
 
 // say emits a Warning and logs it, when it is not what was last said about it.
 func (c *Controller) say(about string, object runtime.Object, reason, message string) {
-	c.sayOnce(about, message, object, reason, message)
+	c.mu.Lock()
+	known := c.reported[about].now == message
+	c.reported[about] = said{now: message}
+	c.mu.Unlock()
+	if !known {
+		c.emit(object, reason, message)
+	}
 }
 
-// meaningsMost bounds what is remembered of one trouble.
-const meaningsMost = 16
+// said is what was told of one thing and is not over.
+type said struct {
+	now  string
+	told map[string]time.Time // when each of those that take turns was told
+}
+
+// turns is how long two troubles of the same thing that take turns are told once
+// each. Later it is news which of them there is.
+const turns = time.Hour
 
 // sayOnce is say for a message that differs each time, by a request id for
-// instance, although it means the same. Two troubles that alternate are told
-// once each.
+// instance, although it means the same, and for troubles that may take turns.
 func (c *Controller) sayOnce(about, meaning string, object runtime.Object, reason, message string) {
+	at := c.Now()
 	c.mu.Lock()
-	known := slices.Contains(c.reported[about], meaning)
-	if !known && len(c.reported[about]) < meaningsMost {
-		c.reported[about] = append(c.reported[about], meaning)
-	} else if !known {
-		c.reported[about] = []string{meaning}
+	s := c.reported[about]
+	maps.DeleteFunc(s.told, func(_ string, told time.Time) bool { return at.Sub(told) >= turns })
+	_, lately := s.told[meaning]
+	known := lately || s.now == meaning
+	if s.now = meaning; !known {
+		if s.told == nil {
+			s.told = map[string]time.Time{}
+		}
+		s.told[meaning] = at
 	}
+	c.reported[about] = s
 	c.mu.Unlock()
-	if known {
-		return
+	if !known {
+		c.emit(object, reason, message)
 	}
+}
+
+func (c *Controller) emit(object runtime.Object, reason, message string) {
 	c.Log.Warn(message, "reason", reason)
 	c.Events.Event(object, corev1.EventTypeWarning, reason, message)
 }
@@ -131,6 +153,9 @@ func (c *Controller) reportIdentities() {
 // reportUnlisted tells that the cloud does not list the instance's domains, so
 // that one that is added will be missing.
 func (c *Controller) reportUnlisted(s broker.State) {
+	if s.Err != nil {
+		return // whatever is wrong is told; it may be all there is
+	}
 	about, err := "unlisted "+s.Key, c.unlisted(s)
 	if err == nil {
 		c.unsay(about)
@@ -158,8 +183,9 @@ func (c *Controller) unlisted(s broker.State) error {
 const skewOver = 10 * time.Second
 
 // reportSkew tells that our clock and the cloud's are too far apart.
-func (c *Controller) reportSkew() {
-	skew := c.Cloud.API.Skew()
+func (c *Controller) reportSkew() { c.tellSkew(c.Cloud.API.Skew()) }
+
+func (c *Controller) tellSkew(skew time.Duration) {
 	if skew.Abs() < source.SkewThatMatters-skewOver {
 		c.unsay("clock")
 	}

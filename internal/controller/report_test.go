@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -11,11 +12,16 @@ import (
 	"testing"
 	"time"
 
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/openapi"
+	"github.com/pullkey/pullkey/internal/source"
 )
 
 var anyKey = credential.AccessKey{ID: "LTAI5tAny", Secret: credential.NewSecret("any-secret-of-nobody")}
@@ -151,5 +157,114 @@ func TestTheGaugeOfAnAccountGoesWithIt(t *testing.T) {
 		if !slices.Equal(got, step.want) {
 			t.Errorf("got %q, want %q", got, step.want)
 		}
+	}
+}
+
+// teller is a controller that tells into a channel, with a clock.
+func teller(now *time.Time) (*Controller, *record.FakeRecorder) {
+	events := record.NewFakeRecorder(100)
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{})
+	return &Controller{
+		Options: Options{
+			Log: slog.New(slog.DiscardHandler), Events: events, Now: func() time.Time { return *now },
+			Cloud: &source.Cloud{API: &openapi.Client{}, Now: func() time.Time { return *now }},
+		},
+		reported: map[string]said{}, metrics: newMetrics(), caches: &caches{configuration: corelisters.NewConfigMapLister(indexer)},
+	}, events
+}
+
+func TestWhatTakesTurnsIsToldOnceEachForAWhileAndWhatIsSaidIsAlwaysThePresent(t *testing.T) {
+	t.Parallel()
+	now := noon
+	c, events := teller(&now)
+	told := func() int { return len(events.Events) }
+	for range 10 {
+		now = now.Add(time.Minute)
+		c.sayOnce("account a", "throttled", nil, reasonFetchFailed, "throttled, request 1")
+		c.sayOnce("account a", "no answer", nil, reasonFetchFailed, "no answer from port 2")
+	}
+	if told() != 2 {
+		t.Errorf("two troubles that take turns are told %d times", told())
+	}
+	now = now.Add(turns)
+	c.sayOnce("account a", "no answer", nil, reasonFetchFailed, "no answer")
+	c.sayOnce("account a", "throttled", nil, reasonFetchFailed, "throttled")
+	if told() != 3 {
+		t.Errorf("after a while, %d times in all; want 3: the present one is known, the other is news", told())
+	}
+	for _, mistake := range []string{"A", "B", "A", "A"} {
+		c.say("configuration", nil, reasonInvalidConfiguration, mistake)
+	}
+	if told() != 6 {
+		t.Errorf("with three mistakes one after the other, %d times in all; want 6", told())
+	}
+}
+
+func TestASkewOfTheClockIsToldOnceWhileItIsAboutTheBound(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		skews []time.Duration
+		told  int
+	}{
+		{"about the bound", []time.Duration{61 * time.Second, 59 * time.Second, 62 * time.Second, 55 * time.Second, 61 * time.Second}, 1},
+		{"over and back", []time.Duration{70 * time.Second, 10 * time.Second, -70 * time.Second}, 2},
+		{"within", []time.Duration{50 * time.Second, -59 * time.Second}, 0},
+	} {
+		now := noon
+		k, events := teller(&now)
+		for _, skew := range c.skews {
+			k.tellSkew(skew)
+		}
+		if got := len(events.Events); got != c.told {
+			t.Errorf("%s: told %d times, want %d", c.name, got, c.told)
+		}
+	}
+}
+
+// listless is ACR's API where domains may not be listed.
+func listless(t *testing.T) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Acs-Action") == "ListInstanceEndpoint" {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = fmt.Fprint(w, `{"Code":"NoPermission","Message":"no cr:ListInstanceEndpoint","RequestId":"1"}`)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"IsSuccess":true,"Code":"success","AuthorizationToken":"a-password","TempUsername":"cr_temp_user","ExpireTime":%d}`,
+			noon.Add(time.Hour).UnixMilli())
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestThatDomainsAreNotListedIsToldOnceHoweverOftenSomethingElseFails(t *testing.T) {
+	t.Parallel()
+	now := noon
+	k, events := teller(&now)
+	k.Cloud = &source.Cloud{API: &openapi.Client{Now: k.Now}, Now: k.Now, Endpoint: listless(t).URL}
+	k.Cloud.AccessKey = func(context.Context) (credential.AccessKey, error) { return anyKey, nil }
+	k.accounts = k.Cloud.Accounts(acrconfig.Settings{Instances: []acrconfig.Instance{{ID: "cri-x", Region: "cn-hangzhou"}}}, "cn-hangzhou")
+	a := k.accounts[0]
+	last := credential.Credential{Username: "u", Hosts: []string{"a.example.com"}, For: a.Asks(), ExpiresAt: noon.Add(time.Minute)}
+	got, err := a.Fetch(t.Context(), last)
+	if err != nil || !slices.Equal(got.Hosts, last.Hosts) {
+		t.Fatalf("got %q, %v", got.Hosts, err)
+	}
+	well := broker.State{Key: a.Key(), Credential: got}
+	ill := well
+	ill.Err = errors.New("no answer")
+	for range 3 {
+		k.reportUnlisted(well)
+		k.reportUnlisted(ill)
+	}
+	if len(events.Events) != 1 {
+		t.Fatalf("told %d times", len(events.Events))
+	}
+	if event := <-events.Events; !strings.Contains(event, "DomainsNotListed") || !strings.Contains(event, "NoPermission") || !strings.Contains(event, "hint: ") {
+		t.Errorf("told is %q", event)
+	}
+	if k.unlistedOf(well) == "" || k.unlistedOf(ill) != "" {
+		t.Errorf("the status says %q, and while all is ill %q", k.unlistedOf(well), k.unlistedOf(ill))
 	}
 }

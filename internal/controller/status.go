@@ -163,6 +163,7 @@ func (c *Controller) tell(ctx context.Context) {
 	if c.told != nil {
 		s.WrittenAt = c.told.WrittenAt
 		if reflect.DeepEqual(s, *c.told) {
+			c.hinders("status", nil)
 			return
 		}
 	}

@@ -125,12 +125,13 @@ const goneFor = time.Minute
 // best has to wait for a while: what it may pull can be less.
 func (a *Account) look(ctx context.Context, last credential.Credential) (picked, error) {
 	who, err := a.identity.pick(ctx)
-	if err != nil {
-		return who, err
-	}
 	now := a.cloud.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err != nil {
+		a.goneAt = time.Time{}
+		return who, err
+	}
 	lives := last.For == a.Asks() && !last.Expired(now)
 	if !lives || rank(who.about) <= rank(a.who) {
 		a.who, a.goneAt = who.about, time.Time{}
@@ -140,17 +141,35 @@ func (a *Account) look(ctx context.Context, last credential.Credential) (picked,
 		a.goneAt = now
 	}
 	if now.Sub(a.goneAt) < goneFor {
-		return picked{}, fmt.Errorf("be %s: it is not there any more; if it does not come back, pullkey is %s %s later", a.who.Name, who.about.Name, goneFor)
+		return picked{}, &goneError{a.who.Name, who.about.Name}
 	}
 	a.who, a.goneAt = who.about, time.Time{}
 	return who, nil
 }
 
+// goneError says that who we were is missing, and who comes next.
+type goneError struct{ was, next string }
+
+func (e *goneError) Error() string {
+	return fmt.Sprintf("be %s: it is not there any more; %s takes over %s after that was noticed", e.was, e.next, goneFor)
+}
+
+// Hint says what to do.
+func (*goneError) Hint() string {
+	return "where it was taken away on purpose there is nothing to do: the credential in use lives on meanwhile"
+}
+
 // Look finds out who the account is, where no attempt has so far. It asks the
 // metadata service at most.
 func (a *Account) Look(ctx context.Context) {
-	if a.Identity().Kind == "" {
-		_, _ = a.look(ctx, credential.Credential{}) // each attempt says what is wrong
+	if a.Identity().Kind != "" {
+		return
+	}
+	who, err := a.identity.pick(ctx)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err == nil && a.who.Kind == "" { // an attempt may have found out meanwhile; each says what is wrong
+		a.who = who.about
 	}
 }
 

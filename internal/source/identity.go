@@ -134,7 +134,7 @@ func (c *Cloud) base(in acrconfig.Instance, rrsa bool, home string) *identity {
 	if rrsa {
 		name += " with RRSA switched on"
 	}
-	return &identity{name, true, func(ctx context.Context) (picked, error) { return c.auto(ctx, o, rrsa) }}
+	return &identity{name, !rrsa, func(ctx context.Context) (picked, error) { return c.auto(ctx, o, rrsa) }}
 }
 
 // custom is the access key that stands in the configuration itself.

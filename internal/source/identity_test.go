@@ -210,8 +210,34 @@ func TestWhoIsMissingForAMomentIsWaitedForWhileTheCredentialLives(t *testing.T) 
 		if who.about.Kind != step.want || err == nil != (step.want != "") {
 			t.Errorf("%s: got %q, error %v; want %q", step.name, who.about.Kind, err, step.want)
 		}
-		if err != nil && !strings.Contains(err.Error(), "be access key kube-system/key: it is not there any more; if it does not come back, pullkey is RAM role the-role") {
+		if err != nil && !strings.Contains(err.Error(), "be access key kube-system/key: it is not there any more; RAM role the-role of the ECS instance takes over 1m0s after") {
 			t.Errorf("%s: error %q does not say what comes", step.name, err)
+		}
+	}
+}
+
+func TestWhoFollowsTheAccessKeyOfTheCluster(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, kind string
+		rrsa       bool
+		in         acrconfig.Instance
+		want       bool
+	}{
+		{"auto", "", false, acrconfig.Instance{}, true},
+		{"auto, then a role", Auto, false, acrconfig.Instance{AssumeRoleARN: "acs:ram::2:role/b"}, true},
+		{"auto with RRSA switched on is RRSA or nothing", "", true, acrconfig.Instance{}, false},
+		{"the access key by name", AccessKey, false, acrconfig.Instance{}, true},
+		{"another kind by name", ECSRole, false, acrconfig.Instance{}, false},
+		{"a key of the instance's own", "", false, acrconfig.Instance{AccessKeyFrom: "mine"}, false},
+		{"a role of the instance's own", "", true, acrconfig.Instance{RRSARoleARN: "acs:ram::1:role/a"}, false},
+	} {
+		cloud := (&place{}).cloud(t)
+		cloud.Identity = c.kind
+		c.in.Region = "cn-hangzhou"
+		a := cloud.Accounts(acrconfig.Settings{RRSA: c.rrsa, Instances: []acrconfig.Instance{c.in}}, "")[0]
+		if a.FollowsAccessKey() != c.want {
+			t.Errorf("%s: follows %v", c.name, !c.want)
 		}
 	}
 }

@@ -83,11 +83,12 @@ func (n *node) isNobodyAtFirst(t *testing.T, images map[string]string) {
 	pod := func(id, host string) {
 		limited, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := n.Injecting(limited, "default", host); err != nil {
+		if err := n.Injecting(limited, namespace, host); err != nil {
 			t.Error(err)
 		}
 		born = append(born, n.applyPodIn(t, namespace, "edition-"+orPersonal(id), images[id]))
 	}
+	n.apply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")
 	// The hosts of the Personal Edition are known without any answer.
 	for _, i := range n.ACR.Instances() {
 		if i.ID == "" {
