@@ -68,12 +68,17 @@ func (v *verifier) instance(ctx context.Context, in acrconfig.Instance, known, a
 		})
 	}
 	token := v.after(ctx, known, "token of "+w.String(), func(ctx context.Context, s *step) error { return v.token(ctx, s, &w) })
-	v.after(ctx, known, "hosts of "+w.String(), func(ctx context.Context, s *step) error { return v.endpointsOf(ctx, s, &w) })
-	switch hosts := v.places(&w); {
+	settled := v.after(ctx, known, "hosts of "+w.String(), func(ctx context.Context, s *step) error { return v.endpointsOf(ctx, s, &w) })
+	hosts, name := v.places(&w), "registries of "+w.String()
+	switch {
 	case token && len(hosts) > 0:
 		v.registries(ctx, &w, hosts)
-	case v.host == "" || !token:
-		v.after(ctx, false, "registries of "+w.String(), nil)
+	case !token || !settled:
+		v.after(ctx, false, name, nil)
+	case v.host == "":
+		v.step(ctx, name, func(context.Context, *step) error {
+			return skippedError{advise(errors.New("only patterns are configured, and a pattern is no host to ask"), "name a host with --image")}
+		})
 	}
 }
 

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// acrAPI answers as ACR's API does. An instance that is no-token gets no
+// credential, one that is no-list no hosts.
+func acrAPI(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, expires := r.URL.Query().Get("InstanceId"), noon.Add(time.Hour).UnixMilli()
+		w.Header().Set("Content-Type", "application/json")
+		switch what := r.Header.Get("X-Acs-Action") + r.URL.Query().Get("Action"); {
+		case id == "":
+			_, _ = fmt.Fprintf(w, `{"data":{"authorizationToken":"T0ken-of-an-hour","tempUserName":"cr_temp_user","expireDate":%d}}`, expires)
+		case id == "cri-notoken" && what == "GetAuthorizationToken", id == "cri-nolist" && what == "ListInstanceEndpoint":
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = fmt.Fprint(w, `{"Code":"NoPermission","Message":"no"}`)
+		case what == "GetAuthorizationToken":
+			_, _ = fmt.Fprintf(w, `{"IsSuccess":true,"AuthorizationToken":"T0ken-of-an-hour","TempUsername":"cr_temp_user","ExpireTime":%d}`, expires)
+		default:
+			_, _ = fmt.Fprintf(w, `{"IsSuccess":true,"Endpoints":[{"Enable":true,"Domains":[{"Domain":"%s-registry.cn-hangzhou.cr.aliyuncs.com"}]}]}`, id)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// walked are the steps of verify that come behind those of the identity, the
+// tokens and the hosts.
+func walked(t *testing.T, args ...string) []step {
+	t.Helper()
+	args = append([]string{"verify", "--region", "cn-hangzhou", "--endpoint", acrAPI(t), "-o", "json"}, args...)
+	_, out, errs := run(t.Context(), map[string]string{envKeyID: "LTAI5tDemo", envKeySecret: "Secret-of-the-test"}, "", args...)
+	var report verification
+	if err := json.Unmarshal([]byte(out), &report); err != nil || len(report.Steps) < 4 {
+		t.Fatalf("%v: %s%s", err, out, errs)
+	}
+	var rest []step
+	for _, s := range report.Steps {
+		if kind, _, _ := strings.Cut(s.Step, " "); kind == "registries" || kind == "manifest" {
+			rest = append(rest, step{Step: s.Step, Outcome: s.Outcome, Error: s.Error})
+		}
+	}
+	return rest
+}
+
+func TestAStepIsNotDoneForTheReasonThatThereIs(t *testing.T) {
+	t.Parallel()
+	const broken, domain = "not done, because a step before it went wrong", "-registry.cn-hangzhou.cr.aliyuncs.com"
+	of := func(id, why string) step {
+		return step{Step: "registries of instance cri-" + id + " in cn-hangzhou", Outcome: skipped, Error: why}
+	}
+	for _, c := range []struct {
+		name, config, host string
+		want               []step
+	}{
+		{"patterns alone", "  acr-registry: registry.*.aliyuncs.com\n", "", []step{
+			{Step: "registries of the Personal Edition in cn-hangzhou", Outcome: skipped, Error: "only patterns are configured, and a pattern is no host to ask"},
+		}},
+		{"no token", "notoken", "", []step{of("notoken", broken)}},
+		{"no list", "nolist", "", []step{of("nolist", broken)}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if !strings.Contains(c.config, ":") {
+				items := "  acr-registry-info: |\n"
+				for id := range strings.FieldsSeq(c.config) {
+					items += "    - instanceId: cri-" + id + "\n      regionId: cn-hangzhou\n"
+				}
+				c.config = items
+			}
+			args := []string{"--config", written(t, "acr.yaml", "kind: ConfigMap\ndata:\n"+c.config)}
+			if c.host != "" {
+				args = append(args, "--image", c.host+domain+"/team/app:1")
+			}
+			if diff := cmp.Diff(c.want, walked(t, args...)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
