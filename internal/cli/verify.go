@@ -144,10 +144,12 @@ type verifier struct {
 	sts     *alicloud.STS
 	who     alicloud.Identity
 	why     string
-	// image and its host are zero where none is named; asked tells whether its
-	// manifest was asked for.
+	// image and its host are zero where none is named; placed tells whether an
+	// instance has that host, or may have it as far as is known, and asked whether
+	// the manifest was asked for.
 	image  image.Reference
 	host   string
+	placed bool
 	asked  bool
 	masks  []mask
 	report verification
@@ -188,7 +190,7 @@ func (v *verifier) run(ctx context.Context, targets []acrconfig.Instance) {
 		v.instance(ctx, in, known, len(targets) == 1)
 	}
 	if v.host != "" && !v.asked {
-		v.after(ctx, v.report.Good, "manifest of "+v.image.String(), func(context.Context, *step) error {
+		v.after(ctx, !v.placed, "manifest of "+v.image.String(), func(context.Context, *step) error {
 			return advise(fmt.Errorf("%s is not among the hosts: no credential goes there", v.host), "name the instance that the image is in, with --instance and --region")
 		})
 	}
@@ -212,16 +214,21 @@ func (v *verifier) end() error {
 
 // outcome says what went wrong.
 func (v *verifier) outcome() error {
-	wrong := 0
-	for _, s := range v.report.Steps {
-		if s.Outcome == bad {
-			wrong++
-		}
-	}
-	if wrong > 0 {
-		return fmt.Errorf("%d of %d steps went wrong", wrong, len(v.report.Steps))
+	if n := wrong(v.report.Steps); n > 0 {
+		return fmt.Errorf("%d of %d steps went wrong", n, len(v.report.Steps))
 	}
 	return nil
+}
+
+// wrong counts the steps that went wrong.
+func wrong(steps []step) int {
+	n := 0
+	for _, s := range steps {
+		if s.Outcome == bad {
+			n++
+		}
+	}
+	return n
 }
 
 // endpoints are where ACR's API is for an instance.

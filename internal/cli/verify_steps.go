@@ -70,6 +70,7 @@ func (v *verifier) instance(ctx context.Context, in acrconfig.Instance, known, a
 	token := v.after(ctx, known, "token of "+w.String(), func(ctx context.Context, s *step) error { return v.token(ctx, s, &w) })
 	settled := v.after(ctx, known, "hosts of "+w.String(), func(ctx context.Context, s *step) error { return v.endpointsOf(ctx, s, &w) })
 	hosts, name := v.places(&w), "registries of "+w.String()
+	v.placed = v.placed || !settled || len(hosts) > 0
 	switch {
 	case token && len(hosts) > 0:
 		v.registries(ctx, &w, hosts)
@@ -159,13 +160,13 @@ func (v *verifier) places(w *way) []string {
 
 // registries shows the credential to each registry that is to have it.
 func (v *verifier) registries(ctx context.Context, w *way, hosts []string) {
-	taken := 0
+	taken, first := 0, len(v.report.Steps)
 	for _, host := range hosts {
 		if v.registry(ctx, w, host) {
 			taken++
 		}
 	}
-	if taken == 0 && v.report.Good {
+	if taken == 0 && wrong(v.report.Steps[first:]) == 0 {
 		v.step(ctx, "registries of "+w.String(), func(context.Context, *step) error {
 			return advise(errors.New("no host took the credential"), "run it where the images are pulled: the names of a VPC are known in it alone")
 		})

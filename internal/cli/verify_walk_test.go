@@ -60,6 +60,9 @@ func TestAStepIsNotDoneForTheReasonThatThereIs(t *testing.T) {
 	of := func(id, why string) step {
 		return step{Step: "registries of instance cri-" + id + " in cn-hangzhou", Outcome: skipped, Error: why}
 	}
+	manifest := func(id string) string { return "manifest of " + id + domain + "/team/app:1" }
+	unknown := func(id string) step { return step{Step: manifest(id), Outcome: skipped, Error: broken} }
+	elsewhere := step{Step: manifest("other"), Outcome: bad, Error: "other" + domain + " is not among the hosts: no credential goes there"}
 	for _, c := range []struct {
 		name, config, host string
 		want               []step
@@ -69,6 +72,15 @@ func TestAStepIsNotDoneForTheReasonThatThereIs(t *testing.T) {
 		}},
 		{"no token", "notoken", "", []step{of("notoken", broken)}},
 		{"no list", "nolist", "", []step{of("nolist", broken)}},
+		{"the image is elsewhere", "demo", "other", []step{elsewhere}},
+		{"the image is elsewhere, and one of two has no token", "notoken demo", "other", []step{of("notoken", broken), elsewhere}},
+		{"the image may be in the one that has no list", "nolist demo", "other", []step{of("nolist", broken), unknown("other")}},
+		{"the image is in the one that has no token", "notoken demo", "cri-notoken", []step{of("notoken", broken), unknown("cri-notoken")}},
+		{"the image is in the one whose hosts take nothing", "notoken demo", "cri-demo", []step{
+			of("notoken", broken),
+			{Step: "registries of instance cri-demo in cn-hangzhou", Outcome: bad, Error: "no host took the credential"},
+			unknown("cri-demo"),
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
