@@ -381,6 +381,8 @@ func TestNothingInTheTransportWaitsForEver(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				n := network{"127.0.0.1:2": silent, "127.0.0.1:3": func(c net.Conn) {
+					// An answer to no question would be a mistake of its own.
+					_, _ = c.Read(make([]byte, 1))
 					go silent(c)
 					_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 				}}
