@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -206,16 +207,58 @@ func (v *verification) markdown() string {
 	return b.String()
 }
 
-// mask is what to show in place of what tells who somebody is: the first group
-// of what it finds.
-type mask struct {
-	find *regexp.Regexp
-	show string
+// mask finds what tells who somebody is in a text.
+type mask func(text string) []cut
+
+// cut is what to hide of a text, and what to show in its place.
+type cut struct {
+	from, to int
+	show     string
+}
+
+// form hides the first group of what an expression matches.
+func (v *verifier) form(expression, show string) {
+	e := regexp.MustCompile(expression)
+	v.masks = append(v.masks, func(text string) (found []cut) {
+		for _, at := range e.FindAllStringSubmatchIndex(text, -1) {
+			found = append(found, cut{at[2], at[3], show})
+		}
+		return found
+	})
 }
 
 // literal hides a text that is known, between what stands before and behind it.
 func (v *verifier) literal(before, text, behind, show string) {
-	v.masks = append(v.masks, mask{regexp.MustCompile(before + "(" + regexp.QuoteMeta(text) + ")" + behind), show})
+	v.form(before+"("+regexp.QuoteMeta(text)+")"+behind, show)
+}
+
+// What stands before a repository's name, and how a longer name goes on behind
+// it. A name of one word may be any word, and the host's first, which stands
+// behind two slashes or has a dot behind it: it is hidden only where names are.
+const (
+	beforePath = `(?:^|[^\w.-]|%[0-9A-Fa-f]{2})$`
+	beforeWord = `(?:(?:^|[^/])/|[:"'\x60]|%[0-9A-Fa-f]{2}|\b(?:name|repository)[ =])$`
+	goesOn     = `^(?:-*|\.)\w`
+)
+
+// repository hides the name of a repository, as it is and in a query. An
+// expression that takes its neighbours along would pass over the next name,
+// which has one of them in common.
+func (v *verifier) repository(name string) {
+	before, longer := regexp.MustCompile(beforePath), regexp.MustCompile(goesOn)
+	if !strings.Contains(name, "/") {
+		before = regexp.MustCompile(beforeWord)
+	}
+	v.masks = append(v.masks, func(text string) (found []cut) {
+		for from := range text {
+			for _, written := range []string{name, url.QueryEscape(name)} {
+				if rest, is := strings.CutPrefix(text[from:], written); is && before.MatchString(text[:from]) && !longer.MatchString(rest) {
+					found = append(found, cut{from, len(text) - len(rest), "[repository]"})
+				}
+			}
+		}
+		return found
+	})
 }
 
 // maskHost hides a host that is not called as ACR calls its own, if names are to
@@ -240,7 +283,7 @@ func (v *verifier) hideNames(instances []acrconfig.Instance) {
 		{`system:serviceaccount:[\w.-]+:([\w.-]+)`, "[name]"},
 		{`(?:security-credentials/|key of role )([\w.@-]+)`, "[name]"},
 	} {
-		v.masks = append(v.masks, mask{regexp.MustCompile(form[0]), form[1]})
+		v.form(form[0], form[1])
 	}
 	for _, in := range instances {
 		if prefix, rest, ok := strings.Cut(in.ID, "-"); ok {
@@ -252,9 +295,7 @@ func (v *verifier) hideNames(instances []acrconfig.Instance) {
 	}
 	v.maskHost(v.image.Host())
 	if repository := v.image.Repository(); repository != "" {
-		v.literal("repository:", repository, "", "[repository]")
-		// In names and addresses, where the host is behind a slash too, but two.
-		v.literal(`(?:^|[^/])/`, repository, `(?:$|[^\w-])`, "[repository]")
+		v.repository(repository)
 	}
 }
 
@@ -262,15 +303,9 @@ func (v *verifier) hideNames(instances []acrconfig.Instance) {
 // was, so that none finds what another shows; where two meet, the one counts
 // that begins first, or else is longer, and what both find is hidden.
 func hide(masks []mask, text string) string {
-	type cut struct {
-		from, to int
-		show     string
-	}
 	var cuts []cut
-	for _, m := range masks {
-		for _, at := range m.find.FindAllStringSubmatchIndex(text, -1) {
-			cuts = append(cuts, cut{at[2], at[3], m.show})
-		}
+	for _, find := range masks {
+		cuts = append(cuts, find(text)...)
 	}
 	slices.SortStableFunc(cuts, func(a, b cut) int { return cmp.Or(a.from-b.from, b.to-a.to) })
 	var b strings.Builder

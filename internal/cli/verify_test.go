@@ -107,6 +107,8 @@ func TestTheReportHidesNamesAndNoMore(t *testing.T) {
 	v.flags.anonymous = true
 	v.hideNames([]acrconfig.Instance{{ID: "cri-a", Domains: []string{"a.example", "pull.a.example"}}, {ID: "cri-a-b"}, {ID: "crpi-x1"}})
 	single, _ := verifierAt(t, verifyFlags{}, acrconfig.Instance{}, "registry.cn-hangzhou.aliyuncs.com/registry:1.0")
+	twice, _ := verifierAt(t, verifyFlags{anonymous: true}, acrconfig.Instance{}, "registry.cn-hangzhou.aliyuncs.com/a/a:1.0")
+	version, _ := verifierAt(t, verifyFlags{anonymous: true}, acrconfig.Instance{}, "registry.cn-hangzhou.aliyuncs.com/v2:1.0")
 	single.flags.anonymous = true
 	single.hideNames(nil)
 	for _, c := range []struct {
@@ -116,12 +118,21 @@ func TestTheReportHidesNamesAndNoMore(t *testing.T) {
 		{v, name, "[host]/[repository]:1.0"},
 		{v, "https://shop.example/v2/shop/app/manifests/1.0", "https://[host]/v2/[repository]/manifests/1.0"},
 		{v, "repository:shop/app:pull", "repository:[repository]:pull"},
+		{v, "GET /shop/app /shop/app", "GET /[repository] /[repository]"},
+		{v, "/v2/shop/app,/shop/app", "/v2/[repository],/[repository]"},
+		{v, `name shop/app unknown: {"name":"shop/app"}, shop/app.`, `name [repository] unknown: {"name":"[repository]"}, [repository].`},
+		{v, "scope=repository%3Ashop%2Fapp%3Apull, %2Fshop/app", "scope=repository%3A[repository]%3Apull, %2F[repository]"},
+		{v, "myshop/app, shop/apple, shop/app-2, shop/app.d", "myshop/app, shop/apple, shop/app-2, shop/app.d"},
+		{twice, "a/a, a/a/a/a, xa/a/a", "[repository], [repository], xa/[repository]"},
+		{version, "https://registry.cn-hangzhou.aliyuncs.com/v2/v2/manifests/1.0", "https://registry.cn-hangzhou.aliyuncs.com/[repository]/[repository]/manifests/1.0"},
 		{v, "cri-a and cri-a-b and cri-abc", "cri-[id] and cri-[id] and cri-[id]"},
 		{v, "pull.a.example, a.example", "[host], [host]"},
 		{v, "crpi-x1-vpc.cn-hangzhou.personal.cr.aliyuncs.com", "crpi-[id]-vpc.cn-hangzhou.personal.cr.aliyuncs.com"},
 		{v, "acs:ram::1234567890123456:role/ack-cri-a", "acs:ram::[account]:role/[name]"},
 		{v, "system:serviceaccount:shop:puller", "system:serviceaccount:[namespace]:[name]"},
 		{single, "https://registry.cn-hangzhou.aliyuncs.com/v2/registry/manifests/1.0", "https://registry.cn-hangzhou.aliyuncs.com/v2/[repository]/manifests/1.0"},
+		{single, "repository:registry:pull, name registry unknown", "repository:[repository]:pull, name [repository] unknown"},
+		{single, "no registry at registry.cn-hangzhou.aliyuncs.com", "no registry at registry.cn-hangzhou.aliyuncs.com"},
 		{single, "https://registry-vpc.cn-hangzhou.aliyuncs.com/v2/", "https://registry-vpc.cn-hangzhou.aliyuncs.com/v2/"},
 	} {
 		if got := hide(c.of.masks, c.text); got != c.want {
