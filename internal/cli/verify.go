@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"time"
 
@@ -153,6 +154,8 @@ type verifier struct {
 	asked  bool
 	masks  []mask
 	report verification
+	// file is where the report goes; nil where nobody asked for one.
+	file *os.File
 	// unprinted is why a step could not be told.
 	unprinted error
 }

@@ -140,8 +140,8 @@ func (v *verifier) stepText(s step) string {
 	return v.paintOut(o.style, o.sign) + " " + v.paintOut(bold, strings.Join(wrap(title, columns-2), "\n  ")) + "\n" + f.String()
 }
 
-// openReport makes sure, before anybody is asked, that the report can be
-// written.
+// openReport opens the file for the report, if there is to be one: that it can
+// be written is sure before anybody is asked. What is in it stays until the end.
 func (v *verifier) openReport() error {
 	if v.flags.report == "" {
 		return nil
@@ -150,40 +150,46 @@ func (v *verifier) openReport() error {
 	if err != nil {
 		return notReported(v.flags.report, err)
 	}
-	return file.Close()
+	v.file = file
+	return nil
 }
 
-// writeReport writes the report, if there is to be one.
+// writeReport writes the report, if there is to be one, and closes its file. A
+// pipe is open all the while, so that who reads it gets the report.
 func (v *verifier) writeReport() error {
-	if v.flags.report == "" {
+	if v.file == nil {
 		return nil
 	}
-	return v.report.write(v.flags.report)
+	text, err := v.report.text(v.flags.report)
+	if info, statErr := v.file.Stat(); err == nil && statErr == nil && info.Mode().IsRegular() {
+		err = v.file.Truncate(0)
+	}
+	if err == nil {
+		_, err = v.file.Write(text)
+	}
+	if err := cmp.Or(err, v.file.Close()); err != nil {
+		return notReported(v.flags.report, err)
+	}
+	return nil
 }
 
 func notReported(path string, err error) error {
 	return fmt.Errorf("write the report to %s: %w", path, pathless(err))
 }
 
-// write writes the report to a file.
-func (v *verification) write(path string) error {
-	var text []byte
-	if strings.EqualFold(filepath.Ext(path), ".json") {
-		var b bytes.Buffer
-		encoder := json.NewEncoder(&b)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		if err := encoder.Encode(v); err != nil {
-			return fmt.Errorf("write the report as JSON: %w", err)
-		}
-		text = b.Bytes()
-	} else {
-		text = []byte(v.markdown())
+// text is the report in the form that the name of its file asks for.
+func (v *verification) text(path string) ([]byte, error) {
+	if !strings.EqualFold(filepath.Ext(path), ".json") {
+		return []byte(v.markdown()), nil
 	}
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return notReported(path, err)
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return nil, fmt.Errorf("write it as JSON: %w", err)
 	}
-	return nil
+	return b.Bytes(), nil
 }
 
 // markdown is the report as it can be pasted into an issue.

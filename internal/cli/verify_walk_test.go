@@ -2,10 +2,14 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,12 +39,19 @@ func acrAPI(t *testing.T) string {
 	return server.URL
 }
 
+// runVerify runs verify with a key that the API takes.
+func runVerify(t *testing.T, api string, args ...string) (stdout, stderr string) {
+	t.Helper()
+	env := map[string]string{envKeyID: "LTAI5tDemo", envKeySecret: "Secret-of-the-test"}
+	_, out, errs := run(t.Context(), env, "", append([]string{"verify", "--region", "cn-hangzhou", "--endpoint", api}, args...)...)
+	return out, errs
+}
+
 // walked are the steps of verify that come behind those of the identity, the
 // tokens and the hosts.
 func walked(t *testing.T, args ...string) []step {
 	t.Helper()
-	args = append([]string{"verify", "--region", "cn-hangzhou", "--endpoint", acrAPI(t), "-o", "json"}, args...)
-	_, out, errs := run(t.Context(), map[string]string{envKeyID: "LTAI5tDemo", envKeySecret: "Secret-of-the-test"}, "", args...)
+	out, errs := runVerify(t, acrAPI(t), append(args, "-o", "json")...)
 	var report verification
 	if err := json.Unmarshal([]byte(out), &report); err != nil || len(report.Steps) < 4 {
 		t.Fatalf("%v: %s%s", err, out, errs)
@@ -99,5 +110,32 @@ func TestAStepIsNotDoneForTheReasonThatThereIs(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestTheReportGoesThroughAPipe(t *testing.T) {
+	t.Parallel()
+	pipe, api := filepath.Join(t.TempDir(), "report.md"), acrAPI(t)
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go runVerify(t, api, "--report", pipe)
+	report, err := os.ReadFile(pipe)
+	if err != nil || !strings.HasPrefix(string(report), "# pullkey verify\n") {
+		t.Errorf("read %q (%v)", report, err)
+	}
+}
+
+func TestAReportTakesThePlaceOfALongerOne(t *testing.T) {
+	t.Parallel()
+	path := written(t, "report.json", strings.Repeat("of yesterday\n", 1000))
+	out, _ := runVerify(t, acrAPI(t), "--report", path, "-o", "json")
+	report, err := os.ReadFile(path)
+	var said, kept verification
+	if err := errors.Join(err, json.Unmarshal(report, &kept), json.Unmarshal([]byte(out), &said)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(said, kept); diff != "" || len(kept.Steps) == 0 {
+		t.Errorf("-said +in the report:\n%s", diff)
 	}
 }
