@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -34,13 +35,19 @@ func hide(text string, secrets []credential.Secret) string {
 	if len(text) > mostText { // a run of letters that is cut is not shown
 		text = strings.TrimRightFunc(text[:mostText], func(c rune) bool { return !unicode.IsSpace(c) })
 	}
-	var whole []string
+	var known []string
 	for _, s := range secrets {
-		if known := s.Reveal(); len(known) >= piece { // a shorter one is none, and part of any text
-			whole = append(whole, known, redacted, escape(known), redacted)
+		if whole := s.Reveal(); len(whole) >= piece { // a shorter one is none, and part of any text
+			known = append(known, whole, escape(whole))
 		}
 	}
-	text = strings.NewReplacer(whole...).Replace(text) // at once, so that none is found in the mark of another
+	// The first that fits is taken, and one may be the beginning of another.
+	slices.SortFunc(known, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, whole := range known {
+		pairs = append(pairs, whole, redacted)
+	}
+	text = strings.NewReplacer(pairs...).Replace(text) // at once, so that none is found in the mark of another
 	return longRun.ReplaceAllString(hidePieces(text, secrets, redacted), redacted)
 }
 

@@ -188,6 +188,9 @@ func FuzzHide(f *testing.F) {
 	f.Add("x-acs-security-token:", " end", uint8(0), uint16(0), uint16(999))
 	f.Add("%2", "%", uint8(2), uint16(7), uint16(40))
 	f.Add(`{"a":"\u00`, `"}`, uint8(9), uint16(3), uint16(60))
+	// One is the beginning of the other, whose rest is too short to be found alone.
+	const rest = "IJK-q7"
+	pair := []credential.Secret{credential.NewSecret("abcdefgh"), credential.NewSecret("abcdefgh" + rest)}
 	// What stands before a cut may look like the start of an escape and take
 	// some letters with it, so that a part with few letters is not found.
 	const telling = 32
@@ -203,6 +206,9 @@ func FuzzHide(f *testing.F) {
 		text := hide(before+words[start:end]+after, secretsOf(realKey))
 		if part := leak(text, telling, token); part != "" {
 			t.Errorf("shows %q: %q", part, text)
+		}
+		if text := hide(before+pair[1].Reveal()+after, pair); !strings.Contains(before+after, rest) && strings.Contains(text, rest) {
+			t.Errorf("shows the rest of the longer one: %q", text)
 		}
 	})
 }
