@@ -341,6 +341,30 @@ func TestARegionIsNeeded(t *testing.T) {
 	}
 }
 
+func TestAForeignRegionIsNotTakenForAMisspelledOne(t *testing.T) {
+	t.Parallel()
+	for region, want := range map[string]string{
+		"cn-hangzou": "cn-hangzhou", "cn-bejin": "cn-beijing", "us-eas-1": "us-east-1", "eu-centrl-1": "eu-central-1", "ap-southest-3": "ap-southeast-1",
+		"us-central-1": "", "ca-central-1": "", "il-central-1": "", "sa-east-1": "", "ap-east-1": "", "eu-south-1": "",
+		"eu-east-1": "", "me-west-1": "", "us-east-9": "", "": "", "-": "", "cn": "",
+	} {
+		if got := MeantRegion(region); got != want {
+			t.Errorf("%s: got %q; want %q", region, got, want)
+		}
+	}
+}
+
+func TestTheClustersOwnRegionIsNotMisspelled(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string]map[string]string{
+		"nothing": nil, "an instance without one": one(keyInfo, "- instanceId: cri-x1\n"), "an instance with the same": one(keyInfo, "- regionId: cn-shangai\n"),
+	} {
+		if _, warnings, err := Parse(data, Defaults{Region: "cn-shangai"}); err != nil || len(warnings) > 0 {
+			t.Errorf("%s: %v, %v", name, warnings, err)
+		}
+	}
+}
+
 func TestTheClustersRegionMayBeKnownLater(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]map[string]string{

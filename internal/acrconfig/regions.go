@@ -18,21 +18,27 @@ var regions = []string{
 
 // MeantRegion returns the region that is probably meant by one that is nearly
 // spelled so, and "" where it is none of them. Regions that differ in their
-// numbers alone are beside each other.
+// numbers alone are beside each other, and so may be those that differ in their
+// countries; in a short name (me-east) two letters are another point of the
+// compass.
 func MeantRegion(region string) string {
 	letters := func(s string) string { return strings.TrimRight(s, "-0123456789") }
 	if slices.ContainsFunc(regions, func(known string) bool { return letters(known) == letters(region) }) {
 		return ""
 	}
-	nearest := slices.MinFunc(regions, func(a, b string) int { return distance(region, a) - distance(region, b) })
-	if distance(region, nearest) > 2 {
-		return ""
+	country, _, _ := strings.Cut(region, "-")
+	meant, least := "", len(region)
+	for _, known := range regions {
+		d := distance(region, known)
+		if strings.HasPrefix(known, country+"-") && d <= min(2, len(letters(known))/5) && d < least {
+			meant, least = known, d
+		}
 	}
-	return nearest
+	return meant
 }
 
 // settle reports a region that is missing or none, and one that is probably
-// misspelled.
+// misspelled, which the cluster's own is not.
 func (d Defaults) settle(v *value, line int, region string) bool {
 	meant := MeantRegion(region)
 	switch {
@@ -43,7 +49,7 @@ func (d Defaults) settle(v *value, line int, region string) bool {
 	case !openapi.IsRegion(region):
 		v.fail(line, "the region is not a region id", "region ids are written like cn-hangzhou")
 		return false
-	case meant != "":
+	case meant != "" && region != d.Region:
 		v.warn(line, "no region called "+region+" is known; is "+meant+" meant?")
 	}
 	return true
