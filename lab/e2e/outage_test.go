@@ -45,6 +45,7 @@ func (n *node) outage(t *testing.T) {
 	settled := time.Now()
 	n.shows(t, "healthy")
 
+	n.restoredAtTheEnd(t, func(context.Context) error { return n.ACR.StartCloud() })
 	if err := n.ACR.StopCloud(); err != nil {
 		t.Fatal(err)
 	}
@@ -90,29 +91,46 @@ func (n *node) outage(t *testing.T) {
 }
 
 // isFreshAtOnce waits until the Secrets of the namespaces work again, which must
-// not take longer than five seconds.
+// not take longer than five seconds from the cloud's return, which is now.
 func (n *node) isFreshAtOnce(t *testing.T, o *office, namespaces ...string) {
 	t.Helper()
 	back := time.Now()
-	n.plane.eventually(t, "everything is fresh", func(ctx context.Context) error {
-		for _, namespace := range namespaces {
-			_, entries, err := o.pullSecret(ctx, namespace)
-			if err != nil {
-				return err
-			}
-			for _, i := range n.ACR.Instances() {
-				if err := o.opens(ctx, i, i.Hosts[0], entries[i.Hosts[0]]); err != nil {
-					return fmt.Errorf("namespace %s: %w", namespace, err)
-				}
-			}
-		}
-		return nil
+	var seen time.Time
+	n.plane.eventually(t, "everything is fresh", func(ctx context.Context) (err error) {
+		seen, err = n.worksWhenSeen(ctx, o, namespaces...)
+		return err
 	})
-	took := time.Since(back)
+	took := seen.Sub(back)
 	t.Logf("everything was fresh %s after the cloud's return", took.Round(10*time.Millisecond))
 	if took > 5*time.Second {
 		t.Error("that is more than 5s")
 	}
+}
+
+// worksWhenSeen reads the Secrets of the namespaces, and returns when it had
+// read them all if the credentials in them work; to try those takes its time.
+func (n *node) worksWhenSeen(ctx context.Context, o *office, namespaces ...string) (time.Time, error) {
+	all := map[string]map[string]entry{}
+	for _, namespace := range namespaces {
+		_, entries, err := o.pullSecret(ctx, namespace)
+		if err != nil {
+			return time.Time{}, err
+		}
+		all[namespace] = entries
+	}
+	seen := time.Now()
+	for namespace, entries := range all {
+		for _, i := range n.ACR.Instances() {
+			e, ok := entries[i.Hosts[0]]
+			if !ok {
+				return time.Time{}, fmt.Errorf("namespace %s: there is none for %s", namespace, i.Hosts[0])
+			}
+			if err := o.opens(ctx, i, i.Hosts[0], e); err != nil {
+				return time.Time{}, fmt.Errorf("namespace %s: %w", namespace, err)
+			}
+		}
+	}
+	return seen, nil
 }
 
 // endsWithin waits until the namespace's Secret ends within life, and returns

@@ -138,8 +138,10 @@ func TestAnAddressThatSwallowsPacketsIsSilentUntilItIsRestored(t *testing.T) {
 		if err := dial("127.0.0.1:80"); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("elsewhere: got %v", err)
 		}
-		if err := s.Restore(t.Context(), registry); err != nil {
-			t.Fatal(err)
+		for range 2 { // once more does no harm
+			if err := s.Restore(t.Context(), registry); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	if err := dial("10.0.3.1:80"); err != nil {

@@ -24,9 +24,10 @@ func (s *Sandbox) Swallow(ctx context.Context, address netip.Addr) error {
 	return s.script(ctx, swallow, address)
 }
 
-// Restore has an address answer again that Swallow took away.
+// Restore has an address answer again that Swallow took away, or that answers
+// already.
 func (s *Sandbox) Restore(ctx context.Context, address netip.Addr) error {
-	return s.script(ctx, `ip address add "$1/$2" dev lo`, address)
+	return s.script(ctx, `ip address replace "$1/$2" dev lo`, address)
 }
 
 func (s *Sandbox) script(ctx context.Context, script string, address netip.Addr) error {
