@@ -241,14 +241,14 @@ func (c *Controller) expires(states []broker.State) {
 var numbers = regexp.MustCompile(`[0-9]+`)
 
 // meaning is what two errors have in common that need not both be told. The
-// cloud's code says it; the request's id does not belong to it.
+// cloud's code for what was asked says it; the request's id does not belong to it.
 func meaning(err error) string {
 	text := err.Error()
 	if refused, ok := errors.AsType[*openapi.Error](err); ok {
 		if refused.Code != "" {
-			return refused.Kind().String() + " " + refused.Code
+			return refused.Action + " " + refused.Kind().String() + " " + refused.Code
 		}
-		text = fmt.Sprint(refused.Kind(), " ", http.StatusText(refused.Status), " ", refused.Message, " ", refused.Unwrap())
+		text = fmt.Sprint(refused.Action, " ", refused.Kind(), " ", http.StatusText(refused.Status), " ", refused.Message, " ", refused.Unwrap())
 	}
 	return numbers.ReplaceAllString(text, "")
 }

@@ -56,6 +56,12 @@ func TestTheSameTroubleIsToldOnceAndAnotherOneAgain(t *testing.T) {
 	cancel()
 	_, cut := ask(ended, "http://127.0.0.1:1", acr.Instance{Region: "cn-hangzhou"})
 	_, nobody := ask(t.Context(), "http://127.0.0.1:1", acr.Instance{Region: "cn-hangzhou"})
+	busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = fmt.Fprint(w, `{"Code":"Throttling.User","Message":"m"}`)
+	}))
+	defer busy.Close()
+	_, listing := (&acr.Client{OpenAPI: &openapi.Client{}}).Endpoints(t.Context(), anyKey, []string{busy.URL}, acr.Instance{ID: "cri-x", Region: "cn-hangzhou"})
 	for _, c := range []struct {
 		name string
 		a, b error
@@ -63,6 +69,7 @@ func TestTheSameTroubleIsToldOnceAndAnotherOneAgain(t *testing.T) {
 	}{
 		{"one code, two requests", throttled("11111111-AAAA"), throttled("22222222-BBBB"), true},
 		{"two codes", throttled("1"), refusal(t, 403, "1", `{"Code":"NoPermission","Message":"m"}`), false},
+		{"one code to two questions", throttled("1"), listing, false},
 		{"two pages", page(502), page(502), true},
 		{"a page and a refused connection", page(502), nobody, false},
 		{"a refused connection and one cut off", nobody, cut, false},
