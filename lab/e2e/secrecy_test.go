@@ -84,7 +84,8 @@ func (s secrets) collect(t *testing.T, o *site, namespace string) {
 	}
 }
 
-// trouble is a failure to cause, and what the log says of it.
+// trouble is a failure to cause, and what the log says of it and of none before
+// it, whose last words may come late.
 type trouble struct {
 	name  string
 	cause func(t *testing.T)
@@ -114,11 +115,11 @@ func (s *site) troubles(known secrets, namespace, foreign string) []trouble {
 	return []trouble{
 		{"a key that does not exist", key("unknown", credential.AccessKey{ID: "LTAI5tWrong", Secret: credential.NewSecret("Wrong-Secret-of-nobody-1")}), "InvalidAccessKeyId"},
 		{"a secret of another key", key("wrong", credential.AccessKey{ID: good.ID, Secret: credential.NewSecret("Wrong-Secret-of-nobody-2")}), "SignatureDoesNotMatch"},
-		{"a secret that no header carries", key("line break", credential.AccessKey{ID: good.ID, Secret: credential.NewSecret("Wrong-Secret\r\nof-nobody-3")}), "CredentialFetchFailed"},
-		{"an id that no header carries", key("odd id", credential.AccessKey{ID: "LTAI5t\r\nX: y", Secret: credential.NewSecret("Wrong-Secret-of-nobody-4")}), "CredentialFetchFailed"},
+		{"a secret that no header carries", key("line break", credential.AccessKey{ID: good.ID, Secret: credential.NewSecret("Wrong-Secret\r\nof-nobody-3")}), "the access key secret holds a blank"},
+		{"an id that no header carries", key("odd id", credential.AccessKey{ID: "LTAI5t\r\nX: y", Secret: credential.NewSecret("Wrong-Secret-of-nobody-4")}), "the access key id holds a blank"},
 		{"throttling", fault("throttled", localacr.Throttle), "Throttling"},
-		{"a page", fault("page", localacr.HTML), "502"},
-		{"a refusal with status 200", fault("refusal", localacr.NotSuccess), "GetAuthorizationToken"},
+		{"a page", fault("page", localacr.HTML), "HTTP status 502"},
+		{"a refusal with status 200", fault("refusal", localacr.NotSuccess), "INTERNAL_ERROR"},
 		{"a malformed configuration", func(t *testing.T) {
 			s.configure(t, map[string]string{"acr-registry-info": "- instanceId: cri-program\n  accessKeySecret: [" + pasted + "\n   password: " + pasted + "\n"})
 		}, "InvalidConfiguration"},

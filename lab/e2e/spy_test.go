@@ -98,17 +98,20 @@ func (s *spy) answers(at localacr.ServerKind, instead func(r *http.Request, aske
 }
 
 // repeat answers an error that quotes what is secret of the request, as the real
-// ones quote what was signed. Of a long text the end would be left out.
-func repeat(r *http.Request, asked []byte, answer *httptest.ResponseRecorder) {
-	form, _ := url.ParseQuery(string(asked)) // empty where there is none
-	said := "StringToSign="
-	for _, secret := range []string{r.URL.Query().Get("SecurityToken"), r.Header.Get("X-Acs-Security-Token"), form.Get("OIDCToken")} {
-		if secret != "" {
-			said += secret + "&" + url.QueryEscape(secret) + "&" + url.QueryEscape(url.QueryEscape(secret)) + "&"
+// ones quote what was signed. Of a long text the end would be left out. The same
+// code is told once, whichever server says it.
+func repeat(code string) func(*http.Request, []byte, *httptest.ResponseRecorder) {
+	return func(r *http.Request, asked []byte, answer *httptest.ResponseRecorder) {
+		form, _ := url.ParseQuery(string(asked)) // empty where there is none
+		said := "StringToSign="
+		for _, secret := range []string{r.URL.Query().Get("SecurityToken"), r.Header.Get("X-Acs-Security-Token"), form.Get("OIDCToken")} {
+			if secret != "" {
+				said += secret + "&" + url.QueryEscape(secret) + "&" + url.QueryEscape(url.QueryEscape(secret)) + "&"
+			}
 		}
+		text, _ := json.Marshal(map[string]string{"Code": code, "Message": said + r.URL.RawQuery, "RequestId": "REPEATED"})
+		answer.Code, answer.Body = http.StatusBadRequest, bytes.NewBuffer(text)
 	}
-	text, _ := json.Marshal(map[string]string{"Code": "SignatureDoesNotMatch", "Message": said + r.URL.RawQuery, "RequestId": "REPEATED"})
-	answer.Code, answer.Body = http.StatusBadRequest, bytes.NewBuffer(text)
 }
 
 // failed and cut answer with a key in what is no answer.
@@ -168,10 +171,10 @@ func (s *site) troublesOfRoles(c *chains, namespace string) []trouble {
 	return []trouble{
 		{"a key that is no success", answer(localacr.ServerMetadata, failed), "NotToday"},
 		{"a key that is cut off", answer(localacr.ServerMetadata, cut), "not what is documented"},
-		{"STS that repeats the request", answer(localacr.ServerSTS, repeat), "AssumeRoleWithOIDC"},
+		{"STS that repeats the request", answer(localacr.ServerSTS, repeat("SignatureDoesNotMatch")), "SignatureDoesNotMatch: StringToSign="},
 		{"STS that answers half", answer(localacr.ServerSTS, cut), "not what the API documents"},
-		{"ACR that repeats the request", answer(localacr.ServerAPI, repeat), "ListInstanceEndpoint"},
-		{"a page from STS", fault(localacr.Fault{Kind: localacr.HTML, Action: localacr.ActionAssumeRole}), "502"},
+		{"ACR that repeats the request", answer(localacr.ServerAPI, repeat("IncompleteSignature")), "IncompleteSignature: StringToSign="},
+		{"a page from STS", fault(localacr.Fault{Kind: localacr.HTML, Action: localacr.ActionAssumeRole}), "HTTP status 502"},
 		{"a role that may not be assumed", fault(localacr.Fault{Kind: localacr.ErrorCode, Action: localacr.ActionAssumeRole, Code: "NoPermission", Status: http.StatusForbidden}), "NoPermission"},
 		{"a token for somebody else", func(t *testing.T) {
 			s.writeToken(t, c.token, "somebody.else")
