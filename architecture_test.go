@@ -34,6 +34,7 @@ var rooms = map[string][]string{
 	"internal/image":      {"github.com/distribution/reference"},
 
 	// What pullkey talks to: beside each other, never through each other.
+	"internal/selection":    {"k8s.io/apimachinery/pkg/labels", "k8s.io/apimachinery/pkg/selection"},
 	"internal/acr":          join(knows, "internal/openapi"),
 	"internal/alicloud":     join(knows, "internal/openapi"),
 	"internal/acrconfig":    join(knows, "internal/openapi", "go.yaml.in/yaml/v3"),
