@@ -18,12 +18,14 @@ import (
 	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/pullkey/pullkey/internal/selection"
 )
 
 // caches hold only what is ours or needed, and of that as little as decides:
 // namespaces as name, labels and deletion time; ServiceAccounts as their list;
-// our Secrets as a digest; the configuration, the access key and the parameters
-// of the injection whole.
+// our Secrets as a digest; the two configurations, the access key and the
+// parameters of the injection whole.
 type caches struct {
 	factories []informers.SharedInformerFactory
 	informers []cache.SharedIndexInformer
@@ -34,35 +36,48 @@ type caches struct {
 	configuration   corelisters.ConfigMapLister
 	accessKey       corelisters.SecretLister
 	injection       corelisters.ConfigMapLister
+	own             corelisters.ConfigMapLister
+
+	// accounts is started when the first plan has to do with ServiceAccounts:
+	// there may be no right to read them.
+	accounts       informers.SharedInformerFactory
+	accountsSynced cache.InformerSynced
 
 	written written
 }
 
 func newCaches(c *Controller) *caches {
 	everything := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithTransform(slim))
+	accounts := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithTransform(slim))
 	ours := named(c, metav1.NamespaceAll, c.SecretName, slim)
 	config := named(c, c.Configuration.Namespace, c.Configuration.Name, dropManagedFields)
 	key := named(c, c.AccessKey.Namespace, c.AccessKey.Name, dropManagedFields)
 	injection := named(c, c.Namespace, injectionName, dropManagedFields)
+	own := named(c, c.Namespace, selection.Name, dropManagedFields)
 
 	k := &caches{
 		written:         written{now: c.Now},
-		factories:       []informers.SharedInformerFactory{everything, ours, config, key, injection},
+		factories:       []informers.SharedInformerFactory{everything, ours, config, key, injection, own},
 		namespaces:      everything.Core().V1().Namespaces().Lister(),
-		serviceAccounts: everything.Core().V1().ServiceAccounts().Lister(),
+		accounts:        accounts,
+		accountsSynced:  accounts.Core().V1().ServiceAccounts().Informer().HasSynced,
+		serviceAccounts: accounts.Core().V1().ServiceAccounts().Lister(),
 		secrets:         ours.Core().V1().Secrets().Lister(),
 		configuration:   config.Core().V1().ConfigMaps().Lister(),
 		accessKey:       key.Core().V1().Secrets().Lister(),
 		injection:       injection.Core().V1().ConfigMaps().Lister(),
+		own:             own.Core().V1().ConfigMaps().Lister(),
 	}
 	// A namespace's own object, and what stands in a namespace, both lead to
 	// that namespace.
 	k.on(c, everything.Core().V1().Namespaces().Informer(), func(o metav1.Object) { c.queue.Add(o.GetName()) })
-	k.on(c, everything.Core().V1().ServiceAccounts().Informer(), c.seen)
+	k.on(c, accounts.Core().V1().ServiceAccounts().Informer(), c.seen)
+	k.informers = k.informers[:1] // ServiceAccounts may be none of pullkey's business
 	k.on(c, ours.Core().V1().Secrets().Informer(), c.seen)
 	k.on(c, config.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
 	k.on(c, key.Core().V1().Secrets().Informer(), func(metav1.Object) { c.replan() })
 	k.on(c, injection.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
+	k.on(c, own.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
 	return k
 }
 
@@ -113,6 +128,9 @@ func (k *caches) start(ctx context.Context) error {
 	}
 	return nil
 }
+
+// followServiceAccounts begins to fill the cache of ServiceAccounts, once.
+func (k *caches) followServiceAccounts(ctx context.Context) { k.accounts.StartWithContext(ctx) }
 
 func (k *caches) synced() bool {
 	return !slices.ContainsFunc(k.informers, func(i cache.SharedIndexInformer) bool { return !i.HasSynced() })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/selection"
 	"github.com/pullkey/pullkey/internal/source"
 	"github.com/pullkey/pullkey/internal/status"
 )
@@ -53,9 +55,6 @@ func (c *Controller) configure(ctx context.Context) {
 		c.enforce(ctx, settings)
 		c.lastGoodKept = false
 	}
-	if !c.lastGoodKept {
-		c.keepLastGood(ctx)
-	}
 }
 
 // readConfiguration reads the ConfigMap. One without any value is no better
@@ -74,6 +73,44 @@ func (c *Controller) readConfiguration() (acrconfig.Settings, []acrconfig.Warnin
 		return acrconfig.Settings{}, nil, fmt.Errorf("ConfigMap %s has no value, so the configuration %w", c.Configuration, errMissing)
 	}
 	return acrconfig.Parse(found.Data, acrconfig.Defaults{Region: c.home().Name})
+}
+
+// choose reads pullkey's own configuration and puts it into force when it is valid.
+// Missing or invalid, what was in force stays so: to go back to choosing nothing
+// there is an empty ConfigMap.
+func (c *Controller) choose() {
+	const about = "selection"
+	object := &corev1.ObjectReference{Kind: "ConfigMap", APIVersion: "v1", Namespace: c.Namespace, Name: selection.Name}
+	found, err := c.caches.own.ConfigMaps(c.Namespace).Get(selection.Name)
+	if err != nil {
+		if len(c.chosen) > 0 {
+			c.mistaken(about, object, "is missing", "its last valid values stay in force; hint: make an empty one to choose nothing beyond acr-configuration")
+		}
+		return
+	}
+	s, err := selection.Parse(found.Data)
+	if err != nil {
+		c.mistaken(about, object, err.Error(), "its last valid values stay in force; hint: "+hint(err))
+		return
+	}
+	c.unsay(about)
+	c.selection = s
+	if !maps.Equal(c.chosen, found.Data) {
+		c.chosen, c.lastGoodKept = found.Data, false
+	}
+}
+
+// mistaken tells that pullkey's own configuration is not as it should be.
+func (c *Controller) mistaken(about string, object *corev1.ObjectReference, what, stays string) {
+	problem := fmt.Sprintf("ConfigMap %s/%s: %s", object.Namespace, object.Name, what)
+	c.metrics.configured.Set(0)
+	if c.configured.Valid {
+		c.configured = status.Configuration{InForce: inForceLastGood}
+	} else if c.configured.Problem != "" {
+		c.configured.Problem += "; "
+	}
+	c.configured.Problem += problem
+	c.say(about, object, reasonInvalidConfiguration, problem+": "+stays)
 }
 
 // withHints is the text of the parser's errors, each with its remedy.

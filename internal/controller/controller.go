@@ -25,6 +25,7 @@ import (
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/selection"
 	"github.com/pullkey/pullkey/internal/source"
 	"github.com/pullkey/pullkey/internal/status"
 )
@@ -82,6 +83,8 @@ type Controller struct {
 	// The planner's alone.
 	settings  *acrconfig.Settings // in force; nil before the first valid ones
 	fallback  *acrconfig.Settings // the last valid ones of an earlier run; nil for none
+	selection selection.Selection // in force
+	chosen    map[string]string   // of which it was made; nil for nothing
 	accessKey credential.AccessKey
 	injected  *corev1.ConfigMap // the parameters as last written
 

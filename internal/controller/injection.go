@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
-	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/selection"
 )
 
 // injectionName is the ConfigMap that the policies of deploy/inject.yaml take
@@ -41,13 +41,33 @@ func injection(p *plan) map[string]string {
 		slices.Sort(globs)
 		data["hosts-matching"] = "^(" + strings.Join(slices.Compact(globs), "|") + ")$"
 	}
-	watched := p.settings.Namespaces
-	if p.general == nil && len(p.special) > 0 { // every account is limited to some
-		watched = acrconfig.Names{List: slices.DeleteFunc(slices.Sorted(maps.Keys(p.special)), func(name string) bool { return !p.watches(name) })}
-	}
-	names(data, watched.All, "all-namespaces", "ns.", watched.List)
+	names(data, p.settings.Namespaces.All, "all-namespaces", "ns.", p.settings.Namespaces.List)
 	names(data, p.settings.ServiceAccounts.All, "all-serviceaccounts", "sa.", p.settings.ServiceAccounts.List)
+	if p.general == nil && len(p.special) > 0 { // every account is limited to some
+		names(data, false, "", "only.", slices.Sorted(maps.Keys(p.special)))
+		data["only-some"] = ""
+	}
+	rules(data, p.selection)
 	return data
+}
+
+// rules writes what pullkey's own configuration chooses, as expressions that the
+// policies evaluate: a namespace that is made now is chosen by them at once.
+func rules(data map[string]string, s selection.Selection) {
+	for key, expression := range map[string]string{
+		"namespaces-matching": s.Include.Expression(), "namespaces-except": s.Exclude.Expression(),
+		"namespaces-labelled": s.Labels.Expressions(), "serviceaccounts-matching": s.ServiceAccounts.Expression(),
+	} {
+		if expression != "" {
+			data[key] = expression
+		}
+	}
+	if s.NoPods {
+		data["no-pods"] = ""
+	}
+	if s.NoServiceAccounts {
+		data["no-serviceaccounts"] = ""
+	}
 }
 
 // names writes a key for each name. One that is too long for a key (a

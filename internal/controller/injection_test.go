@@ -13,6 +13,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/selection"
 )
 
 func TestTheParametersOfTheInjection(t *testing.T) {
@@ -90,6 +91,33 @@ func FuzzAGlobMeansTheSameInThePolicyAsInTheSecret(f *testing.F) {
 	})
 }
 
+// everyRule is a selection with a value for each key.
+func everyRule(t *testing.T) selection.Selection {
+	t.Helper()
+	s, err := selection.Parse(map[string]string{
+		"namespaces.include": "team-*,prod", "namespaces.exclude": "*-sandbox", "namespaces.selector": "team in (a,b),!legacy",
+		"serviceAccounts.include": "build-*", "inject.pods": "false", "inject.serviceAccounts": "false",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestTheRulesOfTheInjection(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"host.a.example.com": "", "ns.a": "", "ns.b": "", "sa.default": "",
+		"namespaces-matching": `^(prod|team-.*)$`, "namespaces-except": `^(.*-sandbox)$`,
+		"namespaces-labelled": "!^legacy=.*$\n^team=(a|b)$", "serviceaccounts-matching": `^(build-.*)$`,
+		"no-pods": "", "no-serviceaccounts": "",
+	}
+	got := injection(&plan{settings: settings(), selection: everyRule(t), managed: []string{"a.example.com"}})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // The keys that the policies look up are those that the controller writes.
 func TestThePoliciesReadTheKeysThatAreWritten(t *testing.T) {
 	t.Parallel()
@@ -98,13 +126,15 @@ func TestThePoliciesReadTheKeysThatAreWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	read := map[string]bool{}
-	for _, m := range regexp.MustCompile(`'([a-z-]+\.?)'(?: in params| \+|\])`).FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile(`'([a-z-]+\.?)'(?: in params| \+ [a-z]+|\])`).FindAllStringSubmatch(string(text), -1) {
 		read[m[1]] = true
 	}
 	written := map[string]bool{}
 	for _, all := range []bool{false, true} {
 		names := acrconfig.Names{All: all, List: []string{"x"}}
-		for key := range injection(&plan{managed: []string{"x.y", "*.y"}, settings: acrconfig.Settings{Namespaces: names, ServiceAccounts: names}}) {
+		limited := map[string]*content{"x": {}}
+		p := &plan{managed: []string{"x.y", "*.y"}, selection: everyRule(t), special: limited, settings: acrconfig.Settings{Namespaces: names, ServiceAccounts: names}}
+		for key := range injection(p) {
 			if prefix, _, listed := strings.Cut(key, "."); listed {
 				key = prefix + "."
 			}

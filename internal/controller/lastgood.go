@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/selection"
 )
 
 const (
@@ -23,6 +24,7 @@ const (
 	// or a misspelt key could hold a secret.
 	lastGoodName = "pullkey-last-good"
 	lastGoodKey  = "settings.json"
+	lastGoodOwn  = "selection.json" // pullkey's own ConfigMap, as it was written
 )
 
 // loadLastGood reads the last valid settings, so that a configuration that was
@@ -37,6 +39,9 @@ func (c *Controller) loadLastGood(ctx context.Context) error {
 		return nil
 	}
 	if c.fallback, err = decodeSettings(kept.Data); err != nil {
+		return fmt.Errorf("read ConfigMap %s/%s: %w: %w", c.Namespace, lastGoodName, errNotAsWritten, err)
+	}
+	if c.selection, c.chosen, err = decodeSelection(kept.Data); err != nil {
 		return fmt.Errorf("read ConfigMap %s/%s: %w: %w", c.Namespace, lastGoodName, errNotAsWritten, err)
 	}
 	return nil
@@ -56,7 +61,13 @@ func (c *Controller) readLastGood(ctx context.Context) (*corev1.ConfigMap, error
 
 // keepLastGood writes the settings in force where others stand.
 func (c *Controller) keepLastGood(ctx context.Context) {
+	if c.lastGoodKept || c.settings == nil {
+		return
+	}
 	data, err := encodeSettings(*c.settings)
+	if err == nil && len(c.chosen) > 0 {
+		data[lastGoodOwn], err = encodeSelection(c.chosen)
+	}
 	if err == nil && !c.lastGoodRead {
 		c.lastGood, err = c.readLastGood(ctx)
 	}
@@ -73,6 +84,31 @@ func encodeSettings(s acrconfig.Settings) (map[string]string, error) {
 		return nil, fmt.Errorf("encode the settings: %w", err)
 	}
 	return map[string]string{lastGoodKey: string(body)}, nil
+}
+
+func encodeSelection(data map[string]string) (string, error) {
+	body, err := json.Marshal(data)
+	if err != nil {
+		return "", fmt.Errorf("encode the selection: %w", err)
+	}
+	return string(body), nil
+}
+
+// decodeSelection reads what encodeSelection wrote; without it there is none.
+func decodeSelection(data map[string]string) (selection.Selection, map[string]string, error) {
+	text, kept := data[lastGoodOwn]
+	if !kept {
+		return selection.Selection{}, nil, nil
+	}
+	var chosen map[string]string
+	if err := json.Unmarshal([]byte(text), &chosen); err != nil {
+		return selection.Selection{}, nil, errors.New(lastGoodOwn + " is no such JSON")
+	}
+	s, err := selection.Parse(chosen)
+	if err != nil {
+		return selection.Selection{}, nil, fmt.Errorf("%s: %w", lastGoodOwn, err)
+	}
+	return s, chosen, nil
 }
 
 // decodeSettings reads what encodeSettings wrote, and nothing that is not

@@ -10,17 +10,20 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/selection"
 )
 
 // plan is what every namespace should look like. It is a value: a new one
 // replaces it whole.
 type plan struct {
-	settings acrconfig.Settings
+	settings  acrconfig.Settings
+	selection selection.Selection
 	// general is for the namespaces that no account is limited to, special for
 	// each of those that one is. Nil where no account may serve them.
 	general *content
@@ -39,8 +42,19 @@ func (p *plan) content(namespace string) *content {
 	return p.general
 }
 
-func (p *plan) watches(namespace string) bool { return includes(p.settings.Namespaces, namespace) }
-func (p *plan) attaches(account string) bool  { return includes(p.settings.ServiceAccounts, account) }
+// watches tells whether a namespace is chosen: by the vendor's list, or by
+// pullkey's own rules, unless it is excluded.
+func (p *plan) watches(namespace *corev1.Namespace) bool {
+	if p.selection.Exclude.Match(namespace.Name) {
+		return false
+	}
+	return includes(p.settings.Namespaces, namespace.Name) || p.selection.Chooses(namespace.Name, namespace.Labels)
+}
+
+// attaches tells whether a ServiceAccount of a watched namespace is chosen.
+func (p *plan) attaches(account string) bool {
+	return includes(p.settings.ServiceAccounts, account) || p.selection.ServiceAccounts.Match(account)
+}
 
 func includes(n acrconfig.Names, name string) bool {
 	if n.All {
@@ -171,7 +185,7 @@ func (p *plan) same(q *plan) bool {
 
 // selects tells whether p and q select the same namespaces and ServiceAccounts.
 func (p *plan) selects(q *plan) bool {
-	return sameNames(p.settings.Namespaces, q.settings.Namespaces) &&
+	return p.selection.Equal(q.selection) && sameNames(p.settings.Namespaces, q.settings.Namespaces) &&
 		sameNames(p.settings.ServiceAccounts, q.settings.ServiceAccounts)
 }
 
@@ -287,6 +301,8 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 		c.broker.Refresh(c.followers()...)
 	}
 	c.configure(ctx)
+	c.choose()
+	c.keepLastGood(ctx)
 	settings := c.settings
 	if settings == nil {
 		return
@@ -303,9 +319,13 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	} else {
 		c.unsay("plan")
 	}
+	next.selection = c.selection
 	next.manage(c.knownHosts())
 	if old != nil {
 		next.inherit(old)
+	}
+	if !next.selection.NoServiceAccounts {
+		c.caches.followServiceAccounts(ctx)
 	}
 	c.inject(ctx, next)
 	if next.same(old) {
@@ -350,7 +370,7 @@ func (c *Controller) enqueueAll(old, next *plan) {
 		return
 	}
 	var spread time.Duration
-	if old != nil && len(old.hosts) > 0 && reflect.DeepEqual(old.settings, next.settings) && slices.Equal(old.hosts, next.hosts) {
+	if old != nil && len(old.hosts) > 0 && reflect.DeepEqual(old.settings, next.settings) && old.selection.Equal(next.selection) && slices.Equal(old.hosts, next.hosts) {
 		left := max(old.ends.Sub(c.Now()), 0)
 		spread = min(time.Duration(len(all))*time.Second/pace, left/4)
 	}

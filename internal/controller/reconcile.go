@@ -30,9 +30,9 @@ func (c *Controller) Reconcile(ctx context.Context, name string) error {
 		return nil
 	}
 	content := plan.content(name)
-	if !plan.watches(name) || content == nil {
+	if !plan.watches(namespace) || content == nil {
 		c.settled(name) // whose Secret stands there is no concern any more
-		err = c.detach(ctx, name)
+		err = c.detach(ctx, name, plan)
 	} else {
 		err = c.attach(ctx, name, plan, content)
 	}
@@ -57,7 +57,7 @@ func (c *Controller) attach(ctx context.Context, namespace string, plan *plan, c
 		return err
 	}
 	c.settled(namespace)
-	return c.eachServiceAccount(namespace, func(sa *corev1.ServiceAccount) error {
+	return c.eachServiceAccount(namespace, plan, func(sa *corev1.ServiceAccount) error {
 		if !plan.attaches(sa.Name) {
 			return nil // an entry here may be the user's own: nothing tells who put it there
 		}
@@ -67,7 +67,7 @@ func (c *Controller) attach(ctx context.Context, namespace string, plan *plan, c
 
 // detach takes our entry out of the ServiceAccounts and then deletes our
 // Secret. Where the Secret is not ours, neither is the entry.
-func (c *Controller) detach(ctx context.Context, namespace string) error {
+func (c *Controller) detach(ctx context.Context, namespace string, plan *plan) error {
 	secret := c.secretIn(namespace)
 	if secret == nil || !ours(secret) || secret.DeletionTimestamp != nil {
 		return nil
@@ -76,7 +76,7 @@ func (c *Controller) detach(ctx context.Context, namespace string) error {
 		c.SecretName+" anew, although this namespace is not watched any more: pullkey leaves it alone") {
 		return nil
 	}
-	err := c.eachServiceAccount(namespace, func(sa *corev1.ServiceAccount) error {
+	err := c.eachServiceAccount(namespace, plan, func(sa *corev1.ServiceAccount) error {
 		return c.keepEntry(ctx, sa, false)
 	})
 	if err != nil {
@@ -85,9 +85,19 @@ func (c *Controller) detach(ctx context.Context, namespace string) error {
 	return c.deleteSecret(ctx, secret)
 }
 
+// errServiceAccounts says that the ServiceAccounts are not known yet.
+var errServiceAccounts = errors.New("the ServiceAccounts are not known yet")
+
 // eachServiceAccount does it for every ServiceAccount of the namespace, also
-// when one of them fails.
-func (c *Controller) eachServiceAccount(namespace string, do func(*corev1.ServiceAccount) error) error {
+// when one of them fails. Where they are none of pullkey's business it does
+// nothing.
+func (c *Controller) eachServiceAccount(namespace string, plan *plan, do func(*corev1.ServiceAccount) error) error {
+	switch {
+	case plan.selection.NoServiceAccounts:
+		return nil
+	case !c.caches.accountsSynced():
+		return errServiceAccounts
+	}
 	all, err := c.caches.serviceAccounts.ServiceAccounts(namespace).List(labels.Everything())
 	if err != nil {
 		return fmt.Errorf("list the ServiceAccounts of %s: %w", namespace, err)

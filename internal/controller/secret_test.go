@@ -103,6 +103,7 @@ func standing(t *testing.T, secret *corev1.Secret) (*Controller, *fake.Clientset
 	k.caches.secrets = corelisters.NewSecretLister(shows(secret))
 	k.caches.namespaces = corelisters.NewNamespaceLister(shows(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}))
 	k.caches.serviceAccounts = corelisters.NewServiceAccountLister(shows())
+	k.caches.accountsSynced = func() bool { return true }
 	return k, client
 }
 

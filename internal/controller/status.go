@@ -145,7 +145,7 @@ func (c *Controller) count(s *status.Status, p *plan) {
 		return // of a cache, never
 	}
 	for _, namespace := range all {
-		if namespace.DeletionTimestamp != nil || !p.watches(namespace.Name) {
+		if namespace.DeletionTimestamp != nil || !p.watches(namespace) {
 			continue
 		}
 		s.Namespaces++

@@ -21,8 +21,8 @@ import (
 // Name is that of the ConfigMap.
 const Name = "pullkey"
 
-// The keys of the ConfigMap. A key that is not there is as if its value were
-// empty; the injections are on then.
+// The keys of the ConfigMap. One that is not there is as if its value were empty;
+// what injects is on then.
 const (
 	keyInclude         = "namespaces.include"      // globs
 	keyExclude         = "namespaces.exclude"      // globs; they go before all that includes
@@ -32,8 +32,8 @@ const (
 	keyServiceAccounts = "inject.serviceAccounts"  // true or false
 )
 
-// Selection is what the ConfigMap says. The zero Selection chooses nothing beyond
-// the vendor's keys, and injects nothing.
+// Selection is what the ConfigMap says. The zero Selection, which holds without the
+// ConfigMap, chooses nothing beyond the vendor's keys.
 type Selection struct {
 	// Include and Exclude choose namespaces by name. Exclude wins, over the
 	// vendor's list too.
@@ -42,12 +42,16 @@ type Selection struct {
 	Labels Labels
 	// ServiceAccounts are chosen in each namespace.
 	ServiceAccounts Globs
-	// InjectPods and InjectServiceAccounts tell what is given the pull Secret.
-	InjectPods, InjectServiceAccounts bool
+	// NoPods and NoServiceAccounts tell what does not get the Secret's name.
+	NoPods, NoServiceAccounts bool
 }
 
-// Default is what holds without the ConfigMap.
-func Default() Selection { return Selection{InjectPods: true, InjectServiceAccounts: true} }
+// Equal tells whether both choose the same.
+func (s Selection) Equal(o Selection) bool {
+	return slices.Equal(s.Include.Names, o.Include.Names) && slices.Equal(s.Exclude.Names, o.Exclude.Names) &&
+		s.Labels.Text == o.Labels.Text && slices.Equal(s.ServiceAccounts.Names, o.ServiceAccounts.Names) &&
+		s.NoPods == o.NoPods && s.NoServiceAccounts == o.NoServiceAccounts
+}
 
 // Chooses tells whether a namespace is chosen beyond the vendor's list.
 func (s Selection) Chooses(name string, of map[string]string) bool {
@@ -83,7 +87,7 @@ func (e Errors) Hint() string { return e[0].Hint }
 
 // Parse reads the data of the ConfigMap. The error is an Errors.
 func Parse(data map[string]string) (Selection, error) {
-	s := Default()
+	var s Selection
 	var wrong Errors
 	for _, key := range slices.Sorted(maps.Keys(data)) {
 		text := strings.TrimSpace(data[key])
@@ -98,9 +102,9 @@ func Parse(data map[string]string) (Selection, error) {
 		case keySelector:
 			s.Labels, problem = parseLabels(text)
 		case keyPods:
-			s.InjectPods, problem = parseSwitch(text)
+			s.NoPods, problem = parseOff(text)
 		case keyServiceAccounts:
-			s.InjectServiceAccounts, problem = parseSwitch(text)
+			s.NoServiceAccounts, problem = parseOff(text)
 		default:
 			problem = &Error{Problem: "is no key of ConfigMap " + Name, Hint: "the keys are " + strings.Join([]string{
 				keyInclude, keyExclude, keySelector, keyAccounts, keyPods, keyServiceAccounts,
@@ -117,15 +121,16 @@ func Parse(data map[string]string) (Selection, error) {
 	return s, nil
 }
 
-func parseSwitch(text string) (bool, *Error) {
+// parseOff tells whether something is switched off.
+func parseOff(text string) (bool, *Error) {
 	if text == "" {
-		return true, nil
+		return false, nil
 	}
 	on, err := strconv.ParseBool(text)
 	if err != nil {
 		return false, &Error{Text: text, Problem: "is neither true nor false", Hint: `write it in quotes: "true" or "false"`}
 	}
-	return on, nil
+	return !on, nil
 }
 
 // Globs are names in which * stands for any characters and ? for one. The zero
@@ -217,7 +222,7 @@ func termOf(r labels.Requirement) (term, string) {
 		values[i] = regexp.QuoteMeta(v)
 	}
 	one := "^" + regexp.QuoteMeta(r.Key()) + "=(" + strings.Join(values, "|") + ")$"
-	any := "^" + regexp.QuoteMeta(r.Key()) + "=.*$"
+	some := "^" + regexp.QuoteMeta(r.Key()) + "=.*$"
 	var t term
 	switch r.Operator() {
 	case selection.In, selection.Equals, selection.DoubleEquals:
@@ -225,9 +230,9 @@ func termOf(r labels.Requirement) (term, string) {
 	case selection.NotIn, selection.NotEquals:
 		t = term{true, regexp.MustCompile(one)}
 	case selection.Exists:
-		t.expression = regexp.MustCompile(any)
+		t.expression = regexp.MustCompile(some)
 	case selection.DoesNotExist:
-		t = term{true, regexp.MustCompile(any)}
+		t = term{true, regexp.MustCompile(some)}
 	default:
 		return term{}, "compares numbers, which a policy cannot"
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -101,11 +100,11 @@ func TestTheSwitchesAreOnUnlessTheySayOtherwise(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{"": true, " true\n": true, "false": false, "False": false} {
 		s, err := Parse(map[string]string{"inject.pods": text, "inject.serviceAccounts": text})
-		if err != nil || s.InjectPods != want || s.InjectServiceAccounts != want {
-			t.Errorf("%q: got %v and %v, %v; want %v", text, s.InjectPods, s.InjectServiceAccounts, err, want)
+		if err != nil || s.NoPods == want || s.NoServiceAccounts == want {
+			t.Errorf("%q: got %v and %v, %v; want %v", text, !s.NoPods, !s.NoServiceAccounts, err, want)
 		}
 	}
-	if s, err := Parse(nil); err != nil || !cmp.Equal(s, Default(), cmp.AllowUnexported(Globs{}, Labels{})) {
+	if s, err := Parse(nil); err != nil || !s.Equal(Selection{}) {
 		t.Errorf("without a key: %v, %v", s, err)
 	}
 }
