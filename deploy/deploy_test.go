@@ -116,7 +116,7 @@ func TestWhatLimitsFailsClosedAndWhatInjectsFailsOpen(t *testing.T) {
 			}
 		}
 	}
-	if seen["ValidatingAdmissionPolicy"] != 3 || seen["MutatingAdmissionPolicy"] != 2 {
-		t.Errorf("got %v, want three and two", seen)
+	if seen["ValidatingAdmissionPolicy"] != 4 || seen["MutatingAdmissionPolicy"] != 2 {
+		t.Errorf("got %v, want four and two", seen)
 	}
 }

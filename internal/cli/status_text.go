@@ -13,6 +13,9 @@ func (p *program) statusText(s statusFound) string {
 	whole := facts{width: 14}
 	whole.add("configuration", configurationText(s.Configuration)...)
 	whole.add("region", regionText(s.Region))
+	if i := s.Injection; i.State != "" {
+		whole.add("injection", injectionText(i)...)
+	}
 	whole.add("namespaces", fmt.Sprintf("%d watched", s.Namespaces))
 	written := []string{moment(s.WrittenAt, s.Now) + ", by controller " + s.Controller}
 	if s.Silent {
@@ -46,6 +49,22 @@ func configurationText(c status.Configuration) []string {
 	}
 	for line := range strings.Lines(c.Hint) {
 		lines = append(lines, "hint: "+strings.TrimSuffix(line, "\n"))
+	}
+	return lines
+}
+
+func injectionText(i status.Injection) []string {
+	lines := []string{map[status.InjectionState]string{
+		status.InjectionActive:   "active: pods are born with the name of the pull Secret",
+		status.InjectionInactive: "NOT ACTIVE",
+		status.InjectionUnknown:  "not known",
+		status.InjectionOff:      "switched off",
+	}[i.State]}
+	if i.Problem != "" {
+		lines = append(lines, i.Problem)
+	}
+	if i.Hint != "" {
+		lines = append(lines, "hint: "+i.Hint)
 	}
 	return lines
 }

@@ -110,6 +110,8 @@ type Controller struct {
 	troubles *troubles
 
 	mu       sync.Mutex
+	proof    proof           // that pods are injected
+	proving  bool            // it is being looked at
 	reported map[string]said // what was said and is not over, by what it is about
 }
 

@@ -328,6 +328,8 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 		c.caches.followServiceAccounts(ctx)
 	}
 	c.inject(ctx, next)
+	c.prove(ctx, next)
+	c.reportInjection()
 	if next.same(old) {
 		return
 	}

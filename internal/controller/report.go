@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/pullkey/pullkey/internal/broker"
 	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/source"
+	"github.com/pullkey/pullkey/internal/status"
 )
 
 // Reasons of the Events. They are part of the interface: never renamed.
@@ -29,6 +31,7 @@ const (
 	reasonFetchFailed          = "CredentialFetchFailed"
 	reasonDropped              = "CredentialDropped"
 	reasonNotListed            = "DomainsNotListed"
+	reasonNotInjected          = "NotInjected"
 	reasonBorrowed             = "BorrowedIdentity"
 	reasonClockSkew            = "ClockSkew"
 	reasonForeignSecret        = "ForeignSecret"
@@ -262,6 +265,7 @@ type metrics struct {
 	fetches    *prometheus.CounterVec
 	writes     *prometheus.CounterVec
 	retries    prometheus.Counter
+	injection  prometheus.Gauge
 	foreign    *namespaceSet
 }
 
@@ -286,16 +290,31 @@ func newMetrics() *metrics {
 		retries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pullkey_retries_total", Help: "Steps that did not succeed and are tried again.",
 		}),
+		injection: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pullkey_injection_active", Help: "1 while pods are born with the name of the pull Secret, 0 while they are not, NaN while it is not known or switched off.",
+		}),
 	}
 	m.foreign = &namespaceSet{names: map[string]bool{}, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pullkey_foreign_secrets", Help: "Watched namespaces whose Secret of our name is left alone.",
 	})}
-	m.registry.MustRegister(m.configured, m.expiry, m.states, m.fetches, m.writes, m.retries, m.foreign.gauge)
+	m.registry.MustRegister(m.configured, m.expiry, m.states, m.fetches, m.writes, m.retries, m.injection, m.foreign.gauge)
+	m.injects("")
 	return m
 }
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+func (m *metrics) injects(s status.InjectionState) {
+	switch s {
+	case status.InjectionActive:
+		m.injection.Set(1)
+	case status.InjectionInactive:
+		m.injection.Set(0)
+	default:
+		m.injection.Set(math.NaN())
+	}
 }
 
 func (m *metrics) write(kind, verb string) { m.writes.WithLabelValues(kind, verb).Inc() }

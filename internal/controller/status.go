@@ -35,7 +35,7 @@ const countAgain = time.Minute
 
 // status is what the controller knows now.
 func (c *Controller) status() status.Status {
-	s := status.Status{Version: status.Version, Controller: c.Version, Region: c.home(), Configuration: c.configured}
+	s := status.Status{Version: status.Version, Controller: c.Version, Region: c.home(), Configuration: c.configured, Injection: c.injectionStatus()}
 	plan := c.plan.Load()
 	states := map[string]broker.State{}
 	for _, state := range c.states() {

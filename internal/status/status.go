@@ -29,6 +29,7 @@ type Status struct {
 	Controller    string        `json:"controller"`
 	Region        Region        `json:"region"`
 	Configuration Configuration `json:"configuration"`
+	Injection     Injection     `json:"injection,omitzero"`
 	// Namespaces are how many are watched.
 	Namespaces int       `json:"namespaces"`
 	Accounts   []Account `json:"accounts"`
@@ -50,6 +51,25 @@ type Configuration struct {
 	// InForce is "configuration", "last good" or "nothing".
 	InForce string `json:"inForce"`
 }
+
+// Injection tells whether pods are born with the name of the pull Secret.
+type Injection struct {
+	State InjectionState `json:"state,omitempty"`
+	// Problem says what was found instead, with the remedy in Hint.
+	Problem string `json:"problem,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// InjectionState is what was found, in a word; empty while nobody has looked.
+type InjectionState string
+
+// What can be found.
+const (
+	InjectionActive   InjectionState = "active"
+	InjectionInactive InjectionState = "inactive"
+	InjectionUnknown  InjectionState = "unknown"
+	InjectionOff      InjectionState = "off"
+)
 
 // State is how an account is, in a word.
 type State string
