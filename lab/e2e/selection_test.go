@@ -78,6 +78,8 @@ func TestNamespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns(t *testing.T
 		o.unserved(t, namespace)
 	}
 
+	o.soonBorn(t, glob, ours, secretName) // the API server has the parameters
+
 	// From here on the policy alone decides, in namespaces that are new to it.
 	o.stop()
 	for _, c := range []struct {
