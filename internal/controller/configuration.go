@@ -42,7 +42,9 @@ func (c *Controller) configure(ctx context.Context) {
 		if c.settings == nil {
 			c.configured.InForce = inForceNothing
 		}
-		c.say(about, c.configurationReference(), reason, c.configured.Problem+": "+c.stays())
+		if reason != reasonNoConfiguration || !c.quiet {
+			c.say(about, c.configurationReference(), reason, c.configured.Problem+": "+c.stays())
+		}
 		return
 	}
 	c.unsay(about)

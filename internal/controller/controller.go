@@ -89,6 +89,7 @@ type Controller struct {
 	injected  *corev1.ConfigMap // the parameters as last written
 
 	configured status.Configuration
+	quiet      bool              // it is so soon after the start that a missing configuration is no news
 	accounts   []*source.Account // of the settings in force
 	enforcedAt string            // the region for which they were made
 	told       *status.Status    // as last written

@@ -215,11 +215,12 @@ func (c *Controller) planAll(ctx context.Context) {
 	defer count.Stop()
 	nothing := time.NewTimer(firstPatience) // that nothing is in force is told after a while
 	defer nothing.Stop()
-	waiting, quiet := true, true
+	waiting := true
+	c.quiet = true
 	for {
 		c.unfinished = false
 		c.Plan(ctx, waiting)
-		if c.worthTelling(waiting, quiet) {
+		if c.worthTelling(waiting) {
 			c.tell(ctx)
 		}
 		if patience == nil && c.settings != nil {
@@ -238,7 +239,7 @@ func (c *Controller) planAll(ctx context.Context) {
 		case <-again.C:
 		case <-count.C:
 		case <-nothing.C:
-			quiet = false
+			c.quiet = false
 		case <-patience:
 			waiting = false
 		}
@@ -285,10 +286,14 @@ func (c *Controller) untilAgain() time.Duration {
 }
 
 // worthTelling is false while a moment more will tell: a configuration may come
-// right after the start, and accounts answer soon.
-func (c *Controller) worthTelling(waiting, quiet bool) bool {
-	if c.settings == nil {
-		return !quiet
+// right after the start, accounts answer soon, and so does the API server about
+// the injection.
+func (c *Controller) worthTelling(waiting bool) bool {
+	switch {
+	case c.settings == nil:
+		return !c.quiet
+	case c.told == nil && c.beingProven():
+		return false
 	}
 	return !waiting || c.broker.Settled()
 }

@@ -195,3 +195,33 @@ func TestAWriteOfThePlannersThatGoesWrongIsToldOnceWhenItGoesOn(t *testing.T) {
 		t.Errorf("told is %q", event)
 	}
 }
+
+func TestThatNothingIsConfiguredIsNoNewsInTheFirstMoment(t *testing.T) {
+	for _, comes := range []time.Duration{time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer synctest.Wait()
+			defer cancel()
+			k, configuration := planner(t, slowCloud{})
+			events := record.NewFakeRecorder(100)
+			k.Events = events
+			go k.planAll(ctx)
+			pass(comes)
+			if err := configuration.Add(twoInstances); err != nil {
+				t.Fatal(err)
+			}
+			k.replan()
+			pass(time.Minute)
+			told := 0
+			for len(events.Events) > 0 {
+				if strings.Contains(<-events.Events, reasonNoConfiguration) {
+					told++
+				}
+			}
+			if want := map[bool]int{true: 1}[comes > firstPatience]; told != want {
+				t.Errorf("a configuration that comes after %s: told %d times that there is none, want %d", comes, told, want)
+			}
+			k.queue.ShutDown()
+		})
+	}
+}

@@ -118,6 +118,12 @@ func probePod(hosts []string) *corev1.Pod {
 	}
 }
 
+func (c *Controller) beingProven() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.proving
+}
+
 // injectionStatus is what was found last. A new plan may be looked at still.
 func (c *Controller) injectionStatus() status.Injection {
 	c.mu.Lock()
