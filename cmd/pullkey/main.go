@@ -13,8 +13,8 @@ import (
 	"github.com/pullkey/pullkey/internal/cli"
 )
 
-// version is set by the linker: -ldflags '-X main.version=v1.2.3'.
-var version string
+// linked is set by the linker: -ldflags '-X main.linked=v1.2.3'.
+var linked string
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -34,8 +34,8 @@ func environment() cli.Environment {
 
 // versionOf returns the version that was linked in, else that of the module.
 func versionOf(build func() (*debug.BuildInfo, bool)) string {
-	if version != "" {
-		return version
+	if linked != "" {
+		return linked
 	}
 	if info, ok := build(); ok && info.Main.Version != "" {
 		return info.Main.Version
