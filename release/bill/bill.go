@@ -1,0 +1,156 @@
+// Package bill writes bills of materials (SBOM) in CycloneDX's form. Its one
+// rule: what stands in a bill was read from the very program that it is for.
+package bill
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	cyclonedx "github.com/CycloneDX/cyclonedx-go"
+)
+
+// MediaType is that of a bill.
+const MediaType = "application/vnd.cyclonedx+json"
+
+// Bill is a bill of materials.
+type Bill struct {
+	subject cyclonedx.Component   // what it is for
+	parts   []cyclonedx.Component // all that is in it
+	uses    []cyclonedx.Dependency
+	created time.Time
+}
+
+// OfProgram reads the program's own list of what it was linked from. Programs
+// know no version of their own module; it is given.
+func OfProgram(path, version string, created time.Time) (*Bill, error) {
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read what %s was built from: %w", filepath.Base(path), err)
+	}
+	content, err := os.ReadFile(filepath.Clean(path))
+	if err != nil {
+		return nil, fmt.Errorf("read the program: %w", err)
+	}
+	program := cyclonedx.Component{
+		Type: cyclonedx.ComponentTypeApplication, Name: info.Path, Version: version,
+		PackageURL: packageURL(info.Main.Path, version) + subpath(info),
+		Hashes:     sum(content), Properties: settings(info),
+	}
+	program.BOMRef = program.PackageURL
+	std := strings.TrimPrefix(info.GoVersion, "go")
+	parts := []cyclonedx.Component{{
+		Type: cyclonedx.ComponentTypeLibrary, Name: "std", Version: std, PackageURL: packageURL("std", std), BOMRef: packageURL("std", std),
+	}}
+	for _, m := range info.Deps {
+		part, err := OfModule(m)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return &Bill{subject: program, parts: parts, created: created, uses: []cyclonedx.Dependency{dependency(program, parts)}}, nil
+}
+
+// OfModule is the entry of a module.
+func OfModule(m *debug.Module) (cyclonedx.Component, error) {
+	if m.Replace != nil {
+		m = m.Replace
+	}
+	part := cyclonedx.Component{Type: cyclonedx.ComponentTypeLibrary, Name: m.Path, Version: m.Version, PackageURL: packageURL(m.Path, m.Version)}
+	part.BOMRef = part.PackageURL
+	// go.sum's sum of a module is a SHA-256 over the sums of its files.
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(m.Sum, "h1:"))
+	if err != nil || len(raw) != sha256.Size {
+		return part, fmt.Errorf("module %s %s has the sum %q, which is no SHA-256 of go.sum", m.Path, m.Version, m.Sum)
+	}
+	part.Hashes = &[]cyclonedx.Hash{{Algorithm: cyclonedx.HashAlgoSHA256, Value: hex.EncodeToString(raw)}}
+	return part, nil
+}
+
+// File is a file that an image holds besides its program, and the module that
+// it was made from.
+type File struct {
+	Path    string
+	Content []byte
+	From    *debug.Module
+}
+
+// OfImage is the bill of an image that holds the program and the files. The
+// digest is that of its manifest for the platform.
+func (b *Bill) OfImage(name, version, digest, architecture string, files ...File) (*Bill, error) {
+	image := cyclonedx.Component{
+		Type: cyclonedx.ComponentTypeContainer, Name: name, Version: version,
+		PackageURL: "pkg:oci/" + name + "@" + strings.Replace(digest, ":", "%3A", 1) + "?arch=" + architecture + "&tag=" + version,
+	}
+	image.BOMRef = image.PackageURL
+	holds := []cyclonedx.Component{b.subject}
+	parts := append([]cyclonedx.Component{b.subject}, b.parts...)
+	uses := b.uses
+	for _, f := range files {
+		file := cyclonedx.Component{Type: cyclonedx.ComponentTypeFile, Name: f.Path, BOMRef: "file:" + f.Path, Hashes: sum(f.Content)}
+		module, err := OfModule(f.From)
+		if err != nil {
+			return nil, err
+		}
+		holds = append(holds, file)
+		parts = append(parts, file, module)
+		uses = append(uses, dependency(file, []cyclonedx.Component{module}))
+	}
+	return &Bill{subject: image, parts: parts, created: b.created, uses: append([]cyclonedx.Dependency{dependency(image, holds)}, uses...)}, nil
+}
+
+// JSON is the bill as a document. The same bill is the same bytes.
+func (b *Bill) JSON() ([]byte, error) {
+	document := cyclonedx.NewBOM()
+	document.Metadata = &cyclonedx.Metadata{Timestamp: b.created.UTC().Format(time.RFC3339), Component: &b.subject}
+	document.Components, document.Dependencies = &b.parts, &b.uses
+	var out bytes.Buffer
+	encoder := cyclonedx.NewBOMEncoder(&out, cyclonedx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false)
+	// 1.6 is what scanners read today.
+	if err := encoder.EncodeVersion(document, cyclonedx.SpecVersion1_6); err != nil {
+		return nil, fmt.Errorf("write the bill of materials of %s: %w", b.subject.Name, err)
+	}
+	return out.Bytes(), nil
+}
+
+func dependency(of cyclonedx.Component, on []cyclonedx.Component) cyclonedx.Dependency {
+	var refs []string
+	for _, part := range on {
+		refs = append(refs, part.BOMRef)
+	}
+	return cyclonedx.Dependency{Ref: of.BOMRef, Dependencies: &refs}
+}
+
+// packageURL names a module as the purl specification wants it: lower case, a
+// plus sign of the version encoded.
+func packageURL(module, version string) string {
+	return "pkg:golang/" + strings.ToLower(module) + "@" + strings.ReplaceAll(version, "+", "%2B")
+}
+
+// subpath is the package within its module.
+func subpath(info *debug.BuildInfo) string {
+	return "#" + strings.TrimPrefix(strings.TrimPrefix(info.Path, info.Main.Path), "/")
+}
+
+func sum(content []byte) *[]cyclonedx.Hash {
+	digest := sha256.Sum256(content)
+	return &[]cyclonedx.Hash{{Algorithm: cyclonedx.HashAlgoSHA256, Value: hex.EncodeToString(digest[:])}}
+}
+
+// settings are how the program was built, under the names that Go has for them.
+func settings(info *debug.BuildInfo) *[]cyclonedx.Property {
+	properties := []cyclonedx.Property{{Name: "go:version", Value: info.GoVersion}}
+	for _, s := range info.Settings {
+		properties = append(properties, cyclonedx.Property{Name: "go:build:" + s.Key, Value: s.Value})
+	}
+	return &properties
+}
