@@ -1,0 +1,126 @@
+package dist
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/pullkey/pullkey/release/bill"
+	"github.com/pullkey/pullkey/release/image"
+	"github.com/pullkey/pullkey/release/program"
+	"github.com/pullkey/pullkey/release/roots"
+)
+
+const controller = "pullkey-controller"
+
+func (r *Release) about() image.About {
+	return image.About{
+		Name: controller, Title: controller, Licenses: "Apache-2.0",
+		Description: "keeps image pull Secrets fresh with temporary credentials of Alibaba Cloud Container Registry",
+		Version:     r.Version, Revision: r.Commit.Revision(), Created: r.Commit.Date,
+	}
+}
+
+// controllerImage makes the controller's image as a layout and as an archive,
+// and a bill for each platform, in the layout and beside it.
+func controllerImage(_ context.Context, r *Release) error {
+	authorities, err := r.authorities()
+	if err != nil {
+		return err
+	}
+	name := controller + "-" + r.Version + ".oci"
+	layout, err := image.NewLayout(r.path(name), r.Commit.Date)
+	if err != nil {
+		return err
+	}
+	var images []v1.Image
+	for _, p := range program.Platforms() {
+		one, err := r.imageFor(p, authorities)
+		if err != nil {
+			return err
+		}
+		images = append(images, one)
+	}
+	index, err := image.Index(r.about(), images)
+	if err != nil {
+		return err
+	}
+	if err := layout.Put(index, r.Version); err != nil {
+		return err
+	}
+	for i, p := range program.Platforms() {
+		document, err := r.imageBill(images[i], p, authorities)
+		if err != nil {
+			return err
+		}
+		if err := layout.Attach(images[i], bill.MediaType, document, r.about().Annotations()); err != nil {
+			return err
+		}
+		if err := r.write(name+"."+p.Suffix()+".cdx.json", document); err != nil {
+			return err
+		}
+	}
+	digest, err := index.Digest()
+	if err != nil {
+		return fmt.Errorf("digest of the image: %w", err)
+	}
+	r.digest = digest.String()
+	return r.archive(layout, name+".tar")
+}
+
+// authorities are the file that the image holds beside its program.
+func (r *Release) authorities() (bill.File, error) {
+	list, err := roots.PEM()
+	if err != nil {
+		return bill.File{}, err
+	}
+	from, err := roots.Source()
+	if err != nil {
+		return bill.File{}, err
+	}
+	return bill.File{Path: roots.File, Content: list, From: from}, nil
+}
+
+func (r *Release) imageFor(p program.Platform, authorities bill.File) (v1.Image, error) {
+	content, err := os.ReadFile(r.built(controller, p))
+	if err != nil {
+		return nil, fmt.Errorf("make the image for %s: %w", p, err)
+	}
+	return image.OnePlatform(r.about(), v1.Platform{OS: p.OS, Architecture: p.Architecture}, []image.File{
+		{Path: controller, Content: content, Executable: true},
+		{Path: authorities.Path, Content: authorities.Content},
+	})
+}
+
+func (r *Release) imageBill(of v1.Image, p program.Platform, authorities bill.File) ([]byte, error) {
+	digest, err := of.Digest()
+	if err != nil {
+		return nil, fmt.Errorf("digest of the image for %s: %w", p, err)
+	}
+	program, err := bill.OfProgram(r.built(controller, p), r.Version, r.Commit.Date)
+	if err != nil {
+		return nil, err
+	}
+	whole, err := program.OfImage(controller, r.Version, digest.String(), p.Architecture, authorities)
+	if err != nil {
+		return nil, err
+	}
+	return whole.JSON()
+}
+
+func (r *Release) archive(layout *image.Layout, name string) error {
+	file, err := os.Create(r.path(name))
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := layout.Archive(file); err != nil {
+		_ = file.Close()
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
