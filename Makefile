@@ -1,6 +1,6 @@
 # pullkey: `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench fuzz golden tools
+.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench fuzz golden tools image release
 
 GO ?= go
 # The tests of lab that need neither root nor a Kubernetes.
@@ -14,14 +14,17 @@ check: lint unit ## format, lint, arrows, unit tests (no root)
 fmt: tools ## write all Go files as the formatters want them
 	.bin/golangci-lint fmt ./...
 	cd lab && ../.bin/golangci-lint fmt ./...
+	cd release && ../.bin/golangci-lint fmt ./...
 
 lint: tools
 	.bin/golangci-lint run --allow-parallel-runners ./...
 	cd lab && ../.bin/golangci-lint run --allow-parallel-runners ./...
+	cd release && ../.bin/golangci-lint run --allow-parallel-runners ./...
 
 unit:
 	$(GO) test ./...
 	$(GO) -C lab test $(LAB_UNIT)
+	$(GO) -C release test -short ./...
 
 test: ## all tests: unit, real API server, real node (root, Linux)
 	@lab/test.sh
@@ -47,6 +50,15 @@ localacr: ## the local ACR alone: no root, no cluster
 
 bench: ## pull 1 GB beside skopeo, oras, crane and containerd (root, Linux)
 	@lab/run.sh lab bench
+
+# Made anew each time.
+IMAGE := dist/image
+image: ## the controller's image in dist/image, for amd64 and arm64; VERSION=v1.2.3 names it
+	@rm -rf $(IMAGE)
+	@$(GO) -C release run ./cmd/release --folder ../$(IMAGE) --version "$(VERSION)" image
+
+release: ## all of a release in dist/VERSION: programs, image, bills of materials, checksums; VERSION=v1.2.3
+	@$(GO) -C release run ./cmd/release --folder "../dist/$(or $(VERSION),release)" --version "$(VERSION)" all
 
 fuzz: ## each fuzz target for 20 seconds
 	@for target in $$(grep -rl '^func Fuzz' --include='*_test.go' internal lab | sort); do \

@@ -20,6 +20,8 @@ const module = "github.com/pullkey/pullkey/"
 var (
 	clientGo = []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"}
 	knows    = []string{"internal/image", "internal/credential"}
+
+	containers = []string{"github.com/google/go-containerregistry/pkg/v1", "github.com/google/go-containerregistry/pkg/v1/"}
 )
 
 // rooms maps each folder to what it may import besides the standard library.
@@ -62,6 +64,15 @@ var rooms = map[string][]string{
 
 	// Manifests, and the tests that hold them to their word.
 	"deploy": {},
+
+	// What makes a release, a module of its own.
+	"release/cmd/release": {"release/commit", "release/dist"},
+	"release/dist":        join(containers, "release/bill", "release/commit", "release/image", "release/program", "release/roots"),
+	"release/bill":        {"github.com/CycloneDX/cyclonedx-go"},
+	"release/commit":      {},
+	"release/image":       containers,
+	"release/program":     {},
+	"release/roots":       {"golang.org/x/crypto/x509roots/fallback/bundle"},
 }
 
 // pure rooms touch no network, files, clock or log.
