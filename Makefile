@@ -51,14 +51,17 @@ localacr: ## the local ACR alone: no root, no cluster
 bench: ## pull 1 GB beside skopeo, oras, crane and containerd (root, Linux)
 	@lab/run.sh lab bench
 
-# Made anew each time.
-IMAGE := dist/image
-image: ## the controller's image in dist/image, for amd64 and arm64; VERSION=v1.2.3 names it
-	@rm -rf $(IMAGE)
-	@$(GO) -C release run ./cmd/release --folder ../$(IMAGE) --version "$(VERSION)" image
+image: .bin/release ## the controller's image in dist/image, for amd64 and arm64; VERSION=v1.2.3 names it
+	@rm -rf dist/image
+	@.bin/release --folder dist/image --version "$(VERSION)" image
 
-release: ## all of a release in dist/VERSION: programs, image, bills of materials, checksums; VERSION=v1.2.3
-	@$(GO) -C release run ./cmd/release --folder "../dist/$(or $(VERSION),release)" --version "$(VERSION)" all
+release: .bin/release ## all of a release in dist/VERSION: programs, image, bills of materials, checksums
+	@.bin/release --folder "dist/$(VERSION)" --version "$(VERSION)" all
+
+.PHONY: .bin/release
+.bin/release:
+	@mkdir -p .bin
+	@$(GO) -C release build -trimpath -buildvcs=false -o ../.bin/release ./cmd/release
 
 fuzz: ## each fuzz target for 20 seconds
 	@for target in $$(grep -rl '^func Fuzz' --include='*_test.go' internal lab | sort); do \

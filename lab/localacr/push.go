@@ -33,7 +33,8 @@ type Image struct {
 	Layers [][]byte
 	// Config of the image made of Layers: entry point, environment, user.
 	Config ocispec.ImageConfig
-	// Layout is an OCI layout, a folder or a tar archive, with one image.
+	// Layout is an OCI layout, a folder or a tar archive, with one image. What
+	// is attached to the image there is not pushed.
 	Layout string
 	// Unique makes the image differ from all others, by a label.
 	Unique bool
@@ -165,10 +166,29 @@ func openLayout(ctx context.Context, name string) (content.ReadOnlyStorage, ocis
 	if err := json.Unmarshal(index, &list); err != nil {
 		return nil, root, fmt.Errorf("read the index of the OCI layout %s: %w", name, err)
 	}
-	if len(list.Manifests) != 1 {
-		return nil, root, fmt.Errorf("the OCI layout %s holds %d images; it must hold one", name, len(list.Manifests))
+	root, err = theImage(list.Manifests)
+	if err != nil {
+		return nil, root, fmt.Errorf("the OCI layout %s %w", name, err)
 	}
-	return store, list.Manifests[0], nil
+	return store, root, nil
+}
+
+// theImage is the one entry of a layout, or the one that has a name: what is
+// attached to an image stands in the layout too, without one.
+func theImage(listed []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	if len(listed) == 1 {
+		return listed[0], nil
+	}
+	var named []ocispec.Descriptor
+	for _, one := range listed {
+		if one.Annotations[ocispec.AnnotationRefName] != "" {
+			named = append(named, one)
+		}
+	}
+	if len(named) != 1 {
+		return ocispec.Descriptor{}, fmt.Errorf("lists %d manifests, %d of them with a name; it must hold one image", len(listed), len(named))
+	}
+	return named[0], nil
 }
 
 func readFromTar(name, entry string) ([]byte, error) {

@@ -142,6 +142,39 @@ func TestALayoutInAFolderOrAnArchiveCanBePushed(t *testing.T) {
 	}
 }
 
+func TestOfALayoutTheImageThatHasANameIsPushed(t *testing.T) {
+	t.Parallel()
+	c := start(t, nil)
+	first, err := c.Push(t.Context(), enterpriseID, "shop/web", "1", Image{Layers: [][]byte{layer(t, "hello")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(t.TempDir(), "layout")
+	store, err := oci.New(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, password := c.Owner()
+	image, err := c.pull(t.Context(), store, c.instance(enterpriseID).Hosts[0], "shop/web", user, password.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	note, err := oras.PackManifest(t.Context(), store, oras.PackManifestVersion1_1, "text/vnd.note", oras.PackManifestOptions{Subject: &image})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Push(t.Context(), "", "shop/copy", "1", Image{Layout: folder})
+	if err != nil || got != first {
+		t.Errorf("with a note about it: %s %v; want %s", got, err, first)
+	}
+	if err := store.Tag(t.Context(), note, "note"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Push(t.Context(), "", "shop/copy", "1", Image{Layout: folder}); err == nil || !strings.Contains(err.Error(), "2 of them with a name; it must hold one image") {
+		t.Errorf("of two with a name: %s %v", got, err)
+	}
+}
+
 func TestWhatCannotBePushedIsRefused(t *testing.T) {
 	t.Parallel()
 	c := start(t, nil)

@@ -35,7 +35,7 @@ func main() {
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	f := flag.NewFlagSet("release", flag.ContinueOnError)
-	root := f.String("root", "..", "the checkout of pullkey")
+	root := f.String("root", ".", "the checkout of pullkey")
 	folder := f.String("folder", "", "what is made; must not be there yet")
 	version := f.String("version", "", "the version, as v1.2.3; an image without one gets that of the commit")
 	if err := f.Parse(args); err != nil {
