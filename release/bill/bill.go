@@ -77,7 +77,7 @@ func OfModule(m *debug.Module) (cyclonedx.Component, error) {
 }
 
 // File is a file that an image holds besides its program, and the module that
-// it was made from.
+// it was made from, if it was made from one.
 type File struct {
 	Path    string
 	Content []byte
@@ -97,12 +97,15 @@ func (b *Bill) OfImage(name, version, digest, architecture string, files ...File
 	uses := b.uses
 	for _, f := range files {
 		file := cyclonedx.Component{Type: cyclonedx.ComponentTypeFile, Name: f.Path, BOMRef: "file:" + f.Path, Hashes: sum(f.Content)}
+		holds, parts = append(holds, file), append(parts, file)
+		if f.From == nil {
+			continue
+		}
 		module, err := OfModule(f.From)
 		if err != nil {
 			return nil, err
 		}
-		holds = append(holds, file)
-		parts = append(parts, file, module)
+		parts = append(parts, module)
 		uses = append(uses, dependency(file, []cyclonedx.Component{module}))
 	}
 	return &Bill{subject: image, parts: parts, created: b.created, uses: append([]cyclonedx.Dependency{dependency(image, holds)}, uses...)}, nil

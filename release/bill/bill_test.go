@@ -70,7 +70,7 @@ func ofImage(t *testing.T) *bill.Bill {
 	b, err := ofProgram(t).OfImage("thing", "v1.2.3", "sha256:"+strings.Repeat("ab", 32), "arm64", bill.File{
 		Path: "etc/list", Content: []byte("list"),
 		From: &debug.Module{Path: "example.com/List", Version: "v1.0.0+incompatible", Sum: "h1:" + strings.Repeat("A", 43) + "="},
-	})
+	}, bill.File{Path: "text", Content: []byte("text")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,12 +137,12 @@ func TestTheBillOfAnImageNamesItsProgramAndItsFiles(t *testing.T) {
 	for _, part := range *read.Components {
 		found[string(part.Type)+" "+part.Name+" "+part.PackageURL] = true
 	}
-	for _, want := range []string{"file etc/list ", "library example.com/List pkg:golang/example.com/list@v1.0.0%2Bincompatible"} {
+	for _, want := range []string{"file etc/list ", "file text ", "library example.com/List pkg:golang/example.com/list@v1.0.0%2Bincompatible"} {
 		if !found[want] {
 			t.Errorf("it does not list %q", want)
 		}
 	}
-	if got, want := len(*read.Components), 4+len(info.Deps); got != want { // program, std, file, the file's module
+	if got, want := len(*read.Components), 5+len(info.Deps); got != want { // program, std, two files, the module of one
 		t.Errorf("it lists %d parts, not %d", got, want)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pullkey/pullkey/release/bill"
 	"github.com/pullkey/pullkey/release/commit"
+	"github.com/pullkey/pullkey/release/licence"
 	"github.com/pullkey/pullkey/release/program"
 )
 
@@ -124,7 +125,8 @@ func (r *Release) build(ctx context.Context, names ...string) error {
 	return nil
 }
 
-// programs builds all programs and puts each into the release with its bill.
+// programs builds all programs and puts each into the release with its bill,
+// and beside them the licences of all that they link.
 func programs(ctx context.Context, r *Release) error {
 	names, err := r.source().Names()
 	if err != nil {
@@ -140,7 +142,22 @@ func programs(ctx context.Context, r *Release) error {
 			}
 		}
 	}
-	return nil
+	texts, err := licence.Of(ctx, r.Root, r.everyBuilt(names...)...)
+	if err != nil {
+		return err
+	}
+	return r.write(licences, texts)
+}
+
+// everyBuilt are the paths of the programs for all platforms.
+func (r *Release) everyBuilt(names ...string) []string {
+	var paths []string
+	for _, p := range program.Platforms() {
+		for _, name := range names {
+			paths = append(paths, r.built(name, p))
+		}
+	}
+	return paths
 }
 
 // add puts a program that was built into the release, with its bill.

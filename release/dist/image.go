@@ -9,6 +9,7 @@ import (
 
 	"github.com/pullkey/pullkey/release/bill"
 	"github.com/pullkey/pullkey/release/image"
+	"github.com/pullkey/pullkey/release/licence"
 	"github.com/pullkey/pullkey/release/program"
 	"github.com/pullkey/pullkey/release/roots"
 )
@@ -25,8 +26,8 @@ func (r *Release) about() image.About {
 
 // controllerImage makes the controller's image as a layout and as an archive,
 // and a bill for each platform, in the layout and beside it.
-func controllerImage(_ context.Context, r *Release) error {
-	authorities, err := r.authorities()
+func controllerImage(ctx context.Context, r *Release) error {
+	beside, err := r.beside(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func controllerImage(_ context.Context, r *Release) error {
 	}
 	var images []v1.Image
 	for _, p := range program.Platforms() {
-		one, err := r.imageFor(p, authorities)
+		one, err := r.imageFor(p, beside)
 		if err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func controllerImage(_ context.Context, r *Release) error {
 		return err
 	}
 	for i, p := range program.Platforms() {
-		document, err := r.imageBill(images[i], p, authorities)
+		document, err := r.imageBill(images[i], p, beside)
 		if err != nil {
 			return err
 		}
@@ -70,31 +71,40 @@ func controllerImage(_ context.Context, r *Release) error {
 	return r.archive(layout, name+".tar")
 }
 
-// authorities are the file that the image holds beside its program.
-func (r *Release) authorities() (bill.File, error) {
+// licences is the file of the image with what its program may be handed on
+// under.
+const licences = "licenses.txt"
+
+// beside are the files that the image holds beside its program.
+func (r *Release) beside(ctx context.Context) ([]bill.File, error) {
 	list, err := roots.PEM()
 	if err != nil {
-		return bill.File{}, err
+		return nil, err
 	}
 	from, err := roots.Source()
 	if err != nil {
-		return bill.File{}, err
+		return nil, err
 	}
-	return bill.File{Path: roots.File, Content: list, From: from}, nil
+	texts, err := licence.Of(ctx, r.Root, r.everyBuilt(controller)...)
+	if err != nil {
+		return nil, err
+	}
+	return []bill.File{{Path: roots.File, Content: list, From: from}, {Path: licences, Content: texts}}, nil
 }
 
-func (r *Release) imageFor(p program.Platform, authorities bill.File) (v1.Image, error) {
+func (r *Release) imageFor(p program.Platform, beside []bill.File) (v1.Image, error) {
 	content, err := os.ReadFile(r.built(controller, p))
 	if err != nil {
 		return nil, fmt.Errorf("make the image for %s: %w", p, err)
 	}
-	return image.OnePlatform(r.about(), v1.Platform{OS: p.OS, Architecture: p.Architecture}, []image.File{
-		{Path: controller, Content: content, Executable: true},
-		{Path: authorities.Path, Content: authorities.Content},
-	})
+	files := []image.File{{Path: controller, Content: content, Executable: true}}
+	for _, f := range beside {
+		files = append(files, image.File{Path: f.Path, Content: f.Content})
+	}
+	return image.OnePlatform(r.about(), v1.Platform{OS: p.OS, Architecture: p.Architecture}, files)
 }
 
-func (r *Release) imageBill(of v1.Image, p program.Platform, authorities bill.File) ([]byte, error) {
+func (r *Release) imageBill(of v1.Image, p program.Platform, beside []bill.File) ([]byte, error) {
 	digest, err := of.Digest()
 	if err != nil {
 		return nil, fmt.Errorf("digest of the image for %s: %w", p, err)
@@ -103,7 +113,7 @@ func (r *Release) imageBill(of v1.Image, p program.Platform, authorities bill.Fi
 	if err != nil {
 		return nil, err
 	}
-	whole, err := program.OfImage(controller, r.Version, digest.String(), p.Architecture, authorities)
+	whole, err := program.OfImage(controller, r.Version, digest.String(), p.Architecture, beside...)
 	if err != nil {
 		return nil, err
 	}

@@ -80,12 +80,13 @@ func contentOf(t *testing.T, image v1.Image) map[string][]byte {
 const (
 	controller  = "pullkey-controller"
 	authorities = "etc/ssl/certs/ca-certificates.crt"
+	licences    = "licenses.txt"
 )
 
-func imageIsTheProgramAndTheAuthorities(t *testing.T, folder string, p program.Platform) {
+func imageIsTheProgramAndWhatItNeeds(t *testing.T, folder string, p program.Platform) {
 	image := imageFor(t, folder, p)
 	files := contentOf(t, image)
-	if len(files) != 2 || files[controller] == nil || files[authorities] == nil {
+	if len(files) != 3 || files[controller] == nil || files[authorities] == nil || files[licences] == nil {
 		t.Fatalf("the image holds %d files", len(files))
 	}
 	if !bytes.Equal(files[controller], read(t, filepath.Join(folder, controller+"-"+version+"-"+p.Suffix()))) {
@@ -123,7 +124,7 @@ func billListsTheImage(t *testing.T, folder string, p program.Platform) {
 		}
 	}
 	files := contentOf(t, image)
-	for file, listed := range map[string]string{controller: "github.com/pullkey/pullkey/cmd/pullkey-controller", authorities: authorities} {
+	for file, listed := range map[string]string{controller: "github.com/pullkey/pullkey/cmd/pullkey-controller", authorities: authorities, licences: licences} {
 		if sum := sha256.Sum256(files[file]); sums[listed] != hex.EncodeToString(sum[:]) {
 			t.Errorf("the bill lists %s with %s", listed, sums[listed])
 		}
@@ -253,7 +254,7 @@ func runs(t *testing.T, folder string) {
 	if err != nil || !strings.Contains(string(out), "keeps them in an image pull Secret") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if diff := cmp.Diff([]string{"etc", "pullkey-controller"}, names(t, root)); diff != "" {
+	if diff := cmp.Diff([]string{"etc", licences, controller}, names(t, root)); diff != "" {
 		t.Errorf("the image's root afterwards (-want +got):\n%s", diff)
 	}
 }

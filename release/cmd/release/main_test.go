@@ -54,7 +54,7 @@ func checkout(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"go.mod", "go.sum"} {
+	for _, name := range []string{"go.mod", "go.sum", "LICENSE"} {
 		if err := os.WriteFile(filepath.Join(root, name), read(t, filepath.Join("../../..", name)), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -119,8 +119,8 @@ func TestARelease(t *testing.T) {
 	t.Run("can be read by everybody", func(t *testing.T) { everybodyMayReadAndNobodyWrite(t, folder) })
 	t.Run("has every program for every platform", func(t *testing.T) { programsAreThere(t, folder) })
 	for _, p := range program.Platforms() {
-		t.Run("has an image for "+p.String()+" that is the program and the authorities", func(t *testing.T) {
-			imageIsTheProgramAndTheAuthorities(t, folder, p)
+		t.Run("has an image for "+p.String()+" that is the program and what it needs", func(t *testing.T) {
+			imageIsTheProgramAndWhatItNeeds(t, folder, p)
 		})
 		t.Run("has a bill of the image for "+p.String()+" that lists all of it", func(t *testing.T) { billListsTheImage(t, folder, p) })
 	}
