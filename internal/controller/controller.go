@@ -88,6 +88,7 @@ type Controller struct {
 	accessKey credential.AccessKey
 	injected  *corev1.ConfigMap // the parameters as last written
 
+	injectedAt time.Time
 	configured status.Configuration
 	quiet      bool              // it is so soon after the start that a missing configuration is no news
 	accounts   []*source.Account // of the settings in force

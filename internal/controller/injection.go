@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -91,6 +92,9 @@ func globExpression(host string) string {
 	return strings.ReplaceAll(regexp.QuoteMeta(host), `\*`, `[^.]*`)
 }
 
+// injectedSoon is within what time a cache shows what was just created.
+const injectedSoon = time.Second
+
 // inject keeps the parameters exactly as they should be: a key that somebody
 // else put there would widen what is injected into. Until there are hosts there
 // is nothing to inject for; what stands there stays.
@@ -99,6 +103,9 @@ func (c *Controller) inject(ctx context.Context, p *plan) {
 	existing, err := c.caches.injection.ConfigMaps(c.Namespace).Get(injectionName)
 	if err != nil {
 		existing = nil
+		if c.injected != nil && c.Now().Sub(c.injectedAt) < injectedSoon {
+			existing, c.unfinished = c.injected, true // the cache shows it in a moment, or it was deleted since
+		}
 	} else if c.injected != nil && newer(c.injected, existing) {
 		existing = c.injected // the cache lags behind our own write
 	}
@@ -119,7 +126,7 @@ func (c *Controller) inject(ctx context.Context, p *plan) {
 	if c.injected == nil || c.injected.ResourceVersion != made.ResourceVersion {
 		c.quarrels.acted(key(object.Kind, object.Namespace, object.Name), goal)
 	}
-	c.injected = made
+	c.injected, c.injectedAt = made, c.Now()
 }
 
 // replaceData makes the data of a ConfigMap of pullkey's own exactly this. It

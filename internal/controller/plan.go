@@ -277,6 +277,9 @@ func (c *Controller) hinders(what string, err error) bool {
 // untilAgain is when what could not be written is tried again, unless something
 // changes before.
 func (c *Controller) untilAgain() time.Duration {
+	if len(c.hindrances) == 0 {
+		return planAgain // nothing went wrong; there is something to look at
+	}
 	for _, since := range c.hindrances {
 		if c.Now().Sub(since) < hinderedLong {
 			return planAgain
