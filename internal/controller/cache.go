@@ -76,7 +76,7 @@ func newCaches(c *Controller) *caches {
 	k.on(c, ours.Core().V1().Secrets().Informer(), c.seen)
 	k.on(c, config.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
 	k.on(c, key.Core().V1().Secrets().Informer(), func(metav1.Object) { c.replan() })
-	k.on(c, injection.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
+	k.on(c, injection.Core().V1().ConfigMaps().Informer(), func(o metav1.Object) { k.written.seen(o); c.replan() })
 	k.on(c, own.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
 	return k
 }
@@ -275,8 +275,11 @@ func newer(a, b metav1.Object) bool {
 }
 
 func kindOf(o metav1.Object) string {
-	if _, ok := o.(*corev1.Secret); ok {
+	switch o.(type) {
+	case *corev1.Secret:
 		return kindSecret
+	case *corev1.ConfigMap:
+		return kindConfigMap
 	}
 	return kindServiceAccount
 }
@@ -284,6 +287,7 @@ func kindOf(o metav1.Object) string {
 const (
 	kindSecret         = "Secret"
 	kindServiceAccount = "ServiceAccount"
+	kindConfigMap      = "ConfigMap"
 )
 
 func key(kind, namespace, name string) string { return kind + " " + namespace + "/" + name }

@@ -30,7 +30,6 @@ func (c *Controller) configure(ctx context.Context) {
 	const about = "configuration"
 	settings, warnings, err := c.readConfiguration()
 	if err != nil {
-		c.metrics.configured.Set(0)
 		if c.settings == nil && c.fallback != nil {
 			c.enforce(ctx, *c.fallback)
 		}
@@ -48,7 +47,6 @@ func (c *Controller) configure(ctx context.Context) {
 		return
 	}
 	c.unsay(about)
-	c.metrics.configured.Set(1)
 	c.configured = status.Configuration{Valid: true, InForce: inForceConfiguration}
 	for _, w := range warnings {
 		c.say("configuration "+w.String(), c.configurationReference(), reasonConfigurationWarning, w.String())
@@ -79,40 +77,49 @@ func (c *Controller) readConfiguration() (acrconfig.Settings, []acrconfig.Warnin
 
 // choose reads pullkey's own configuration and puts it into force when it is valid.
 // Missing or invalid, what was in force stays so: to go back to choosing nothing
-// there is an empty ConfigMap.
-func (c *Controller) choose() {
+// there is an empty ConfigMap. It tells whether anything is in force: what was
+// never valid may exclude what acr-configuration names, so that nothing is done.
+func (c *Controller) choose() bool {
 	const about = "selection"
 	object := &corev1.ObjectReference{Kind: "ConfigMap", APIVersion: "v1", Namespace: c.Namespace, Name: selection.Name}
 	found, err := c.caches.own.ConfigMaps(c.Namespace).Get(selection.Name)
 	if err != nil {
 		if len(c.chosen) > 0 {
-			c.mistaken(about, object, "is missing", "its last valid values stay in force; hint: make an empty one to choose nothing beyond acr-configuration")
+			c.mistaken(about, object, "is missing", inForceLastGood, "make an empty one to choose nothing beyond acr-configuration")
 		}
-		return
+		return true
 	}
 	s, err := selection.Parse(found.Data)
 	if err != nil {
-		c.mistaken(about, object, err.Error(), "its last valid values stay in force; hint: "+hint(err))
-		return
+		began := c.plan.Load() != nil || c.fallback != nil
+		inForce := inForceLastGood
+		if !began {
+			inForce = inForceNothing
+		}
+		c.mistaken(about, object, err.Error(), inForce, hint(err))
+		return began
 	}
 	c.unsay(about)
 	c.selection = s
 	if !maps.Equal(c.chosen, found.Data) {
 		c.chosen, c.lastGoodKept = found.Data, false
 	}
+	return true
 }
 
 // mistaken tells that pullkey's own configuration is not as it should be.
-func (c *Controller) mistaken(about string, object *corev1.ObjectReference, what, stays string) {
+func (c *Controller) mistaken(about string, object *corev1.ObjectReference, what, inForce, remedy string) {
 	problem := fmt.Sprintf("ConfigMap %s/%s: %s", object.Namespace, object.Name, what)
-	c.metrics.configured.Set(0)
 	if c.configured.Valid {
-		c.configured = status.Configuration{InForce: inForceLastGood}
-	} else if c.configured.Problem != "" {
-		c.configured.Problem += "; "
+		c.configured = status.Configuration{Problem: problem, Hint: remedy, InForce: inForce}
+	} else {
+		c.configured.Problem += "; " + problem + " (hint: " + remedy + ")"
 	}
-	c.configured.Problem += problem
-	c.say(about, object, reasonInvalidConfiguration, problem+": "+stays)
+	stays := "its last valid values stay in force"
+	if inForce == inForceNothing {
+		stays = "nothing is done until it can be read"
+	}
+	c.say(about, object, reasonInvalidConfiguration, problem+": "+stays+"; hint: "+remedy)
 }
 
 // withHints is the text of the parser's errors, each with its remedy.

@@ -86,9 +86,7 @@ type Controller struct {
 	selection selection.Selection // in force
 	chosen    map[string]string   // of which it was made; nil for nothing
 	accessKey credential.AccessKey
-	injected  *corev1.ConfigMap // the parameters as last written
 
-	injectedAt time.Time
 	configured status.Configuration
 	quiet      bool              // it is so soon after the start that a missing configuration is no news
 	accounts   []*source.Account // of the settings in force

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -92,29 +91,39 @@ func globExpression(host string) string {
 	return strings.ReplaceAll(regexp.QuoteMeta(host), `\*`, `[^.]*`)
 }
 
-// injectedSoon is within what time a cache shows what was just created.
-const injectedSoon = time.Second
+// parameters returns the ConfigMap as it stands, nil where there is none: the
+// newest of what the cache shows and what pullkey has written.
+func (c *Controller) parameters() *corev1.ConfigMap {
+	newest, err := c.caches.injection.ConfigMaps(c.Namespace).Get(injectionName)
+	if err != nil {
+		newest = nil
+	}
+	mine, ok := c.caches.written.newest(kindConfigMap, c.Namespace, injectionName)
+	if ok && (newest == nil || newer(mine, newest)) {
+		newest = mine.(*corev1.ConfigMap)
+	}
+	return newest
+}
+
+// goalOf names parameters together with the credentials that they go with.
+func goalOf(p *plan, data map[string]string) string {
+	all := map[string][]byte{"": []byte(p.digest())}
+	for key, value := range data {
+		all[key] = []byte(value)
+	}
+	return fmt.Sprintf("%x", digest(all))
+}
 
 // inject keeps the parameters exactly as they should be: a key that somebody
 // else put there would widen what is injected into. Until there are hosts there
 // is nothing to inject for; what stands there stays.
-func (c *Controller) inject(ctx context.Context, p *plan) {
-	data := injection(p)
-	existing, err := c.caches.injection.ConfigMaps(c.Namespace).Get(injectionName)
-	if err != nil {
-		existing = nil
-		if c.injected != nil && c.Now().Sub(c.injectedAt) < injectedSoon {
-			existing, c.unfinished = c.injected, true // the cache shows it in a moment, or it was deleted since
-		}
-	} else if c.injected != nil && newer(c.injected, existing) {
-		existing = c.injected // the cache lags behind our own write
-	}
+func (c *Controller) inject(ctx context.Context, p *plan, data map[string]string, goal string) {
+	existing := c.parameters()
 	if len(p.managed) == 0 || existing != nil && maps.Equal(data, existing.Data) {
 		c.hinders("injection", nil)
 		return
 	}
-	object := &corev1.ObjectReference{Kind: "ConfigMap", APIVersion: "v1", Namespace: c.Namespace, Name: injectionName}
-	goal := fmt.Sprint(p.digest(), data)
+	object := &corev1.ObjectReference{Kind: kindConfigMap, APIVersion: "v1", Namespace: c.Namespace, Name: injectionName}
 	if c.givesWay(object, goal, contentsMost, reasonContested, "somebody keeps changing or deleting ConfigMap "+
 		injectionName+": pullkey leaves it as it is until it has another credential") {
 		return
@@ -123,10 +132,8 @@ func (c *Controller) inject(ctx context.Context, p *plan) {
 	if c.hinders("injection", err) {
 		return
 	}
-	if c.injected == nil || c.injected.ResourceVersion != made.ResourceVersion {
-		c.quarrels.acted(key(object.Kind, object.Namespace, object.Name), goal)
-	}
-	c.injected, c.injectedAt = made, c.Now()
+	c.quarrels.acted(key(object.Kind, object.Namespace, object.Name), goal)
+	c.caches.written.note(kindConfigMap, made)
 }
 
 // replaceData makes the data of a ConfigMap of pullkey's own exactly this. It

@@ -277,9 +277,6 @@ func (c *Controller) hinders(what string, err error) bool {
 // untilAgain is when what could not be written is tried again, unless something
 // changes before.
 func (c *Controller) untilAgain() time.Duration {
-	if len(c.hindrances) == 0 {
-		return planAgain // nothing went wrong; there is something to look at
-	}
 	for _, since := range c.hindrances {
 		if c.Now().Sub(since) < hinderedLong {
 			return planAgain
@@ -309,10 +306,11 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 		c.broker.Refresh(c.followers()...)
 	}
 	c.configure(ctx)
-	c.choose()
+	chosen := c.choose()
+	c.metrics.valid(c.configured.Valid)
 	c.keepLastGood(ctx)
 	settings := c.settings
-	if settings == nil {
+	if settings == nil || !chosen {
 		return
 	}
 	states := c.states()
@@ -335,8 +333,10 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	if !next.selection.NoServiceAccounts {
 		c.caches.followServiceAccounts(ctx)
 	}
-	c.inject(ctx, next)
-	c.prove(ctx, next)
+	data := injection(next)
+	goal := goalOf(next, data)
+	c.inject(ctx, next, data, goal)
+	c.prove(ctx, next, goal)
 	c.reportInjection()
 	if next.same(old) {
 		return

@@ -20,7 +20,8 @@ const (
 	labelProbe = "pullkey.dev/probe"
 	probeName  = "pullkey-probe"
 
-	// The API server sees new parameters a moment after they were written.
+	// The API server sees new parameters a moment after they were written. Each
+	// wait is twice the one before.
 	probeAgain   = 250 * time.Millisecond
 	probeTimeout = 15 * time.Second
 	// probeSeldom is when pods are looked at again that were born without the
@@ -38,8 +39,7 @@ type proof struct {
 // prove looks whether pods are born with the Secret's name, once for each set of
 // parameters and credentials: that the policies are there says nothing, since an
 // API server may know their kind and not run them. It waits for nothing.
-func (c *Controller) prove(ctx context.Context, p *plan) {
-	goal := fmt.Sprint(p.digest(), injection(p))
+func (c *Controller) prove(ctx context.Context, p *plan, goal string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := c.proof
@@ -68,19 +68,19 @@ func (c *Controller) probe(ctx context.Context, hosts []string) status.Injection
 	pod := probePod(hosts)
 	timer := time.NewTimer(probeTimeout)
 	defer timer.Stop()
-	tick := time.NewTicker(probeAgain)
-	defer tick.Stop()
-	for {
+	for wait := probeAgain; ; wait *= 2 {
 		born, err := c.Client.CoreV1().Pods(c.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
 		if err == nil && slices.Contains(born.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: c.SecretName}) {
 			return status.Injection{State: status.InjectionActive}
 		}
+		again := time.NewTimer(wait)
 		select {
-		case <-tick.C:
+		case <-again.C:
 			continue
 		case <-ctx.Done():
 		case <-timer.C:
 		}
+		again.Stop()
 		if err != nil {
 			i := status.Injection{State: status.InjectionUnknown, Problem: fmt.Sprintf("ask for a pod that is not made: %v", err)}
 			if apierrors.IsForbidden(err) {

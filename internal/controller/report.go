@@ -306,6 +306,14 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
+func (m *metrics) valid(is bool) {
+	if is {
+		m.configured.Set(1)
+	} else {
+		m.configured.Set(0)
+	}
+}
+
 func (m *metrics) injects(s status.InjectionState) {
 	switch s {
 	case status.InjectionActive:

@@ -12,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pullkey/pullkey/internal/status"
 )
 
 // choose writes pullkey's own configuration.
@@ -153,6 +155,27 @@ func TestABrokenOrMissingSelectionTakesNothingAway(t *testing.T) {
 	}
 	o.choose(t)
 	o.unserved(t, namespace) // an empty one is meant
+}
+
+func TestASelectionThatNeverWasValidLetsNothingHappen(t *testing.T) {
+	o := openOffice(t)
+	namespace := o.namespace(t, "watched")
+	o.choose(t, "namespaces.exclude", "Watched*")
+	o.configure(t, o.config(namespace))
+	o.says(t, "InvalidConfiguration", `"Watched*" cannot be part of a name`, "nothing is done until it can be read")
+	o.choose(t, "namespaces.exclude", "others-*")
+	o.served(t, namespace)
+	o.eventually(t, "the mistake is over in the status", func(ctx context.Context) error {
+		told, err := o.admin.CoreV1().ConfigMaps(home).Get(ctx, status.Name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		s, err := status.Decode(told.Data[status.Key])
+		if err == nil && !s.Configuration.Valid {
+			err = fmt.Errorf("it is %+v", s.Configuration)
+		}
+		return err
+	})
 }
 
 func TestWhatIsSwitchedOffGetsNoName(t *testing.T) {
