@@ -1,10 +1,10 @@
 # pullkey: `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench fuzz golden tools image release
+.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench fuzz golden manifests tools image release
 
 GO ?= go
 # The tests of lab that need neither root nor a Kubernetes.
-LAB_UNIT := ./localacr/... ./oracles/... ./oauth/... ./cmd/... ./progress/... ./program/... ./document/... ./bench/...
+LAB_UNIT := ./localacr/... ./oracles/... ./oauth/... ./cmd/... ./progress/... ./program/... ./document/... ./bench/... ./chart/...
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,9 +72,13 @@ fuzz: ## each fuzz target for 20 seconds
 	done
 
 golden: ## write the golden files anew; the diff is the review
-	$(GO) test ./deploy ./internal/cli -update
+	$(GO) test ./internal/cli -update
+	$(GO) -C lab test ./chart -update
 	$(GO) -C lab test ./oauth -run 'TheGuide|PersonApproves' -update
 	$(GO) -C lab test ./conformance -update
+
+manifests: ## write deploy/install.yaml from deploy/chart
+	$(GO) -C lab test ./chart -update
 
 tools: .bin/golangci-lint ## build the pinned tools into .bin
 

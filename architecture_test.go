@@ -62,9 +62,6 @@ var rooms = map[string][]string{
 	"cmd/pullkey":            {"internal/cli"},
 	"cmd/pullkey-controller": join(clientGo, "internal/", "github.com/spf13/cobra"),
 
-	// Manifests, and the tests that hold them to their word.
-	"deploy": {},
-
 	// What makes a release, a module of its own.
 	"release/cmd/release": {"release/commit", "release/dist"},
 	"release/dist":        join(containers, "release/bill", "release/commit", "release/image", "release/licence", "release/program", "release/roots"),

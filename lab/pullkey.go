@@ -14,14 +14,19 @@ import (
 	"github.com/pullkey/pullkey/lab/sandbox/daemon"
 )
 
-// Install applies deploy/, gives pullkey the cloud's access key, and starts
-// the controller under its own ServiceAccount's identity: the rights and
-// policies of deploy/ are all that it has.
+// Install applies deploy/install.yaml, gives pullkey the cloud's access key, and
+// starts the controller under its own ServiceAccount's identity: the rights and
+// policies of the chart are all that it has. It runs beside the node and not on
+// it, so the Deployment has no replicas.
 func (l *Lab) Install(ctx context.Context) error {
 	if err := l.buildController(ctx); err != nil {
 		return err
 	}
-	if _, err := l.Kubectl(ctx, "", "apply", "--filename", filepath.Join(l.Root, "deploy")); err != nil {
+	manifests, err := os.ReadFile(filepath.Join(l.Root, "deploy", "install.yaml"))
+	if err != nil {
+		return fmt.Errorf("read the manifests: %w", err)
+	}
+	if _, err := l.Kubectl(ctx, strings.Replace(string(manifests), "replicas: 2", "replicas: 0", 1), "apply", "--filename", "-"); err != nil {
 		return err
 	}
 	if err := l.SetAccessKey(ctx); err != nil {

@@ -104,8 +104,7 @@ func (e *tokenError) Unwrap() error { return e.err }
 
 // Hint says what to do.
 func (*tokenError) Hint() string {
-	return "kubectl apply -f deploy/rrsa gives the right for kube-system/aliyun-acr-credential-helper, the vendor's, and makes it where it is missing; " +
-		"deploy/limits.yaml allows no other"
+	return "rrsa.serviceAccount of the chart gives the right, and rrsa.createServiceAccount makes it where it is missing; the policy pullkey-limit-tokens allows no other"
 }
 
 // linked is set by the linker: -ldflags '-X main.linked=v1.2.3'.

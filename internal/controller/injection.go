@@ -18,8 +18,8 @@ import (
 	"github.com/pullkey/pullkey/internal/selection"
 )
 
-// injectionName is the ConfigMap that the policies of deploy/inject.yaml take
-// their parameters from.
+// injectionName is the ConfigMap that the policies pullkey-inject-… take their
+// parameters from.
 const injectionName = "pullkey-injection"
 
 // injection returns the parameters as the policies read them: a key for each

@@ -121,7 +121,7 @@ func TestTheRulesOfTheInjection(t *testing.T) {
 // The keys that the policies look up are those that the controller writes.
 func TestThePoliciesReadTheKeysThatAreWritten(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../deploy/inject.yaml")
+	text, err := os.ReadFile("../../deploy/install.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -268,7 +268,7 @@ func (c *Controller) hinders(what string, err error) bool {
 	}
 	message := err.Error()
 	if apierrors.IsForbidden(err) {
-		message += "; hint: apply deploy/rbac.yaml and deploy/limits.yaml of this version"
+		message += "; hint: apply deploy/install.yaml of this version, or upgrade the release"
 	}
 	c.sayOnce(about, meaning(err), c.configurationReference(), reasonSyncFailed, message)
 	return true

@@ -191,7 +191,7 @@ func TestAWriteOfThePlannersThatGoesWrongIsToldOnceWhenItGoesOn(t *testing.T) {
 			t.Errorf("step %d: tried again after %s, want %s", i, again, step.again)
 		}
 	}
-	if event := <-events.Events; !strings.Contains(event, "SyncFailed") || !strings.Contains(event, "hint: apply deploy/rbac.yaml") {
+	if event := <-events.Events; !strings.Contains(event, "SyncFailed") || !strings.Contains(event, "hint: apply deploy/install.yaml") {
 		t.Errorf("told is %q", event)
 	}
 }

@@ -84,13 +84,13 @@ func (c *Controller) probe(ctx context.Context, hosts []string) status.Injection
 		if err != nil {
 			i := status.Injection{State: status.InjectionUnknown, Problem: fmt.Sprintf("ask for a pod that is not made: %v", err)}
 			if apierrors.IsForbidden(err) {
-				i.Hint = "apply deploy/rbac.yaml and deploy/limits.yaml of this version"
+				i.Hint = "apply deploy/install.yaml of this version, or upgrade the release"
 			}
 			return i
 		}
 		return status.Injection{
 			State: status.InjectionInactive, Problem: "pods are born without the name of the pull Secret",
-			Hint: "apply deploy/inject.yaml; its policies run by default since Kubernetes 1.36",
+			Hint: "install the policies that inject (inject.policies of the chart); they run by default since Kubernetes 1.36",
 		}
 	}
 }

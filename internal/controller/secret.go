@@ -131,7 +131,7 @@ const goalGone = "gone"
 
 // createSecret uses server-side apply without force, because that alone names
 // the object when rights are checked. Should somebody have made a Secret of
-// that name meanwhile, the apply conflicts, or the policy of deploy/limits.yaml
+// that name meanwhile, the apply conflicts, or the policy pullkey-limit-secrets
 // refuses it; the cache will show it next time.
 func (c *Controller) createSecret(ctx context.Context, namespace string, annotations map[string]string, content *content) error {
 	apply := applycorev1.Secret(c.SecretName, namespace).

@@ -1,5 +1,5 @@
 // Package e2e holds the tests of the whole on real parts: the controller and
-// the policies of deploy/ on a real API server, and the main job on a real
+// the policies of deploy/chart on a real API server, and the main job on a real
 // node.
 package e2e
 
@@ -60,7 +60,7 @@ type plane struct {
 	pullkey kubernetes.Interface // the controller's own identity and rights
 }
 
-// onControlPlane returns the shared control plane with deploy/ applied.
+// onControlPlane returns the shared control plane with pullkey installed.
 func onControlPlane(t *testing.T) *plane {
 	t.Helper()
 	controlPlane.once.Do(func() {
@@ -96,9 +96,10 @@ func startControlPlane(ctx context.Context) error {
 	return install(ctx, c)
 }
 
-// install applies deploy/ as a user would.
+// install applies deploy/install.yaml as a user would. There is no node, so that
+// the Deployment's pods wait.
 func install(ctx context.Context, c *cluster.Cluster) error {
-	manifests := filepath.Join(root, "deploy")
+	manifests := filepath.Join(root, "deploy", "install.yaml")
 	if out, err := c.Kubectl(ctx, "apply", "--filename", manifests).CombinedOutput(); err != nil {
 		return fmt.Errorf("kubectl apply -f %s: %w\n%s", manifests, err, out)
 	}

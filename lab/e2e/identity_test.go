@@ -215,9 +215,7 @@ kind: Secret
 metadata: {name: pullkey-access-key, namespace: %s}
 stringData: {access-key-id: %q, access-key-secret: %q}
 `, home, named.ID, named.Secret.Reveal()))
-	if _, err := n.Kubectl(t.Context(), "", "apply", "--filename", filepath.Join(root, "deploy", "rrsa")); err != nil {
-		t.Fatal(err)
-	}
+	n.apply(t, rendered(t, append([]string{"--set", "replicas=0"}, asTheVendor...)...))
 	token := n.tokenFile(t)
 	n.known = secrets{
 		"the standard key": standard.Secret.Reveal(), "the key in clear": inClear.Secret.Reveal(), "the named key": named.Secret.Reveal(),

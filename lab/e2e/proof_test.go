@@ -55,7 +55,7 @@ func TestThatPodsAreInjectedIsProvenAndNotAssumed(t *testing.T) {
 	o.stop()
 	o.start(t, o.pullkey)
 	o.finds(t, status.InjectionInactive)
-	o.says(t, "NotInjected", "pods are born without the name of the pull Secret", "hint: apply deploy/inject.yaml")
+	o.says(t, "NotInjected", "pods are born without the name of the pull Secret", "hint: install the policies that inject")
 	o.choose(t, "inject.pods", "false")
 	o.finds(t, status.InjectionOff)
 	if got := o.said("NotInjected"); got != 1 {

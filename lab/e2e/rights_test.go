@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -265,7 +264,7 @@ func TestPullkeyCannotMakeItsSecretATokenOfAnAdministrator(t *testing.T) {
 	})
 }
 
-// policiesAreRestored undoes what a test did to deploy/.
+// policiesAreRestored undoes what a test did to the policies.
 func (p *plane) policiesAreRestored(t *testing.T) {
 	t.Helper()
 	if err := install(context.WithoutCancel(t.Context()), p.Cluster); err != nil {
@@ -367,11 +366,11 @@ func TestPullkeyNamesItsSecretNeverMoreOftenThanItWasNamed(t *testing.T) {
 func TestPullkeyRequestsTokensForSTSAlone(t *testing.T) {
 	p := onControlPlane(t)
 	ctx := t.Context()
-	if out, err := p.Kubectl(ctx, "apply", "--filename", filepath.Join(root, "deploy", "rrsa")).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	p.apply(t, rendered(t, asTheVendor...))
 	t.Cleanup(func() {
-		_ = p.Kubectl(context.WithoutCancel(ctx), "delete", "--filename", filepath.Join(root, "deploy", "rrsa")).Run()
+		_ = p.Kubectl(context.WithoutCancel(ctx), "delete", "--namespace", "kube-system",
+			"role/pullkey-vendor-identity", "rolebinding/pullkey-vendor-identity", "serviceaccount/"+vendorAccount).Run()
+		p.policiesAreRestored(t)
 	})
 	request := func(as kubernetes.Interface, name string, audiences ...string) error {
 		_, err := as.CoreV1().ServiceAccounts("kube-system").CreateToken(ctx, name,

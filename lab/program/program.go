@@ -33,6 +33,7 @@ type Program struct {
 	Package string
 	Module  string // whose version in go.mod is the program's; empty for our own
 	Stamp   string // the variable that is told the version, if there is one
+	Tags    string // build tags, with commas
 }
 
 func (o Options) cache() (string, error) {
@@ -69,6 +70,9 @@ func (p Program) build(ctx context.Context, o Options) (string, error) {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w"}
 	if p.Stamp != "" {
 		args[len(args)-1] += " -X " + p.Stamp + "=" + version
+	}
+	if p.Tags != "" {
+		args = append(args, "-tags", p.Tags)
 	}
 	key, err := p.key(folder, args)
 	if err != nil {

@@ -1,0 +1,132 @@
+{{- /* Who an object belongs to. */ -}}
+{{- define "pullkey.labels" -}}
+app.kubernetes.io/name: pullkey
+{{- end }}
+
+{{- define "pullkey.selector" -}}
+app.kubernetes.io/name: pullkey
+app.kubernetes.io/component: controller
+{{- end }}
+
+{{- define "pullkey.identity" -}}
+system:serviceaccount:{{ .Release.Namespace }}:pullkey-controller
+{{- end }}
+
+{{- define "pullkey.subjects" -}}
+- kind: ServiceAccount
+  name: pullkey-controller
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{- /* What stands before and behind the slash of namespace/name. */ -}}
+{{- define "pullkey.namespaceOf" -}}
+{{ splitList "/" . | first }}
+{{- end }}
+
+{{- define "pullkey.nameOf" -}}
+{{ splitList "/" . | last }}
+{{- end }}
+
+{{- define "pullkey.image" -}}
+{{- with .Values.image -}}
+{{ .registry }}/{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{- /* Not empty where the policies that inject are installed. */ -}}
+{{- define "pullkey.injects" -}}
+{{- $served := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" }}
+{{- if or (eq .Values.inject.policies "always") (and $served (eq .Values.inject.policies "auto")) }}yes{{ end }}
+{{- end }}
+
+{{- /* The command line. What has no value is left to the program's own default. */ -}}
+{{- define "pullkey.args" -}}
+- --namespace={{ .Release.Namespace }}
+- --secret-name={{ .Values.secretName }}
+- --configuration={{ .Values.configuration }}
+- --access-key-secret={{ .Values.accessKeySecret }}
+- --identity={{ .Values.identity }}
+{{- with .Values.region }}
+- --region={{ . }}
+{{- end }}
+{{- if and .Values.rrsa.enabled .Values.rrsa.serviceAccount }}
+- --rrsa-service-account={{ .Values.rrsa.serviceAccount }}
+{{- end }}
+{{- with .Values.endpoints.acr }}
+- {{ printf "--acr-endpoint=%s" . | quote }}
+{{- end }}
+{{- with .Values.endpoints.sts }}
+- {{ printf "--sts-endpoint=%s" . | quote }}
+{{- end }}
+- {{ printf "--metadata-endpoint=%s" .Values.endpoints.metadata | quote }}
+{{- if .Values.ca.configMap }}
+- --ca-file=/etc/pullkey/ca/{{ .Values.ca.key }}
+{{- end }}
+{{- range .Values.allowHosts }}
+- {{ printf "--allow-host=%s" . | quote }}
+{{- end }}
+- --after-expiry={{ .Values.afterExpiry }}
+- --workers={{ .Values.workers }}
+- --address=:{{ .Values.metrics.port }}
+- --log-format={{ .Values.log.format }}
+{{- if .Values.log.verbose }}
+- --verbose
+{{- end }}
+{{- end }}
+
+{{- /* Not empty where the pod gets a token for STS. */ -}}
+{{- define "pullkey.projects" -}}
+{{- if and .Values.rrsa.enabled (not .Values.rrsa.serviceAccount) }}yes{{ end }}
+{{- end }}
+
+{{- define "pullkey.env" -}}
+{{- with .Values.rrsa }}
+{{- if .enabled }}
+{{- with .roleARN }}
+- name: ALIBABA_CLOUD_ROLE_ARN
+  value: {{ quote . }}
+{{- end }}
+{{- with .providerARN }}
+- name: ALIBABA_CLOUD_OIDC_PROVIDER_ARN
+  value: {{ quote . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if include "pullkey.projects" . }}
+- name: ALIBABA_CLOUD_OIDC_TOKEN_FILE
+  value: /var/run/secrets/pullkey.dev/rrsa/token
+{{- end }}
+{{- with .Values.proxy }}
+{{- if .https }}
+- name: HTTPS_PROXY
+  value: {{ quote .https }}
+- name: NO_PROXY
+  value: {{ printf "$(KUBERNETES_SERVICE_HOST)%s" (ternary "" (print "," .except) (empty .except)) | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.env }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "pullkey.volumes" -}}
+{{- if include "pullkey.projects" . }}
+- name: rrsa
+  projected:
+    sources:
+      - serviceAccountToken:
+          path: token
+          audience: sts.aliyuncs.com
+          expirationSeconds: 3600
+{{- end }}
+{{- with .Values.tokenFileSecret }}
+- name: addon
+  secret:
+    secretName: {{ quote . }}
+{{- end }}
+{{- with .Values.ca.configMap }}
+- name: ca
+  configMap:
+    name: {{ quote . }}
+{{- end }}
+{{- end }}
