@@ -19,7 +19,8 @@ type account struct {
 	source    Source
 	threshold time.Duration
 	state     State
-	issued    time.Time // when the credential was asked for, by our own clock
+	tried     chan struct{} // closed once state.Tried
+	issued    time.Time     // when the credential was asked for, by our own clock
 	failures  int
 	again     bool // somebody wants another attempt, whatever the one under way brings
 	anew      bool // what is asked for, or in whose name, is another than that of the credential
@@ -39,6 +40,7 @@ func (b *Broker) run(life, ctx context.Context, a *account) {
 		}
 		if over(a.snapshot().Next, time.Now()) {
 			if a.attempt(ctx) {
+				b.changes.Add(1)
 				b.save(life)
 			}
 			if ctx.Err() == nil {
@@ -71,7 +73,7 @@ func (a *account) attempt(ctx context.Context) bool {
 	} else {
 		a.fail(err, verdict, t.asked)
 	}
-	a.state.Tried = true
+	a.settle()
 	if a.again {
 		a.state.Next = time.Now()
 	}
@@ -144,9 +146,17 @@ func (a *account) resume(c credential.Credential) {
 		return
 	}
 	if !c.Refused && !over(a.ends(), now) {
-		a.state.Tried = true
+		a.settle()
 		a.state.Next = a.renewal()
 	}
+}
+
+// settle notes that the account has been tried, or need not be. a.mu is held.
+func (a *account) settle() {
+	if !a.state.Tried {
+		close(a.tried)
+	}
+	a.state.Tried = true
 }
 
 // reconfigure takes the source as it is configured now. Where it asks for

@@ -17,6 +17,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pullkey/pullkey/internal/credential"
@@ -112,6 +113,9 @@ type Broker struct {
 
 	saving  sync.Mutex // serialises Save, so that the newest copy is the one kept
 	failing bool       // the last Save went wrong, and that was said; saving guards it
+	kept    int64      // of changes, how many the master copy holds; saving guards it
+
+	changes atomic.Int64 // of what the master copy is to hold
 
 	unsaved chan struct{} // holds something while the master copy is to be written again
 	keeping sync.Once
@@ -123,6 +127,9 @@ const (
 	saveAgain = 5 * time.Second
 	// saveTimeout bounds one Save, for which the accounts wait.
 	saveTimeout = 10 * time.Second
+	// gatherFor is how long a credential that came waits to be kept together with
+	// those of accounts that ask for the first time, too.
+	gatherFor = 250 * time.Millisecond
 )
 
 // New returns a broker without accounts. changed is called after each change
@@ -162,7 +169,7 @@ func (b *Broker) Set(ctx context.Context, sources []Source, threshold time.Durat
 		a = &account{
 			source: s, threshold: threshold, cancel: cancel, wake: make(chan struct{}, 1),
 			spread: rand.Float64(), //nolint:gosec // spreads renewals, protects nothing
-			state:  State{Key: s.Key()},
+			state:  State{Key: s.Key()}, tried: make(chan struct{}),
 		}
 		a.resume(b.stored[s.Key()])
 		b.accounts[s.Key()] = a
@@ -221,12 +228,34 @@ func (b *Broker) Settled() bool {
 	return !slices.ContainsFunc(b.States(), func(s State) bool { return !s.Tried })
 }
 
-// save writes the master copy. A copy that can't be kept is no reason to hold
+// gather waits until every account has been tried, though not for long.
+func (b *Broker) gather(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, gatherFor)
+	defer cancel()
+	b.mu.Lock()
+	accounts := slices.Collect(maps.Values(b.accounts))
+	b.mu.Unlock()
+	for _, a := range accounts {
+		select {
+		case <-a.tried:
+		case <-limited.Done():
+			return
+		}
+	}
+}
+
+// save writes the master copy, unless it was kept already: credentials that come
+// together are kept by one write. A copy that can't be kept is no reason to hold
 // a good credential back: it is logged once, and written again after a while.
 // ctx is the broker's: a new configuration, which ends accounts, ends no Save.
 func (b *Broker) save(ctx context.Context) {
+	b.gather(ctx)
 	b.saving.Lock()
 	defer b.saving.Unlock()
+	changes := b.changes.Load()
+	if changes == b.kept {
+		return
+	}
 	all := map[string]credential.Credential{}
 	for _, s := range b.States() {
 		if s.Credential.Username != "" {
@@ -237,7 +266,7 @@ func (b *Broker) save(ctx context.Context) {
 	defer cancel()
 	err := b.store.Save(limited, all)
 	if err == nil || ctx.Err() != nil {
-		b.failing = false
+		b.failing, b.kept = false, changes
 		return
 	}
 	if !b.failing {

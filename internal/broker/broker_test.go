@@ -265,7 +265,7 @@ func TestANewConfigurationEndsNoSave(t *testing.T) {
 		a, other := &cloud{key: "a", life: time.Hour}, &cloud{key: "b", hang: true}
 		store.set(nil, time.Second)
 		b.Set(ctx, []Source{a, other}, threshold)
-		synctest.Wait()
+		pass(gatherFor)
 		b.Set(ctx, []Source{other}, threshold) // while a's credential is being saved
 		pass(time.Second)
 		if _, kept := store.all["a"]; !kept {

@@ -71,7 +71,7 @@ func TestPlannedMomentsAreOnTheClockThatDoesNotLeap(t *testing.T) {
 		"after a failure":   func(a *account) { a.fail(errDenied, Unasked, time.Now()) },
 		"a refresh":         func(a *account) { a.poke() },
 	} {
-		a := &account{source: &cloud{}, threshold: threshold}
+		a := &account{source: &cloud{}, tried: make(chan struct{}), threshold: threshold}
 		plan(a)
 		if next := a.state.Next; !strings.Contains(next.String(), " m=") { // the mark of a reading
 			t.Errorf("%s: the next attempt is at %v", name, next)

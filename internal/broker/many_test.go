@@ -67,9 +67,24 @@ func TestARegistryThatHangsBlocksNoOtherAccount(t *testing.T) {
 		b.changed = func() { told.Add(1) }
 		stuck, good := &cloud{key: "a", life: time.Hour, registry: silent}, &cloud{key: "b", life: time.Hour}
 		b.Set(ctx, []Source{stuck, good}, threshold)
-		synctest.Wait()
+		pass(gatherFor)
 		if s := b.States(); !s[1].Usable() || s[0].Usable() || b.Settled() || told.Load() != 2 || store.saves != 1 {
 			t.Errorf("b usable %v, a usable %v, settled %v, told %d times, saved %d times", s[1].Usable(), s[0].Usable(), b.Settled(), told.Load(), store.saves)
+		}
+	})
+}
+
+func TestCredentialsThatComeTogetherAreKeptByOneWrite(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		b.Set(ctx, []Source{&cloud{key: "a", life: time.Hour}, &cloud{key: "b", life: time.Hour}, &cloud{key: "c", life: time.Hour}}, threshold)
+		synctest.Wait()
+		if store.saves != 1 || len(store.all) != 3 {
+			t.Errorf("saved %d times, the last time %d credentials; want once, all three", store.saves, len(store.all))
+		}
+		b.Refresh("a")
+		synctest.Wait()
+		if store.saves != 2 {
+			t.Errorf("after another credential: saved %d times, want twice", store.saves)
 		}
 	})
 }

@@ -204,7 +204,7 @@ func TestWithNothingAliveTheWaitIsCountedFromTheBeginningOfTheAttempt(t *testing
 	t.Parallel()
 	now := time.Now()
 	for range 100 { // the wait is random
-		a := &account{source: &cloud{}, threshold: threshold, failures: 9}
+		a := &account{source: &cloud{}, tried: make(chan struct{}), threshold: threshold, failures: 9}
 		for _, c := range []struct {
 			took        time.Duration
 			least, most time.Duration
