@@ -14,11 +14,12 @@ import (
 	"github.com/pullkey/pullkey/lab/sandbox/daemon"
 )
 
-// Install applies deploy/install.yaml, gives pullkey the cloud's access key, and
-// starts the controller under its own ServiceAccount's identity: the rights and
-// policies of the chart are all that it has. It runs beside the node and not on
-// it, so the Deployment has no replicas.
-func (l *Lab) Install(ctx context.Context) error {
+// InstallBeside applies deploy/install.yaml, gives pullkey the cloud's access key,
+// and starts the controller under its own ServiceAccount's identity: the rights and
+// policies of the chart are all that it has. It runs beside the node and not on it,
+// where tests kill it and start it anew with other flags, so the Deployment has no
+// replicas.
+func (l *Lab) InstallBeside(ctx context.Context) error {
 	if err := l.buildController(ctx); err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ stringData: {access-key-id: %q, access-key-secret: %q}
 // Region is that of the cluster, as far as the controller is told.
 const Region = "cn-hangzhou"
 
-// StartController starts the controller that Install has built, with more flags
+// StartController starts the controller that InstallBeside has built, with more flags
 // and variables (NAME=value) than it needs.
 func (l *Lab) StartController(ctx context.Context, more ...string) error {
 	kubeconfig, err := l.Cluster.KubeconfigOf(ctx, Namespace, "pullkey-controller")
@@ -89,6 +90,15 @@ func (l *Lab) StopController() {
 		l.controller.Kill()
 	}
 	l.controller = nil
+}
+
+// controllerEnded is closed when the controller beside the node has ended. Where it
+// runs as pods, the kubelet starts them again.
+func (l *Lab) controllerEnded() <-chan struct{} {
+	if l.controller == nil {
+		return nil
+	}
+	return l.controller.Ended()
 }
 
 // ControllerLog is the path of the controller's log.
@@ -129,8 +139,8 @@ func (l *Lab) Injecting(ctx context.Context, namespace, host string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for pods to be born with the pull Secret: %w; the controller's log is %s", err, l.ControllerLog())
-		case <-l.controller.Ended():
+			return fmt.Errorf("wait for pods to be born with the pull Secret: %w", err)
+		case <-l.controllerEnded():
 			return l.controller.Failure(fmt.Errorf("pullkey-controller has ended"))
 		case <-tick.C:
 		}

@@ -119,8 +119,9 @@ func (s *story) pullkey(ctx context.Context) error {
 	if err := s.lab.Install(ctx); err != nil {
 		return err
 	}
-	s.say("deploy/ is applied; the controller has the rights of")
-	s.say("  ServiceAccount %s/pullkey-controller and no other", lab.Namespace)
+	s.say("deploy/chart is installed: two replicas run on the node, their image")
+	s.say("  came from the local ACR; they have the rights of ServiceAccount")
+	s.say("  %s/pullkey-controller and no other (after %s)", lab.Namespace, s.elapsed())
 	if err := s.lab.Configure(ctx, threshold, "default", first, second); err != nil {
 		return err
 	}

@@ -173,18 +173,28 @@ func (p *plane) isEnforced(t *testing.T, limits string, attempt func(context.Con
 // holds or a minute is over.
 func (p *plane) eventually(t *testing.T, what string, check func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	p.within(t, time.Minute, what, check)
+}
+
+// within waits until check returns nil.
+func (p *plane) within(t *testing.T, limit time.Duration, what string, check func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	var last error // that is not of the limit itself
 	for {
 		err := check(ctx)
 		if err == nil {
 			return
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not within a minute: %v", what, err)
+			t.Fatalf("%s: not within %s: %v", what, limit, last)
 		case <-tick.C:
 		}
 	}

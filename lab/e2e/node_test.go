@@ -26,6 +26,33 @@ import (
 // witnesses are independent of pullkey: the registry's access log, the API
 // server's audit log and the pod's status.
 func TestTheMainJobOnARealNode(t *testing.T) {
+	n := onNode(t)
+	for _, step := range []struct {
+		name string
+		show func(*node, *testing.T)
+	}{
+		{"a pod runs that names a Secret made by hand", (*node).byHand},
+		{"200 namespaces cost one call per instance and two writes each", (*node).costsLittle},
+		{"30 idle seconds cost nothing", (*node).idleCostsNothing},
+		{"a pod in a namespace made with it runs from a private image", (*node).runsAPod},
+		{"60 times out of 60", (*node).neverRaces},
+		{"the old password is refused after its end, and a new pod runs with the next", (*node).rotates},
+		{"a configuration of 2019 with globs", (*node).legacy},
+		{"both editions pull in the name of every identity", (*node).everyIdentity},
+		{"packets that vanish are no more than an outage", (*node).packetsVanish},
+		{"an outage of two lives takes no working credential away", (*node).outage},
+	} {
+		if !t.Run(step.name, func(t *testing.T) { step.show(n, t) }) {
+			log, _ := os.ReadFile(n.ControllerLog())
+			t.Fatalf("the controller's log:\n%s", log)
+		}
+	}
+}
+
+// onNode returns a lab with a node in which pullkey is not installed yet, and an
+// image in its local ACR.
+func onNode(t *testing.T) *node {
+	t.Helper()
 	if err := sandbox.Supported(); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
@@ -53,26 +80,7 @@ func TestTheMainJobOnARealNode(t *testing.T) {
 	if n.image, err = n.Push(t.Context(), n.ACR.Instances()[0].Hosts[0], "shop-"+n.tag+"/app"); err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range []struct {
-		name string
-		show func(*node, *testing.T)
-	}{
-		{"a pod runs that names a Secret made by hand", (*node).byHand},
-		{"200 namespaces cost one call per instance and two writes each", (*node).costsLittle},
-		{"30 idle seconds cost nothing", (*node).idleCostsNothing},
-		{"a pod in a namespace made with it runs from a private image", (*node).runsAPod},
-		{"60 times out of 60", (*node).neverRaces},
-		{"the old password is refused after its end, and a new pod runs with the next", (*node).rotates},
-		{"a configuration of 2019 with globs", (*node).legacy},
-		{"both editions pull in the name of every identity", (*node).everyIdentity},
-		{"packets that vanish are no more than an outage", (*node).packetsVanish},
-		{"an outage of two lives takes no working credential away", (*node).outage},
-	} {
-		if !t.Run(step.name, func(t *testing.T) { step.show(n, t) }) {
-			log, _ := os.ReadFile(n.ControllerLog())
-			t.Fatalf("the controller's log:\n%s", log)
-		}
-	}
+	return n
 }
 
 // node is the lab as this test sees it.
@@ -89,7 +97,7 @@ type node struct {
 func (n *node) costsLittle(t *testing.T) {
 	const many, further = 200, 50
 	n.makeTenants(t, many, further)
-	if err := n.Install(t.Context()); err != nil {
+	if err := n.InstallBeside(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.Kubectl(t.Context(), "", "create", "configmap", "acr-configuration", "--namespace", "kube-system",
