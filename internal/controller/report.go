@@ -37,6 +37,8 @@ const (
 	reasonForeignSecret        = "ForeignSecret"
 	reasonEntryRemoved         = "EntryRemoved"
 	reasonContested            = "Contested"
+	reasonEvicted              = "StuckPodEvicted"
+	reasonStuck                = "StuckPodLeft"
 	reasonSyncFailed           = "SyncFailed"
 )
 
@@ -266,6 +268,7 @@ type metrics struct {
 	writes     *prometheus.CounterVec
 	retries    prometheus.Counter
 	injection  prometheus.Gauge
+	evictions  *prometheus.CounterVec
 	foreign    *namespaceSet
 }
 
@@ -294,10 +297,13 @@ func newMetrics() *metrics {
 			Name: "pullkey_injection_active", Help: "1 while pods are born with the name of the pull Secret, 0 while they are not, NaN while it is not known or switched off.",
 		}),
 	}
+	m.evictions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pullkey_evictions_total", Help: "Pods that could not pull for want of the Secret's name: evicted, or left as they are.",
+	}, []string{"result"})
 	m.foreign = &namespaceSet{names: map[string]bool{}, gauge: prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pullkey_foreign_secrets", Help: "Watched namespaces whose Secret of our name is left alone.",
 	})}
-	m.registry.MustRegister(m.configured, m.expiry, m.states, m.fetches, m.writes, m.retries, m.injection, m.foreign.gauge)
+	m.registry.MustRegister(m.configured, m.expiry, m.states, m.fetches, m.writes, m.retries, m.injection, m.evictions, m.foreign.gauge)
 	m.injects("")
 	return m
 }

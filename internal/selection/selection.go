@@ -7,6 +7,7 @@
 package selection
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -22,7 +23,7 @@ import (
 const Name = "pullkey"
 
 // The keys of the ConfigMap. One that is not there is as if its value were empty;
-// what injects is on then.
+// what injects is on then, and what evicts is off.
 const (
 	keyInclude         = "namespaces.include"      // globs
 	keyExclude         = "namespaces.exclude"      // globs; they go before all that includes
@@ -30,6 +31,7 @@ const (
 	keyAccounts        = "serviceAccounts.include" // globs
 	keyPods            = "inject.pods"             // true or false
 	keyServiceAccounts = "inject.serviceAccounts"  // true or false
+	keyEvict           = "evict.stuckPods"         // true or false
 )
 
 // Selection is what the ConfigMap says. The zero Selection, which holds without the
@@ -44,13 +46,16 @@ type Selection struct {
 	ServiceAccounts Globs
 	// NoPods and NoServiceAccounts tell what does not get the Secret's name.
 	NoPods, NoServiceAccounts bool
+	// EvictStuckPods ends pods that cannot pull because they were born without the
+	// Secret's name.
+	EvictStuckPods bool
 }
 
 // Equal tells whether both choose the same.
 func (s Selection) Equal(o Selection) bool {
 	return slices.Equal(s.Include.Names, o.Include.Names) && slices.Equal(s.Exclude.Names, o.Exclude.Names) &&
 		s.Labels.Text == o.Labels.Text && slices.Equal(s.ServiceAccounts.Names, o.ServiceAccounts.Names) &&
-		s.NoPods == o.NoPods && s.NoServiceAccounts == o.NoServiceAccounts
+		s.NoPods == o.NoPods && s.NoServiceAccounts == o.NoServiceAccounts && s.EvictStuckPods == o.EvictStuckPods
 }
 
 // Chooses tells whether a namespace is chosen beyond the vendor's list.
@@ -105,9 +110,11 @@ func Parse(data map[string]string) (Selection, error) {
 			s.NoPods, problem = parseOff(text)
 		case keyServiceAccounts:
 			s.NoServiceAccounts, problem = parseOff(text)
+		case keyEvict:
+			s.EvictStuckPods, problem = parseOn(text)
 		default:
 			problem = &Error{Problem: "is no key of ConfigMap " + Name, Hint: "the keys are " + strings.Join([]string{
-				keyInclude, keyExclude, keySelector, keyAccounts, keyPods, keyServiceAccounts,
+				keyInclude, keyExclude, keySelector, keyAccounts, keyPods, keyServiceAccounts, keyEvict,
 			}, ", ")}
 		}
 		if problem != nil {
@@ -121,16 +128,19 @@ func Parse(data map[string]string) (Selection, error) {
 	return s, nil
 }
 
-// parseOff tells whether something is switched off.
+// parseOff tells whether something that is on without a word is switched off.
 func parseOff(text string) (bool, *Error) {
-	if text == "" {
-		return false, nil
-	}
-	on, err := strconv.ParseBool(text)
+	on, problem := parseOn(cmp.Or(text, "true"))
+	return !on && problem == nil, problem
+}
+
+// parseOn tells whether something that is off without a word is switched on.
+func parseOn(text string) (bool, *Error) {
+	on, err := strconv.ParseBool(cmp.Or(text, "false"))
 	if err != nil {
 		return false, &Error{Text: text, Problem: "is neither true nor false", Hint: `write it in quotes: "true" or "false"`}
 	}
-	return !on, nil
+	return on, nil
 }
 
 // Globs are names in which * stands for any characters and ? for one. The zero

@@ -86,6 +86,7 @@ func TestWhatCannotBeReadIsToldWithKeyTextAndRemedy(t *testing.T) {
 		{"namespaces.selector", "team in x", `namespaces.selector: "team in x" is no label selector`, "kubectl -l"},
 		{"namespaces.selector", "size>3", `namespaces.selector: "size>3" compares numbers`, ""},
 		{"inject.pods", "yes", `inject.pods: "yes" is neither true nor false`, "in quotes"},
+		{"evict.stuckPods", "yes", `evict.stuckPods: "yes" is neither true nor false`, "in quotes"},
 		{"namespaces.includes", "a", "namespaces.includes: is no key of ConfigMap pullkey", "namespaces.include,"},
 	} {
 		_, err := Parse(map[string]string{c.key: c.text, "namespaces.selector2": "x"})
