@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/pullkey/pullkey/internal/alicloud"
+	"github.com/pullkey/pullkey/internal/footprint"
 	"github.com/pullkey/pullkey/internal/image"
 	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/source"
@@ -103,7 +104,7 @@ func (f *flags) define(cmd *cobra.Command) {
 	s.StringSliceVar(&f.allowedHosts, "allow-host", nil, "registry host (host or host:port) that may be given a credential although it is neither ACR's nor listed by the cloud; repeatable")
 	s.StringVar(&f.configuration, "configuration", "kube-system/acr-configuration", "the ConfigMap to obey, namespace/name")
 	s.StringVar(&f.accessKey, "access-key-secret", "kube-system/alibaba-addon-secret", "the Secret with access-key-id and access-key-secret, namespace/name")
-	s.StringVar(&f.secretName, "secret-name", "acr-credential-secret-aggregation", "name of the pull Secret; rights and policies are bound to it")
+	s.StringVar(&f.secretName, "secret-name", footprint.SecretName, "name of the pull Secret; rights and policies are bound to it")
 	s.StringVar(&f.namespace, "namespace", "pullkey-system", "pullkey's own namespace")
 	s.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; in a pod its ServiceAccount is used")
 	s.BoolVar(&f.leaderElect, "leader-elect", true, "work only while holding the lease pullkey-controller")

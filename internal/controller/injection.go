@@ -15,12 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
+	"github.com/pullkey/pullkey/internal/footprint"
 	"github.com/pullkey/pullkey/internal/selection"
 )
 
 // injectionName is the ConfigMap that the policies pullkey-inject-… take their
 // parameters from.
-const injectionName = "pullkey-injection"
+const injectionName = footprint.Injection
 
 // injection returns the parameters as the policies read them: a key for each
 // name, since looking a key up costs the same however many there are, where

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/footprint"
 	"github.com/pullkey/pullkey/internal/selection"
 )
 
@@ -22,7 +23,7 @@ const (
 	// lastGoodName is the ConfigMap that holds the last valid settings. It
 	// holds them as they were understood, not as they were written: a comment
 	// or a misspelt key could hold a secret.
-	lastGoodName = "pullkey-last-good"
+	lastGoodName = footprint.LastGood
 	lastGoodKey  = "settings.json"
 	lastGoodOwn  = "selection.json" // pullkey's own ConfigMap, as it was written
 )

@@ -45,23 +45,12 @@ func (p *plan) content(namespace string) *content {
 // watches tells whether a namespace is chosen: by the vendor's list, or by
 // pullkey's own rules, unless it is excluded.
 func (p *plan) watches(namespace *corev1.Namespace) bool {
-	if p.selection.Exclude.Match(namespace.Name) {
-		return false
-	}
-	return includes(p.settings.Namespaces, namespace.Name) || p.selection.Chooses(namespace.Name, namespace.Labels)
+	return p.choice().Watches(namespace.Name, namespace.Labels)
 }
 
 // attaches tells whether a ServiceAccount of a watched namespace is chosen.
 func (p *plan) attaches(account string) bool {
-	return includes(p.settings.ServiceAccounts, account) || p.selection.ServiceAccounts.Match(account)
-}
-
-func includes(n acrconfig.Names, name string) bool {
-	if n.All {
-		return true
-	}
-	_, found := slices.BinarySearch(n.List, name)
-	return found
+	return p.choice().Attaches(account)
 }
 
 // newPlan puts the settings and the credentials at hand together. only holds

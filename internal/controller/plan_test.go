@@ -205,6 +205,9 @@ func TestAPlanIsTheSameUntilANamespaceWouldLookOtherwise(t *testing.T) {
 
 func TestNamesAreIncludedWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
+	includes := func(names acrconfig.Names, name string) bool {
+		return (&plan{settings: acrconfig.Settings{ServiceAccounts: names}}).attaches(name)
+	}
 	list := acrconfig.Names{List: []string{"a", "b-1", "default"}}
 	for name, want := range map[string]bool{"a": true, "b-1": true, "default": true, "": false, "b": false, "b-": false, "z": false, "all": false} {
 		if got := includes(list, name); got != want {

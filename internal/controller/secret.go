@@ -13,51 +13,22 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/pullkey/pullkey/internal/footprint"
 )
 
 const (
 	// FieldManager is the name under which pullkey writes.
 	FieldManager = "pullkey"
 
-	labelManagedBy = "app.kubernetes.io/managed-by"
-	managedBy      = "pullkey"
+	labelManagedBy = footprint.LabelManagedBy
+	managedBy      = footprint.ManagedBy
 
-	// annotationNamespace names the namespace that the Secret was made for. What
-	// copies Secrets elsewhere copies label and annotations with them.
-	annotationNamespace  = "pullkey.dev/namespace"
+	annotationNamespace  = footprint.AnnotationNamespace
 	annotationIssuedAt   = "pullkey.dev/issued-at"
-	annotationExpiresAt  = "pullkey.dev/expires-at"
+	annotationExpiresAt  = footprint.AnnotationExpiresAt
 	annotationRegistries = "pullkey.dev/registries"
 )
-
-// ours tells whether pullkey made the Secret, and made it here, as its label
-// and its annotation say. A name proves nothing.
-func ours(s *corev1.Secret) bool { return strange(s) == "" }
-
-// strange says why the Secret is not ours.
-func strange(s *corev1.Secret) string {
-	switch madeFor := s.Annotations[annotationNamespace]; {
-	case s.Labels[labelManagedBy] != managedBy:
-		return "was not made by pullkey"
-	case madeFor == "":
-		return "has pullkey's label, but not its annotation " + annotationNamespace
-	case madeFor != s.Namespace:
-		return "is a copy of the one that pullkey made for namespace " + madeFor
-	}
-	return ""
-}
-
-// unfit says why the Secret can't be made to hold the credential. Neither its
-// type nor that it is immutable can be changed in place.
-func unfit(s *corev1.Secret) string {
-	switch {
-	case s.Type != corev1.SecretTypeDockerConfigJson:
-		return "is of type " + string(s.Type) + " instead of " + string(corev1.SecretTypeDockerConfigJson)
-	case s.Immutable != nil && *s.Immutable:
-		return "is immutable"
-	}
-	return ""
-}
 
 // foreignError says why the Secret of our name is left alone.
 type foreignError string

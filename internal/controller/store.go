@@ -17,14 +17,12 @@ import (
 
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/footprint"
 )
 
 const (
-	// masterCopyName is the Secret with the credentials as the broker has them.
-	masterCopyName = "pullkey-credentials"
-	// masterCopyType is a type of its own, so that nothing else takes it for
-	// something to use.
-	masterCopyType = "pullkey.dev/credentials"
+	masterCopyName = footprint.MasterCopy
+	masterCopyType = footprint.MasterCopyType
 	masterCopyKey  = "credentials.json"
 )
 

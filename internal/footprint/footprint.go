@@ -1,0 +1,109 @@
+// Package footprint is what pullkey leaves in a cluster: which namespaces and
+// ServiceAccounts it serves, whose a Secret of its name is, and what becomes of
+// what stands there.
+//
+// Its one rule: it decides and does nothing. The controller, which acts, and the
+// commands that tell it beforehand and take it back afterwards, ask the same
+// functions.
+package footprint
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/selection"
+)
+
+const (
+	// LabelManagedBy and AnnotationNamespace mark what is pullkey's. The annotation
+	// names the namespace that a Secret was made for: what copies Secrets elsewhere
+	// copies label and annotations with them.
+	LabelManagedBy      = "app.kubernetes.io/managed-by"
+	ManagedBy           = "pullkey"
+	AnnotationNamespace = "pullkey.dev/namespace"
+	AnnotationExpiresAt = "pullkey.dev/expires-at"
+
+	// SecretName is the pull Secret's unless the installation names another.
+	SecretName = "acr-credential-secret-aggregation"
+	// Controller names the Deployment, its ServiceAccount and its lease.
+	Controller = "pullkey-controller"
+
+	// What stands in pullkey's own namespace: the Secret with the credentials as the
+	// broker has them, of a type of its own, so that nothing else takes it for
+	// something to use; the last valid settings; the parameters of the injection.
+	MasterCopy     = "pullkey-credentials"
+	MasterCopyType = "pullkey.dev/credentials"
+	LastGood       = "pullkey-last-good"
+	Injection      = "pullkey-injection"
+)
+
+// Ours tells whether pullkey made the Secret, and made it here, as its label
+// and its annotation say. A name proves nothing.
+func Ours(s *corev1.Secret) bool { return Strange(s) == "" }
+
+// Strange says why the Secret is not ours.
+func Strange(s *corev1.Secret) string {
+	switch madeFor := s.Annotations[AnnotationNamespace]; {
+	case s.Labels[LabelManagedBy] != ManagedBy:
+		return "was not made by pullkey"
+	case madeFor == "":
+		return "has pullkey's label, but not its annotation " + AnnotationNamespace
+	case madeFor != s.Namespace:
+		return "is a copy of the one that pullkey made for namespace " + madeFor
+	}
+	return ""
+}
+
+// Unfit says why the Secret can't be made to hold the credential. Neither its
+// type nor that it is immutable can be changed in place.
+func Unfit(s *corev1.Secret) string {
+	switch {
+	case s.Type != corev1.SecretTypeDockerConfigJson:
+		return "is of type " + string(s.Type) + " instead of " + string(corev1.SecretTypeDockerConfigJson)
+	case s.Immutable != nil && *s.Immutable:
+		return "is immutable"
+	}
+	return ""
+}
+
+// Choice is who is served: by the vendor's configuration, and by pullkey's own.
+type Choice struct {
+	Settings  acrconfig.Settings
+	Selection selection.Selection
+}
+
+// Watches tells whether a namespace with these labels is chosen: by the vendor's
+// list, or by pullkey's own rules, unless it is excluded.
+func (c *Choice) Watches(name string, labels map[string]string) bool {
+	if c.Selection.Exclude.Match(name) {
+		return false
+	}
+	return includes(c.Settings.Namespaces, name) || c.Selection.Chooses(name, labels)
+}
+
+// Attaches tells whether a ServiceAccount of a watched namespace is chosen.
+func (c *Choice) Attaches(account string) bool {
+	return includes(c.Settings.ServiceAccounts, account) || c.Selection.ServiceAccounts.Match(account)
+}
+
+// Serves tells whether any instance is for this namespace.
+func (c *Choice) Serves(namespace string) bool {
+	return slices.ContainsFunc(c.Settings.Instances, func(in acrconfig.Instance) bool {
+		return len(in.Namespaces) == 0 || slices.Contains(in.Namespaces, namespace)
+	})
+}
+
+func includes(n acrconfig.Names, name string) bool {
+	if n.All {
+		return true
+	}
+	_, found := slices.BinarySearch(n.List, name)
+	return found
+}
+
+// Named tells whether the list names the Secret.
+func Named(list []corev1.LocalObjectReference, secret string) bool {
+	return slices.Contains(list, corev1.LocalObjectReference{Name: secret})
+}
