@@ -126,6 +126,7 @@ func (p *program) root() *cobra.Command {
 		p.secretCommand(),
 		p.statusCommand(),
 		p.configCommand(),
+		p.planCommand(),
 		p.policyCommand(),
 		p.verifyCommand(),
 		p.versionCommand(),

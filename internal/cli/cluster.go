@@ -120,6 +120,7 @@ func (p *program) api(f *clusterFlags) (*rest.RESTClient, error) {
 	config.APIPath, config.GroupVersion = "/api", &corev1.SchemeGroupVersion
 	config.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	config.UserAgent, config.Timeout = "pullkey/"+p.Version, apiPatience
+	config.QPS = -1 // the API server does its own fair queuing
 	config.WarningHandler = warnings{&p.output}
 	api, err := rest.RESTClientFor(config)
 	if err != nil {

@@ -51,6 +51,8 @@ type Decision struct {
 	Why string `json:"why,omitempty"`
 	// Writers are the field managers that have written a Secret that is not ours.
 	Writers []string `json:"writers,omitempty"`
+	// Adoptable tells that what is left alone would be taken over with adopt.
+	Adoptable bool `json:"adoptable,omitempty"`
 	// Attach are the ServiceAccounts that get the Secret's name, Detach those that
 	// lose it.
 	Attach []string `json:"attach,omitempty"`
@@ -91,21 +93,23 @@ func (c *Choice) Decide(f Found, adopt bool) Decision {
 		d.Act = Remove
 	}
 	if d.Why != "" {
-		d.Writers = writers(f.Secret)
+		with, _ := Takes(f.Secret, true)
+		d.Writers, d.Adoptable = writers(f.Secret), d.Act != with && with == Adopt
 	}
+	return c.decideAccounts(f, d)
+}
+
+// decideAccounts tells whose lists change.
+func (c *Choice) decideAccounts(f Found, d Decision) Decision {
 	if c.Selection.NoServiceAccounts {
 		return d
 	}
 	for _, account := range f.Accounts {
-		switch d.Act {
-		case Create, Keep, Adopt:
-			if c.Attaches(account.Name) && !account.Named {
-				d.Attach = append(d.Attach, account.Name)
-			}
-		case Remove:
-			if account.Named {
-				d.Detach = append(d.Detach, account.Name)
-			}
+		switch serves := d.Act == Create || d.Act == Keep || d.Act == Adopt; {
+		case serves && c.Attaches(account.Name) && !account.Named:
+			d.Attach = append(d.Attach, account.Name)
+		case d.Act == Remove && account.Named:
+			d.Detach = append(d.Detach, account.Name)
 		}
 	}
 	return d

@@ -26,7 +26,7 @@ const (
 	AnnotationExpiresAt = "pullkey.dev/expires-at"
 
 	// SecretName is the pull Secret's unless the installation names another.
-	SecretName = "acr-credential-secret-aggregation"
+	SecretName = "acr-credential-secret-aggregation" //nolint:gosec // a name
 	// Controller names the Deployment, its ServiceAccount and its lease.
 	Controller = "pullkey-controller"
 
