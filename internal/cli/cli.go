@@ -127,6 +127,7 @@ func (p *program) root() *cobra.Command {
 		p.statusCommand(),
 		p.configCommand(),
 		p.planCommand(),
+		p.uninstallCommand(),
 		p.policyCommand(),
 		p.verifyCommand(),
 		p.versionCommand(),

@@ -49,25 +49,30 @@ func TerminalOf(stdin, stdout, stderr *os.File) Terminal {
 	return t
 }
 
-// dialogue has questions asked. The terminal is left as it was found, also when
-// ctx ends in the middle.
-func (p *program) dialogue(ctx context.Context, questions func(*term.Terminal) (credential.Login, error)) (_ credential.Login, err error) {
-	restore, err := p.Terminal.Raw()
-	if err != nil {
-		return credential.Login{}, err
-	}
-	defer func() { err = errors.Join(err, restore()) }()
+// dialogue has questions asked for a login.
+func (p *program) dialogue(ctx context.Context, questions func(*term.Terminal) (credential.Login, error)) (credential.Login, error) {
+	return ask(ctx, p, questions)
+}
+
+// ask has questions asked. The terminal is left as it was found, also when ctx
+// ends in the middle.
+func ask[T any](ctx context.Context, p *program, questions func(*term.Terminal) (T, error)) (_ T, err error) {
 	type answers struct {
-		credential.Login
+		what T
 		error
 	}
+	a := answers{error: errInterrupted}
+	restore, err := p.Terminal.Raw()
+	if err != nil {
+		return a.what, err
+	}
+	defer func() { err = errors.Join(err, restore()) }()
 	answered := make(chan answers, 1)
 	go func() {
 		// It outlives the dialogue when ctx ends: a read of a terminal cannot be stopped.
-		login, err := questions(term.NewTerminal(keyboard{p.Stdin, p.Terminal.Questions}, ""))
-		answered <- answers{login, err}
+		what, err := questions(term.NewTerminal(keyboard{p.Stdin, p.Terminal.Questions}, ""))
+		answered <- answers{what, err}
 	}()
-	a := answers{error: errInterrupted}
 	select {
 	case a = <-answered:
 	case <-ctx.Done():
@@ -78,7 +83,7 @@ func (p *program) dialogue(ctx context.Context, questions func(*term.Terminal) (
 	if errors.Is(a.error, io.EOF) {
 		a.error = errors.New("nothing was typed")
 	}
-	return a.Login, a.error
+	return a.what, a.error
 }
 
 // keyboard is a terminal on which Ctrl-C interrupts: while it is raw, the key
