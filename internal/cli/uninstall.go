@@ -256,7 +256,7 @@ func (p *program) uninstallText(r *uninstalled) string {
 	}
 	for _, group := range alike(r.Done) {
 		lines := facts{}
-		lines.lines(fmt.Sprintf("%s: %s", many(len(group), group[0].Kind), verbs[group[0].Act]))
+		lines.lines(fmt.Sprintf("%s (%d): %s", group[0].Kind, len(group), verbs[group[0].Act]))
 		lines.margin = "  "
 		lines.lines(some(objects(group), false))
 		b.WriteString(lines.String())
@@ -273,7 +273,7 @@ func (p *program) uninstallText(r *uninstalled) string {
 	}
 	if len(r.Left) > 0 {
 		lines := facts{}
-		lines.lines(fmt.Sprintf("left alone: %s that name the Secret where it is not pullkey's", many(len(r.Left), "ServiceAccount")))
+		lines.lines(fmt.Sprintf("LEFT ALONE: ServiceAccount (%d): names the Secret, which is not pullkey's there", len(r.Left)))
 		lines.margin = "  "
 		lines.lines(some(objects(r.Left), false))
 		b.WriteString(lines.String())

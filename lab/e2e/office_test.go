@@ -53,7 +53,12 @@ type office struct {
 // controller under its own identity. There is no configuration yet.
 func openOffice(t *testing.T) *office {
 	t.Helper()
-	o := &office{plane: onControlPlane(t), region: "cn-shanghai"}
+	return openOfficeOn(t, onControlPlane(t))
+}
+
+func openOfficeOn(t *testing.T, p *plane) *office {
+	t.Helper()
+	o := &office{plane: p, region: "cn-shanghai"}
 	o.clear(t)
 	var listener net.Listener
 	var err error

@@ -1,0 +1,461 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullkey/pullkey/lab"
+	clients "github.com/pullkey/pullkey/lab/client"
+	"github.com/pullkey/pullkey/lab/cluster"
+)
+
+// virgin is a control plane of its own where pullkey never was.
+func virgin(t *testing.T) *plane {
+	t.Helper()
+	bin, err := cluster.Build(t.Context(), cluster.BuildOptions{Root: root, Progress: os.Stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, done, err := lab.Workdir("leave")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	c, err := cluster.Start(limited, cluster.Options{Dir: dir, Binaries: bin})
+	if err != nil {
+		t.Fatal(errors.Join(err, done(true)))
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(c.Stop(), done(t.Failed())); err != nil {
+			t.Error(err)
+		}
+	})
+	p := &plane{Cluster: c}
+	p.admin = client(t, p.Kubeconfig())
+	p.pullkey = p.as(t, identity, "system:serviceaccounts", "system:serviceaccounts:"+home, "system:authenticated")
+	return p
+}
+
+// passing are kinds that change by themselves: Kubernetes' own leases, and Events,
+// which end after an hour.
+var passing = []string{"events", "events.events.k8s.io", "leases.coordination.k8s.io", "componentstatuses"}
+
+// everything is all that the API server holds, by kind and name, less what it
+// counts by itself. The UID is in it: an object that was made anew is another.
+func (p *plane) everything(t *testing.T) map[string]string {
+	t.Helper()
+	out, err := p.Kubectl(t.Context(), "api-resources", "--verbs=list", "--output=name").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := slices.DeleteFunc(strings.Fields(string(out)), func(kind string) bool { return slices.Contains(passing, kind) })
+	out, err = p.Kubectl(t.Context(), "get", strings.Join(kinds, ","), "--all-namespaces", "--output=json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found struct{ Items []map[string]any }
+	if err := json.Unmarshal(out, &found); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, object := range found.Items {
+		metadata := object["metadata"].(map[string]any)
+		delete(metadata, "resourceVersion")
+		delete(metadata, "managedFields")
+		text, err := json.MarshalIndent(object, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[fmt.Sprintf("%v %v/%v", object["kind"], metadata["namespace"], metadata["name"])] = string(text)
+	}
+	if len(all) < 50 {
+		t.Fatalf("only %d objects", len(all))
+	}
+	return all
+}
+
+// isAs waits until the cluster is as it was: namespaces take a while to go.
+func (p *plane) isAs(t *testing.T, before map[string]string) {
+	t.Helper()
+	p.eventually(t, "the cluster is as it was", func(context.Context) error {
+		if diff := cmp.Diff(before, p.everything(t)); diff != "" {
+			return errors.New(diff)
+		}
+		return nil
+	})
+}
+
+// cli runs the command line as somebody and returns what it says.
+type cli struct{ path, kubeconfig string }
+
+func (p *plane) cli(t *testing.T) cli {
+	t.Helper()
+	path, err := clients.BuildPullkey(t.Context(), root, t.TempDir(), os.Stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cli{path, p.Kubeconfig()}
+}
+
+func (c cli) run(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, said bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), c.path, append(args, "--kubeconfig", c.kubeconfig)...)
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		if _, exited := errors.AsType[*exec.ExitError](err); !exited {
+			t.Fatal(err)
+		}
+	}
+	return out.String(), said.String(), cmd.ProcessState.ExitCode()
+}
+
+// gone is what uninstall says that it did.
+type gone struct {
+	Done []struct{ Act, Kind, Namespace, Name string }
+	Kept []struct {
+		Namespace, Name string
+		Pods            []string
+	}
+	Left    []struct{ Namespace, Name string }
+	Remains []string
+}
+
+func (c cli) uninstall(t *testing.T, wantCode int, more ...string) (gone, string) {
+	t.Helper()
+	out, said, code := c.run(t, append([]string{"uninstall", "-o", "json"}, more...)...)
+	if code != wantCode {
+		t.Fatalf("uninstall %q: got exit code %d, want %d\n%s%s", more, code, wantCode, out, said)
+	}
+	var g gone
+	if err := json.Unmarshal([]byte(out), &g); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return g, said
+}
+
+func (g gone) did(act, kind, namespace, name string) bool {
+	return slices.Contains(g.Done, struct{ Act, Kind, Namespace, Name string }{act, kind, namespace, name})
+}
+
+// strangers are things of others that look like pullkey's.
+func (p *plane) strangers(t *testing.T, namespace string) {
+	t.Helper()
+	ours := map[string]string{"app.kubernetes.io/managed-by": "pullkey"}
+	for _, s := range []*corev1.Secret{
+		{ObjectMeta: metav1.ObjectMeta{Name: secretName}, Type: corev1.SecretTypeDockerConfigJson, StringData: map[string]string{corev1.DockerConfigJsonKey: `{"auths":{}}`}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "copied", Labels: ours, Annotations: map[string]string{"pullkey.dev/namespace": "another"}}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "labelled", Labels: ours}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "mine"}},
+	} {
+		if _, err := p.admin.CoreV1().Secrets(namespace).Create(t.Context(), s, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.apply(t, `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: foreign, namespace: `+namespace+`}
+imagePullSecrets: [{name: mine}, {name: `+secretName+`}, {name: other}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: pullkey-of-somebody}
+webhooks: []
+`)
+}
+
+// tenants are namespaces whose ServiceAccounts have entries of their own.
+func (p *plane) tenants(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := p.admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		p.apply(t, `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: app, namespace: `+name+`, labels: {team: a}}
+imagePullSecrets: [{name: first}, {name: second}]
+`)
+		p.eventually(t, "namespace "+name+" is complete", func(ctx context.Context) error {
+			_, err := p.admin.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+			if err == nil {
+				_, err = p.admin.CoreV1().ConfigMaps(name).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
+			}
+			return err
+		})
+	}
+}
+
+// Installed by Helm and by kubectl, at work, and gone: not a trace is left, and
+// nothing of anybody else is touched.
+func TestPullkeyLeavesAClusterAsItWas(t *testing.T) {
+	p := virgin(t)
+	p.tenants(t, "shop", "bank", "stranger")
+	p.strangers(t, "stranger")
+	c := p.cli(t)
+	chart := helm(t)
+	inHelm := func(ctx context.Context, args ...string) {
+		if out, err := chart.Helm(ctx, append(args, "--kubeconfig", p.Kubeconfig())...); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	o := openOfficeOn(t, p)
+	o.stop()
+	o.configure(t, with(o.config("shop", "bank", "stranger"), "service-account", "*"))
+	before := p.everything(t)
+
+	t.Run("plan tells what becomes of it, and writes nothing", func(t *testing.T) {
+		out, said, code := c.run(t, "plan", "-o", "json")
+		if code != 1 || !strings.Contains(said, "1 of 3 namespaces that are to be served would not be") {
+			t.Errorf("got exit code %d: %s", code, said)
+		}
+		var plan struct {
+			Installed  bool
+			Namespaces []struct {
+				Namespace, Act, Why string
+				Attach, Writers     []string
+			}
+		}
+		if err := json.Unmarshal([]byte(out), &plan); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, n := range plan.Namespaces {
+			got = append(got, fmt.Sprintf("%s: %s %s %q", n.Namespace, n.Act, n.Why, n.Attach))
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff([]string{
+			`bank: create  ["app" "default"]`, `shop: create  ["app" "default"]`, `stranger: leave was not made by pullkey []`,
+		}, got); diff != "" || plan.Installed {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		p.isAs(t, before)
+	})
+	works := func(t *testing.T) {
+		t.Helper()
+		o.start(t, o.pullkey)
+		for _, namespace := range []string{"shop", "bank"} {
+			o.served(t, namespace)
+			o.attached(t, namespace, "default", secretName)
+			o.attached(t, namespace, "app", "first", "second", secretName)
+		}
+		o.soonBorn(t, "shop", podOf(o.acr.Instances()[0].Hosts[0]+"/team/app:1"), secretName)
+		o.stop()
+	}
+
+	t.Run("installed by Helm", func(t *testing.T) {
+		inHelm(t.Context(), "install", "pullkey", chart.Folder, "--namespace", home, "--create-namespace")
+		works(t)
+		if out, said, code := c.run(t, "plan"); code != 1 || !strings.Contains(out, "2  have it, and it is kept up to date") || !strings.Contains(out, "0  ServiceAccounts get") {
+			t.Errorf("the plan of what is done already: exit code %d\n%s%s", code, out, said)
+		}
+		if _, said, code := c.run(t, "uninstall", "--yes", "--all"); code != 1 || !strings.Contains(said, "hint: leave out --all, and then: helm uninstall pullkey -n pullkey-system") {
+			t.Errorf("with --all: exit code %d\n%s", code, said)
+		}
+		pod := podOf("example.com/app:1")
+		pod.Name, pod.Spec.ImagePullSecrets = "waiting", []corev1.LocalObjectReference{{Name: secretName}}
+		if _, err := p.admin.CoreV1().Pods("bank").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		installed := p.everything(t)
+		dry, _ := c.uninstall(t, 1, "--dry-run")
+		if diff := cmp.Diff(installed, p.everything(t)); diff != "" {
+			t.Errorf("--dry-run has changed (-before +after):\n%s", diff)
+		}
+		g, said := c.uninstall(t, 1, "--yes")
+		if diff := cmp.Diff(dry, g); diff != "" {
+			t.Errorf("--dry-run told something else (-dry run +done):\n%s", diff)
+		}
+		if len(g.Kept) != 1 || g.Kept[0].Namespace != "bank" || !slices.Equal(g.Kept[0].Pods, []string{"waiting"}) || len(g.Left) != 1 || g.Left[0].Name != "foreign" {
+			t.Errorf("kept %v, left %v", g.Kept, g.Left)
+		}
+		if !strings.Contains(said, "not all of pullkey is gone: pods name 1 Secret") || !g.did("deleted", "Secret", "shop", secretName) || !g.did("detached", "ServiceAccount", "bank", "app") {
+			t.Errorf("got %v\n%s", g.Done, said)
+		}
+		if err := p.admin.CoreV1().Pods("bank").Delete(t.Context(), "waiting", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		g, _ = c.uninstall(t, 0, "--yes")
+		if len(g.Done) != 1 || !g.did("deleted", "Secret", "bank", secretName) {
+			t.Errorf("what was left: %v", g.Done)
+		}
+		if diff := cmp.Diff([]string{"helm uninstall pullkey -n pullkey-system", "kubectl delete namespace pullkey-system"}, g.Remains); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+		inHelm(t.Context(), strings.Fields(g.Remains[0])[1:]...)
+		if out, err := p.Kubectl(t.Context(), strings.Fields(g.Remains[1])[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		p.isAs(t, before)
+	})
+
+	t.Run("installed by kubectl", func(t *testing.T) {
+		if err := install(t.Context(), p.Cluster); err != nil {
+			t.Fatal(err)
+		}
+		works(t)
+		g, said := c.uninstall(t, 0, "--yes", "--all")
+		if len(g.Remains) > 0 || !g.did("deleted", "Namespace", "", home) {
+			t.Errorf("got %v, remains %q\n%s", g.Done, g.Remains, said)
+		}
+		p.isAs(t, before)
+		if g, _ := c.uninstall(t, 0, "--yes", "--all"); len(g.Done) > 0 {
+			t.Errorf("once more: %v", g.Done)
+		}
+	})
+}
+
+// cleaning are the rights that uninstall needs, in the order of its steps. Each
+// verb of the table is granted only after uninstall has failed without it.
+var cleaning = []struct{ fails, group, resource, verb string }{
+	{"switch off what injects: delete MutatingAdmissionPolicyBinding", "admissionregistration.k8s.io", "mutatingadmissionpolicybindings", "delete"},
+	{"switch off what injects: delete MutatingAdmissionPolicy ", "admissionregistration.k8s.io", "mutatingadmissionpolicies", "delete"},
+	{"stop the controller: scale Deployment pullkey-system/pullkey-controller to 0", "apps", "deployments", "patch"},
+	{"remove the parameters of the injection: delete ConfigMap", "", "configmaps", "delete"},
+	{"detach ServiceAccounts: edit the imagePullSecrets of ServiceAccount shop/", "", "serviceaccounts", "patch"},
+	{"delete pull Secrets: delete Secret shop/" + secretName, "", "secrets", "delete"},
+	{"remove what pullkey keeps for itself: delete Lease", "coordination.k8s.io", "leases", "delete"},
+}
+
+// rights is a ClusterRole with the right to read all that is needed, and the first n
+// of the rights to change it.
+func rights(n int) string {
+	role := `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: cleaner}
+rules:
+- {apiGroups: ["*"], resources: ["*"], verbs: [get, list]}
+`
+	for _, r := range cleaning[:n] {
+		role += fmt.Sprintf("- {apiGroups: [%q], resources: [%s], verbs: [%s]}\n", r.group, r.resource, r.verb)
+	}
+	return role
+}
+
+// Each step fails in turn, for want of a right. What comes after it is not begun,
+// what was done before is not done again, and at last all of it is gone.
+func TestUninstallGoesOnWhereItWasStopped(t *testing.T) {
+	o := openOffice(t)
+	t.Cleanup(func() { o.policiesAreRestored(t) })
+	o.tenants(t, "shop")
+	t.Cleanup(func() {
+		_ = o.admin.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), "shop", metav1.DeleteOptions{})
+	})
+	o.configure(t, with(o.config("shop"), "service-account", "*"))
+	o.served(t, "shop")
+	o.attached(t, "shop", "app", "first", "second", secretName)
+	o.stop()
+	kubeconfig, err := o.KubeconfigFor("cleaner")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.apply(t, rights(0)+`---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: cleaner}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cleaner}
+subjects: [{kind: User, name: cleaner}]
+`)
+	lease := `apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: pullkey-controller, namespace: ` + home + `}
+`
+	o.apply(t, lease)
+	c := cli{o.cli(t).path, kubeconfig}
+	for i, step := range cleaning {
+		o.apply(t, rights(i))
+		g, said := c.stopped(t, o, step.fails)
+		for _, later := range cleaning[i+1:] {
+			kind := later.fails[strings.LastIndex(later.fails, ": ")+2:]
+			for _, d := range g.Done {
+				if strings.HasPrefix(kind, d.Act[:len(d.Act)-1]+" "+d.Kind+" ") && d.Kind != "MutatingAdmissionPolicy" {
+					t.Errorf("%q has failed, and done is %v", step.fails, d)
+				}
+			}
+		}
+		if !strings.Contains(said, "run it again for the rest") {
+			t.Errorf("%q: %s", step.fails, said)
+		}
+	}
+	o.apply(t, rights(len(cleaning)))
+	o.eventually(t, "the last right is in force", func(context.Context) error {
+		if out, said, code := c.run(t, "uninstall", "--yes"); code != 0 {
+			return errors.New(out + said)
+		}
+		return nil
+	})
+	o.attached(t, "shop", "app", "first", "second")
+	if _, err := o.admin.CoreV1().Secrets("shop").Get(t.Context(), secretName, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the Secret: %v", err)
+	}
+	left, err := o.Kubectl(t.Context(), "get", "secrets,configmaps,leases", "--namespace", home, "--output=name").Output()
+	if err != nil || strings.Contains(string(left), "pullkey-") {
+		t.Errorf("left: %s, %v", left, err)
+	}
+}
+
+// stopped runs uninstall until it fails there: a right that was granted takes a
+// moment.
+func (c cli) stopped(t *testing.T, o *office, where string) (gone, string) {
+	t.Helper()
+	var g gone
+	var said string
+	o.eventually(t, "it fails to "+where, func(context.Context) error {
+		out, err, code := c.run(t, "uninstall", "--yes", "-o", "json")
+		if code != 4 || !strings.Contains(err, where) {
+			return fmt.Errorf("exit code %d\n%s", code, err)
+		}
+		said, g = err, gone{}
+		return json.Unmarshal([]byte(out), &g)
+	})
+	return g, said
+}
+
+// A controller outside of the Deployment is waited for: it would put back what is
+// removed.
+func TestUninstallWaitsForWhoeverHoldsTheLease(t *testing.T) {
+	s := openSite(t)
+	t.Cleanup(func() { s.policiesAreRestored(t) })
+	namespace := s.namespace(t, "watched")
+	s.configure(t, s.watching(namespace))
+	running := s.run(t)
+	s.eventually(t, "the namespace has its Secret", func(ctx context.Context) error {
+		_, _, err := s.pullSecret(ctx, namespace)
+		return err
+	})
+	cmd := exec.CommandContext(t.Context(), s.cli(t).path, "uninstall", "--yes", "--kubeconfig", s.Kubeconfig())
+	said := &safeBuffer{}
+	cmd.Stdout, cmd.Stderr = said, said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "uninstall waits", func(context.Context) error {
+		if !strings.Contains(said.String(), "waiting for the holder of the lease") {
+			return errors.New(said.String())
+		}
+		return nil
+	})
+	running.signalled(t, syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, said)
+	}
+	if _, _, err := s.pullSecret(t.Context(), namespace); !apierrors.IsNotFound(err) {
+		t.Errorf("the Secret: %v", err)
+	}
+}
