@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/lab"
+	"github.com/pullkey/pullkey/lab/chart"
 	clients "github.com/pullkey/pullkey/lab/client"
 	"github.com/pullkey/pullkey/lab/cluster"
 )
@@ -208,117 +209,141 @@ func TestPullkeyLeavesAClusterAsItWas(t *testing.T) {
 	p := virgin(t)
 	p.tenants(t, "shop", "bank", "stranger")
 	p.strangers(t, "stranger")
-	c := p.cli(t)
-	chart := helm(t)
-	inHelm := func(ctx context.Context, args ...string) {
-		if out, err := chart.Helm(ctx, append(args, "--kubeconfig", p.Kubeconfig())...); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+	v := &visit{office: openOfficeOn(t, p), cli: p.cli(t), chart: helm(t)}
+	v.stop()
+	v.configure(t, with(v.config("shop", "bank", "stranger"), "service-account", "*"))
+	v.before = p.everything(t)
+	t.Run("plan tells what becomes of it, and writes nothing", v.planned)
+	t.Run("installed by Helm", v.byHelm)
+	t.Run("installed by kubectl", v.byKubectl)
+}
+
+// visit is pullkey coming and going.
+type visit struct {
+	*office
+	cli    cli
+	chart  *chart.Chart
+	before map[string]string
+}
+
+func (v *visit) helm(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := v.chart.Helm(t.Context(), append(args, "--kubeconfig", v.Kubeconfig())...); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func (v *visit) planned(t *testing.T) {
+	out, said, code := v.cli.run(t, "plan", "-o", "json")
+	if code != 1 || !strings.Contains(said, "1 of 3 namespaces that are to be served would not be") {
+		t.Errorf("got exit code %d: %s", code, said)
+	}
+	var plan struct {
+		Installed  bool
+		Namespaces []struct {
+			Namespace, Act, Why string
+			Attach              []string
 		}
 	}
-	o := openOfficeOn(t, p)
-	o.stop()
-	o.configure(t, with(o.config("shop", "bank", "stranger"), "service-account", "*"))
-	before := p.everything(t)
-
-	t.Run("plan tells what becomes of it, and writes nothing", func(t *testing.T) {
-		out, said, code := c.run(t, "plan", "-o", "json")
-		if code != 1 || !strings.Contains(said, "1 of 3 namespaces that are to be served would not be") {
-			t.Errorf("got exit code %d: %s", code, said)
-		}
-		var plan struct {
-			Installed  bool
-			Namespaces []struct {
-				Namespace, Act, Why string
-				Attach, Writers     []string
-			}
-		}
-		if err := json.Unmarshal([]byte(out), &plan); err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, n := range plan.Namespaces {
-			got = append(got, fmt.Sprintf("%s: %s %s %q", n.Namespace, n.Act, n.Why, n.Attach))
-		}
-		slices.Sort(got)
-		if diff := cmp.Diff([]string{
-			`bank: create  ["app" "default"]`, `shop: create  ["app" "default"]`, `stranger: leave was not made by pullkey []`,
-		}, got); diff != "" || plan.Installed {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-		p.isAs(t, before)
-	})
-	works := func(t *testing.T) {
-		t.Helper()
-		o.start(t, o.pullkey)
-		for _, namespace := range []string{"shop", "bank"} {
-			o.served(t, namespace)
-			o.attached(t, namespace, "default", secretName)
-			o.attached(t, namespace, "app", "first", "second", secretName)
-		}
-		o.soonBorn(t, "shop", podOf(o.acr.Instances()[0].Hosts[0]+"/team/app:1"), secretName)
-		o.stop()
+	if err := json.Unmarshal([]byte(out), &plan); err != nil {
+		t.Fatal(err)
 	}
+	var got []string
+	for _, n := range plan.Namespaces {
+		got = append(got, fmt.Sprintf("%s: %s %s %q", n.Namespace, n.Act, n.Why, n.Attach))
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{
+		`bank: create  ["app" "default"]`, `shop: create  ["app" "default"]`, `stranger: leave was not made by pullkey []`,
+	}, got); diff != "" || plan.Installed {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	v.isAs(t, v.before)
+}
 
-	t.Run("installed by Helm", func(t *testing.T) {
-		inHelm(t.Context(), "install", "pullkey", chart.Folder, "--namespace", home, "--create-namespace")
-		works(t)
-		if out, said, code := c.run(t, "plan"); code != 1 || !strings.Contains(out, "2  have it, and it is kept up to date") || !strings.Contains(out, "0  ServiceAccounts get") {
-			t.Errorf("the plan of what is done already: exit code %d\n%s%s", code, out, said)
-		}
-		if _, said, code := c.run(t, "uninstall", "--yes", "--all"); code != 1 || !strings.Contains(said, "hint: leave out --all, and then: helm uninstall pullkey -n pullkey-system") {
-			t.Errorf("with --all: exit code %d\n%s", code, said)
-		}
-		pod := podOf("example.com/app:1")
-		pod.Name, pod.Spec.ImagePullSecrets = "waiting", []corev1.LocalObjectReference{{Name: secretName}}
-		if _, err := p.admin.CoreV1().Pods("bank").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		installed := p.everything(t)
-		dry, _ := c.uninstall(t, 1, "--dry-run")
-		if diff := cmp.Diff(installed, p.everything(t)); diff != "" {
-			t.Errorf("--dry-run has changed (-before +after):\n%s", diff)
-		}
-		g, said := c.uninstall(t, 1, "--yes")
-		if diff := cmp.Diff(dry, g); diff != "" {
-			t.Errorf("--dry-run told something else (-dry run +done):\n%s", diff)
-		}
-		if len(g.Kept) != 1 || g.Kept[0].Namespace != "bank" || !slices.Equal(g.Kept[0].Pods, []string{"waiting"}) || len(g.Left) != 1 || g.Left[0].Name != "foreign" {
-			t.Errorf("kept %v, left %v", g.Kept, g.Left)
-		}
-		if !strings.Contains(said, "not all of pullkey is gone: pods name 1 Secret") || !g.did("deleted", "Secret", "shop", secretName) || !g.did("detached", "ServiceAccount", "bank", "app") {
-			t.Errorf("got %v\n%s", g.Done, said)
-		}
-		if err := p.admin.CoreV1().Pods("bank").Delete(t.Context(), "waiting", metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		g, _ = c.uninstall(t, 0, "--yes")
-		if len(g.Done) != 1 || !g.did("deleted", "Secret", "bank", secretName) {
-			t.Errorf("what was left: %v", g.Done)
-		}
-		if diff := cmp.Diff([]string{"helm uninstall pullkey -n pullkey-system", "kubectl delete namespace pullkey-system"}, g.Remains); diff != "" {
-			t.Fatalf("(-want +got):\n%s", diff)
-		}
-		inHelm(t.Context(), strings.Fields(g.Remains[0])[1:]...)
-		if out, err := p.Kubectl(t.Context(), strings.Fields(g.Remains[1])[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		p.isAs(t, before)
-	})
+// works is the controller doing what was planned.
+func (v *visit) works(t *testing.T) {
+	t.Helper()
+	v.start(t, v.pullkey)
+	for _, namespace := range []string{"shop", "bank"} {
+		v.served(t, namespace)
+		v.attached(t, namespace, "default", secretName)
+		v.attached(t, namespace, "app", "first", "second", secretName)
+	}
+	v.soonBorn(t, "shop", podOf(v.acr.Instances()[0].Hosts[0]+"/team/app:1"), secretName)
+	v.stop()
+	out, said, code := v.cli.run(t, "plan")
+	if code != 1 || !strings.Contains(out, "2  have it, and it is kept up to date") || !strings.Contains(out, "0  ServiceAccounts get") {
+		t.Errorf("the plan of what is done already: exit code %d\n%s%s", code, out, said)
+	}
+}
 
-	t.Run("installed by kubectl", func(t *testing.T) {
-		if err := install(t.Context(), p.Cluster); err != nil {
-			t.Fatal(err)
-		}
-		works(t)
-		g, said := c.uninstall(t, 0, "--yes", "--all")
-		if len(g.Remains) > 0 || !g.did("deleted", "Namespace", "", home) {
-			t.Errorf("got %v, remains %q\n%s", g.Done, g.Remains, said)
-		}
-		p.isAs(t, before)
-		if g, _ := c.uninstall(t, 0, "--yes", "--all"); len(g.Done) > 0 {
-			t.Errorf("once more: %v", g.Done)
-		}
-	})
+func (v *visit) byHelm(t *testing.T) {
+	v.helm(t, "install", "pullkey", v.chart.Folder, "--namespace", home, "--create-namespace")
+	v.works(t)
+	if _, said, code := v.cli.run(t, "uninstall", "--yes", "--all"); code != 1 || !strings.Contains(said, "hint: leave out --all, and then: helm uninstall pullkey -n pullkey-system") {
+		t.Errorf("with --all: exit code %d\n%s", code, said)
+	}
+	v.keepsForPods(t)
+	g, _ := v.cli.uninstall(t, 0, "--yes")
+	if len(g.Done) != 1 || !g.did("deleted", "Secret", "bank", secretName) {
+		t.Errorf("what was left: %v", g.Done)
+	}
+	if diff := cmp.Diff([]string{"helm uninstall pullkey -n pullkey-system", "kubectl delete namespace pullkey-system"}, g.Remains); diff != "" {
+		t.Fatalf("(-want +got):\n%s", diff)
+	}
+	v.helm(t, strings.Fields(g.Remains[0])[1:]...)
+	if out, err := v.Kubectl(t.Context(), strings.Fields(g.Remains[1])[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	v.isAs(t, v.before)
+}
+
+// keepsForPods removes all but the Secret that a pod names, which is gone then. A
+// dry run before tells the same, and changes nothing.
+func (v *visit) keepsForPods(t *testing.T) {
+	t.Helper()
+	pod := names(podOf("example.com/app:1"), secretName)
+	pod.Name = "waiting"
+	if _, err := v.admin.CoreV1().Pods("bank").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	installed := v.everything(t)
+	dry, _ := v.cli.uninstall(t, 1, "--dry-run")
+	if diff := cmp.Diff(installed, v.everything(t)); diff != "" {
+		t.Errorf("--dry-run has changed (-before +after):\n%s", diff)
+	}
+	g, said := v.cli.uninstall(t, 1, "--yes")
+	if diff := cmp.Diff(dry, g); diff != "" {
+		t.Errorf("--dry-run told something else (-dry run +done):\n%s", diff)
+	}
+	if len(g.Kept) != 1 || g.Kept[0].Namespace != "bank" || !slices.Equal(g.Kept[0].Pods, []string{"waiting"}) {
+		t.Errorf("kept %v", g.Kept)
+	}
+	if len(g.Left) != 1 || g.Left[0].Name != "foreign" {
+		t.Errorf("left %v", g.Left)
+	}
+	if !strings.Contains(said, "not all of pullkey is gone: pods name 1 Secret") || !g.did("deleted", "Secret", "shop", secretName) || !g.did("detached", "ServiceAccount", "bank", "app") {
+		t.Errorf("got %v\n%s", g.Done, said)
+	}
+	if err := v.admin.CoreV1().Pods("bank").Delete(t.Context(), "waiting", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (v *visit) byKubectl(t *testing.T) {
+	if err := install(t.Context(), v.Cluster); err != nil {
+		t.Fatal(err)
+	}
+	v.works(t)
+	g, said := v.cli.uninstall(t, 0, "--yes", "--all")
+	if len(g.Remains) > 0 || !g.did("deleted", "Namespace", "", home) {
+		t.Errorf("got %v, remains %q\n%s", g.Done, g.Remains, said)
+	}
+	v.isAs(t, v.before)
+	if g, _ := v.cli.uninstall(t, 0, "--yes", "--all"); len(g.Done) > 0 {
+		t.Errorf("once more: %v", g.Done)
+	}
 }
 
 // cleaning are the rights that uninstall needs, in the order of its steps. Each
