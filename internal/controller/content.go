@@ -42,6 +42,11 @@ func (c *content) emptied() *content {
 	}
 }
 
+// annotationsIn are those of the Secret in a namespace.
+func (c *content) annotationsIn(namespace string) map[string]string {
+	return merged(c.annotations, map[string]string{annotationNamespace: namespace})
+}
+
 // newContent puts the credentials at hand together. One that can't be used is
 // left out and told as a problem: it takes nothing away from the other accounts.
 func newContent(states []broker.State, email string) (*content, []error) {

@@ -103,11 +103,19 @@ type Controller struct {
 	// lastGoodKept tells that the settings in force stand in the cluster too;
 	// unfinished, that a write of the planner's is to be tried again.
 	lastGoodKept, unfinished bool
-	hindrances               map[string]time.Time // since when a write goes wrong, by what is written
-	expiring                 map[string]bool      // accounts with a gauge
+	// choice is the one in force, nil before the first; before are those that were
+	// in force earlier and whose entries may still stand, taken how many of them
+	// the namespaces were told of.
+	choice     *choice
+	before     []choice
+	taken      int
+	hindrances map[string]time.Time // since when a write goes wrong, by what is written
+	expiring   map[string]bool      // accounts with a gauge
 
 	quarrels *quarrels
 	troubles *troubles
+	leaving  *leaving
+	dropped  *drops
 
 	mu       sync.Mutex
 	proof    proof           // that pods are injected
@@ -130,6 +138,8 @@ func New(o Options) *Controller {
 		reported: map[string]said{}, hindrances: map[string]time.Time{},
 		quarrels: &quarrels{now: o.Now},
 		troubles: &troubles{},
+		leaving:  &leaving{now: o.Now},
+		dropped:  &drops{},
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[string](retryFirst, retryMost)),
 	}

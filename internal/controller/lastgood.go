@@ -45,6 +45,10 @@ func (c *Controller) loadLastGood(ctx context.Context) error {
 	if c.selection, c.chosen, err = decodeSelection(kept.Data); err != nil {
 		return fmt.Errorf("read ConfigMap %s/%s: %w: %w", c.Namespace, lastGoodName, errNotAsWritten, err)
 	}
+	c.choice = &choice{c.fallback.Namespaces, c.fallback.ServiceAccounts, c.chosen, c.selection}
+	if c.before, err = decodeChoices(kept.Data); err != nil {
+		return fmt.Errorf("read ConfigMap %s/%s: %w: %w", c.Namespace, lastGoodName, errNotAsWritten, err)
+	}
 	return nil
 }
 
@@ -68,6 +72,9 @@ func (c *Controller) keepLastGood(ctx context.Context) {
 	data, err := encodeSettings(*c.settings)
 	if err == nil && len(c.chosen) > 0 {
 		data[lastGoodOwn], err = encodeSelection(c.chosen)
+	}
+	if err == nil && len(c.before) > 0 {
+		data[lastGoodBefore], err = encodeChoices(c.before)
 	}
 	if err == nil && !c.lastGoodRead {
 		c.lastGood, err = c.readLastGood(ctx)

@@ -297,6 +297,9 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	c.configure(ctx)
 	chosen := c.choose()
 	c.metrics.valid(c.configured.Valid)
+	if c.settings != nil && chosen {
+		c.noteChoice()
+	}
 	c.keepLastGood(ctx)
 	settings := c.settings
 	if settings == nil || !chosen {
@@ -331,6 +334,7 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 		return
 	}
 	c.plan.Store(next)
+	c.dropEntries()
 	c.Log.Info("new plan", "registries", strings.Join(next.hosts, ","), "expires", stamp(next.ends))
 	c.enqueueAll(old, next)
 }

@@ -19,21 +19,22 @@ func (c *Controller) Reconcile(ctx context.Context, name string) error {
 	}
 	namespace, err := c.caches.namespaces.Get(name)
 	if apierrors.IsNotFound(err) {
-		c.settled(name)
-		c.quarrels.forget(key(kindSecret, name, c.SecretName))
+		c.forgetNamespace(name)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read namespace %s: %w", name, err)
 	}
 	if namespace.DeletionTimestamp != nil {
+		c.dropDone(name, allOf)
 		return nil
 	}
 	content := plan.content(name)
 	if !plan.watches(namespace) || content == nil {
 		c.settled(name) // whose Secret stands there is no concern any more
-		err = c.detach(ctx, name, plan)
+		err = c.detach(ctx, name, plan, content)
 	} else {
+		c.leaving.stays(name)
 		err = c.attach(ctx, name, plan, content)
 	}
 	if terminating(err) {
@@ -57,32 +58,7 @@ func (c *Controller) attach(ctx context.Context, namespace string, plan *plan, c
 		return err
 	}
 	c.settled(namespace)
-	return c.eachServiceAccount(namespace, plan, func(sa *corev1.ServiceAccount) error {
-		if !plan.attaches(sa.Name) {
-			return nil // an entry here may be the user's own: nothing tells who put it there
-		}
-		return c.keepEntry(ctx, sa, true)
-	})
-}
-
-// detach takes our entry out of the ServiceAccounts and then deletes our
-// Secret. Where the Secret is not ours, neither is the entry.
-func (c *Controller) detach(ctx context.Context, namespace string, plan *plan) error {
-	secret := c.secretIn(namespace)
-	if secret == nil || !ours(secret) || secret.DeletionTimestamp != nil {
-		return nil
-	}
-	if c.givesWay(c.secretReference(namespace), goalGone, entriesMost, reasonContested, "somebody keeps making Secret "+
-		c.SecretName+" anew, although this namespace is not watched any more: pullkey leaves it alone") {
-		return nil
-	}
-	err := c.eachServiceAccount(namespace, plan, func(sa *corev1.ServiceAccount) error {
-		return c.keepEntry(ctx, sa, false)
-	})
-	if err != nil {
-		return err
-	}
-	return c.deleteSecret(ctx, secret)
+	return c.keepEntries(ctx, namespace, plan)
 }
 
 // errServiceAccounts says that the ServiceAccounts are not known yet.
@@ -114,6 +90,7 @@ func (c *Controller) eachServiceAccount(namespace string, plan *plan, do func(*c
 
 // foreign says once why the Secret of our name is left alone.
 func (c *Controller) foreign(namespace string, why foreignError) {
+	c.dropDone(namespace, allOf) // where the Secret is not ours, neither is the entry
 	c.metrics.foreign.set(namespace, true)
 	c.say(kindSecret+" "+namespace, c.secretReference(namespace), reasonForeignSecret,
 		"Secret "+c.SecretName+" "+why.Error()+", so it is left alone: this namespace gets no credential from it")
@@ -122,6 +99,14 @@ func (c *Controller) foreign(namespace string, why foreignError) {
 func (c *Controller) settled(namespace string) {
 	c.metrics.foreign.set(namespace, false)
 	c.unsay(kindSecret + " " + namespace)
+}
+
+// forgetNamespace forgets a namespace that is gone.
+func (c *Controller) forgetNamespace(name string) {
+	c.settled(name)
+	c.leaving.stays(name)
+	c.dropDone(name, allOf)
+	c.quarrels.forget(key(kindSecret, name, c.SecretName))
 }
 
 // terminating tells that the write came too late: the namespace is going away.

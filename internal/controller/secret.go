@@ -50,34 +50,45 @@ func (c *Controller) secretIn(namespace string) *corev1.Secret {
 }
 
 // keepSecret creates the Secret where it is missing and mends it where it
-// differs. It returns a foreignError where the name is taken, and gives way to
-// whoever keeps changing it, until the next credential.
+// differs. It returns a foreignError where the name is taken.
 func (c *Controller) keepSecret(ctx context.Context, namespace string, content *content) error {
-	annotations := merged(content.annotations, map[string]string{annotationNamespace: namespace})
-	existing := c.secretIn(namespace)
-	if existing != nil {
-		if why := cmp.Or(strange(existing), unfit(existing)); why != "" {
-			return foreignError(why)
-		}
-		if bytes.Equal(digest(existing.Data), content.digest) && containsAll(existing.Annotations, annotations) {
-			return nil
-		}
+	if existing := c.secretIn(namespace); existing != nil {
+		return c.mendSecret(ctx, existing, content)
 	}
+	annotations := content.annotationsIn(namespace)
+	return c.insist(namespace, content, annotations, func() error {
+		return c.createSecret(ctx, namespace, annotations, content)
+	})
+}
+
+// mendSecret makes the Secret hold the content where it does not, or returns a
+// foreignError.
+func (c *Controller) mendSecret(ctx context.Context, existing *corev1.Secret, content *content) error {
+	if why := cmp.Or(strange(existing), unfit(existing)); why != "" {
+		return foreignError(why)
+	}
+	annotations := content.annotationsIn(existing.Namespace)
+	if bytes.Equal(digest(existing.Data), content.digest) && containsAll(existing.Annotations, annotations) {
+		return nil
+	}
+	return c.insist(existing.Namespace, content, annotations, func() error {
+		return c.updateSecret(ctx, existing, annotations, content)
+	})
+}
+
+// insist writes the Secret, unless somebody keeps changing it: then pullkey gives
+// way until the next credential.
+func (c *Controller) insist(namespace string, content *content, annotations map[string]string, write func() error) error {
 	goal := fmt.Sprintf("%x %v", content.digest, annotations)
 	if c.givesWay(c.secretReference(namespace), goal, contentsMost, reasonContested, "somebody keeps changing or deleting Secret "+
 		c.SecretName+": pullkey leaves it as it is until it has another credential") {
 		return nil
 	}
-	var err error
-	if existing == nil {
-		err = c.createSecret(ctx, namespace, annotations, content)
-	} else {
-		err = c.updateSecret(ctx, existing, annotations, content)
+	if err := write(); err != nil {
+		return err
 	}
-	if err == nil {
-		c.quarrels.acted(key(kindSecret, namespace, c.SecretName), goal)
-	}
-	return err
+	c.quarrels.acted(key(kindSecret, namespace, c.SecretName), goal)
+	return nil
 }
 
 // deleteSecret deletes the very version that was read.

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
@@ -79,9 +81,9 @@ func newestPlan(t *testing.T, namespaces acrconfig.Names) *plan {
 
 // standing is a controller whose caches stand still: they show the namespace
 // ns with this Secret for ever.
-func standing(t *testing.T, secret *corev1.Secret) (*Controller, *fake.Clientset) {
+func standing(t *testing.T, secret *corev1.Secret, others ...runtime.Object) (*Controller, *fake.Clientset) {
 	t.Helper()
-	client := fake.NewClientset(secret)
+	client := fake.NewClientset(append(others, secret)...)
 	k := New(Options{
 		Client: client, Now: func() time.Time { return noon }, Events: &record.FakeRecorder{}, Cloud: &source.Cloud{API: &openapi.Client{}},
 		Log: slog.New(slog.DiscardHandler), SecretName: "ours", Namespace: "pullkey-system",
@@ -107,24 +109,73 @@ func standing(t *testing.T, secret *corev1.Secret) (*Controller, *fake.Clientset
 	return k, client
 }
 
+// leaver is a controller whose namespace ns is not watched any more, and has been
+// waiting for its pods for long enough.
+func leaver(t *testing.T, pods ...runtime.Object) (*Controller, *fake.Clientset) {
+	t.Helper()
+	p := newestPlan(t, acrconfig.Names{List: []string{"other"}})
+	k, client := standing(t, made(func(s *corev1.Secret) {
+		s.Data = map[string][]byte{corev1.DockerConfigJsonKey: p.general.document}
+		s.Annotations = p.general.annotationsIn("ns")
+	}), pods...)
+	k.plan.Store(p)
+	if err := k.Reconcile(t.Context(), "ns"); err != nil || len(client.Actions()) > 0 {
+		t.Fatalf("at first it does %v (%v), want to wait", client.Actions(), err)
+	}
+	k.leaving.now = func() time.Time { return noon.Add(leaveFirst) }
+	return k, client
+}
+
+func verbs(client *fake.Clientset) []string {
+	var all []string
+	for _, a := range client.Actions() {
+		all = append(all, a.GetVerb()+" "+a.GetResource().Resource)
+	}
+	return all
+}
+
 func TestASecretIsDeletedOnceHoweverLongTheCacheShowsIt(t *testing.T) {
 	t.Parallel()
-	k, client := standing(t, made())
-	k.plan.Store(newestPlan(t, acrconfig.Names{List: []string{"other"}}))
+	k, client := leaver(t)
 	for range 3 {
 		if err := k.Reconcile(t.Context(), "ns"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if actions := client.Actions(); len(actions) != 1 || actions[0].GetVerb() != "delete" {
-		t.Errorf("got %v, want one deletion", actions)
+	if diff := cmp.Diff([]string{"list pods", "delete secrets"}, verbs(client)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestThePodsOfANamespaceThatLeavesAreLookedAtEverMoreSeldom(t *testing.T) {
+	t.Parallel()
+	k, client := leaver(t, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "app"}, Spec: corev1.PodSpec{ImagePullSecrets: refs("mine", "ours")}})
+	now := noon.Add(leaveFirst)
+	k.leaving.now = func() time.Time { return now }
+	var looks []time.Duration
+	for now.Before(noon.Add(20 * time.Minute)) {
+		client.ClearActions()
+		if err := k.Reconcile(t.Context(), "ns"); err != nil {
+			t.Fatal(err)
+		}
+		switch got := verbs(client); {
+		case len(got) == 1 && got[0] == "list pods":
+			looks = append(looks, now.Sub(noon))
+		case len(got) > 0:
+			t.Fatalf("after %s: %v", now.Sub(noon), got)
+		}
+		now = now.Add(time.Second)
+	}
+	second := time.Second
+	want := []time.Duration{2 * second, 6 * second, 14 * second, 30 * second, 62 * second, 126 * second, 254 * second, 510 * second, 810 * second, 1110 * second}
+	if diff := cmp.Diff(want, looks); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 func TestADeletionThatFoundNothingIsNotCounted(t *testing.T) {
 	t.Parallel()
-	k, client := standing(t, made())
-	k.plan.Store(newestPlan(t, acrconfig.Names{List: []string{"other"}}))
+	k, client := leaver(t)
 	if err := client.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("secrets"), "ns", "ours"); err != nil {
 		t.Fatal(err)
 	}
@@ -132,8 +183,8 @@ func TestADeletionThatFoundNothingIsNotCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	metrics, err := k.metrics.registry.Gather()
-	if err != nil || len(client.Actions()) != 1 {
-		t.Fatalf("got %v, %v", client.Actions(), err)
+	if diff := cmp.Diff([]string{"list pods", "delete secrets"}, verbs(client)); err != nil || diff != "" {
+		t.Fatalf("%v (-want +got):\n%s", err, diff)
 	}
 	for _, m := range metrics {
 		if m.GetName() == "pullkey_writes_total" {

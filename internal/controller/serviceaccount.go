@@ -30,7 +30,7 @@ func (c *Controller) keepEntry(ctx context.Context, sa *corev1.ServiceAccount, w
 		" from imagePullSecrets: pullkey leaves this ServiceAccount alone; its pods get the Secret at birth"):
 		return nil
 	case !want && c.givesWay(object, goal, entriesMost, reasonContested, "somebody keeps adding "+c.SecretName+
-		" to imagePullSecrets, although this namespace is not watched any more: pullkey leaves this ServiceAccount alone"):
+		" to imagePullSecrets, although it is not chosen any more: pullkey leaves this ServiceAccount alone"):
 		return nil
 	}
 	edit = append([]jsonPatch{{Op: "replace", Path: "/metadata/resourceVersion", Value: sa.ResourceVersion}}, edit...)
