@@ -80,22 +80,17 @@ func checkSpelling(fields map[string]json.RawMessage, what string, known ...stri
 }
 
 // Marshal writes the configuration: the same bytes for the same content, with
-// hosts and fields sorted.
+// hosts and fields sorted. What was read stands there byte for byte.
 func (c Config) Marshal() ([]byte, error) {
 	doc := maps.Clone(c.fields)
 	if doc == nil {
 		doc = map[string]json.RawMessage{}
 	}
-	auths := c.auths
-	if auths == nil {
-		auths = map[string]json.RawMessage{}
-	}
-	raw, err := json.Marshal(auths)
-	if err != nil {
+	var err error
+	if doc[authsField], err = raw(c.auths); err != nil {
 		return nil, errors.New("docker configuration: an entry cannot be written as JSON")
 	}
-	doc[authsField] = raw
-	data, err := json.Marshal(doc)
+	data, err := raw(doc)
 	if err != nil {
 		return nil, errors.New("docker configuration: a field cannot be written as JSON")
 	}
@@ -103,6 +98,23 @@ func (c Config) Marshal() ([]byte, error) {
 		return nil, errTooLarge(len(data))
 	}
 	return data, nil
+}
+
+// raw writes an object whose values stay as they stand; encoding/json would write
+// them anew.
+func raw(fields map[string]json.RawMessage) ([]byte, error) {
+	data := []byte{'{'}
+	for i, name := range slices.Sorted(maps.Keys(fields)) {
+		quoted, err := json.Marshal(name)
+		if err != nil || !json.Valid(fields[name]) {
+			return nil, errors.New("it is no JSON")
+		}
+		if i > 0 {
+			data = append(data, ',')
+		}
+		data = append(append(append(data, quoted...), ':'), fields[name]...)
+	}
+	return append(data, '}'), nil
 }
 
 // Hosts returns the keys of the entries as they are written, sorted.
@@ -137,6 +149,17 @@ func Merge(data []byte, keep func(host string) bool, creds []credential.Credenti
 	}
 	maps.DeleteFunc(c.auths, func(key string, _ json.RawMessage) bool { return !keep(hostOf(key)) })
 	return c.with(creds, email)
+}
+
+// Entries returns the document with those entries of data for which keep is true,
+// as Merge asks it, and nothing else.
+func Entries(data []byte, keep func(host string) bool) ([]byte, error) {
+	c, err := Parse(data)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(c.auths, func(key string, _ json.RawMessage) bool { return !keep(hostOf(key)) })
+	return Config{auths: c.auths}.Marshal()
 }
 
 // with adds an entry for each host of creds.

@@ -115,15 +115,33 @@ func TestMergeKeepsWhatIsNotOurs(t *testing.T) {
 	}
 }
 
-func TestMergeKeepsOddEntriesInMeaning(t *testing.T) {
+func TestMergeKeepsEntriesByteForByte(t *testing.T) {
 	t.Parallel()
-	old := `{"auths":{"b.io":{"identitytoken":"<&>\u00e9","x":[1,2.50],"auth":null}, "q":7}}`
-	got, err := Merge([]byte(old), func(string) bool { return true }, nil, "")
+	entry := `{ "identitytoken":"<&>\u00e9", "x" :[1,  2.50],"auth":null}`
+	got, err := Merge([]byte(`{"auths": {"b.io": `+entry+`, "q":7}}`), func(string) bool { return true }, nil, "")
+	if want := `{"auths":{"b.io":` + entry + `,"q":7}}`; err != nil || string(got) != want {
+		t.Errorf("got %v\n%s\nwant\n%s", err, got, want)
+	}
+}
+
+func TestEntriesAreThoseAskedForAndNothingElse(t *testing.T) {
+	t.Parallel()
+	creds := []credential.Credential{cred("u", "<p>", "a.io", "b.io:5000")}
+	ours, err := PullSecret(creds, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(meaning(t, []byte(old)), meaning(t, got)); diff != "" {
-		t.Errorf("(-old +new):\n%s", diff)
+	theirs := `{"HttpHeaders":{"X":"y"},"auths":{"c.io":{"auth": "eA=="},"https://d.io/v1/":{}}}`
+	both, err := Merge([]byte(theirs), func(string) bool { return true }, creds, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Entries(both, func(host string) bool { return host != "c.io" && host != "d.io" })
+	if err != nil || !bytes.Equal(got, ours) {
+		t.Errorf("got %s, %v; want %s", got, err, ours)
+	}
+	if got, err := Entries([]byte(`{"auths":`), func(string) bool { return true }); err == nil {
+		t.Errorf("half a document is taken for %s", got)
 	}
 }
 
