@@ -24,7 +24,7 @@ import (
 
 // caches hold only what is ours or needed, and of that as little as decides:
 // namespaces as name, labels and deletion time; ServiceAccounts as their list;
-// our Secrets as a digest; the two configurations, the access key and the
+// Secrets of our name as a digest and who else wrote them; the two configurations, the access key and the
 // parameters of the injection whole.
 type caches struct {
 	factories []informers.SharedInformerFactory
@@ -151,7 +151,8 @@ func slim(o any) (any, error) {
 	case *corev1.Secret:
 		short := &corev1.Secret{ObjectMeta: slimMeta(&o.ObjectMeta), Type: o.Type, Immutable: o.Immutable}
 		short.Annotations = o.Annotations
-		short.Data = map[string][]byte{digestKey: digest(o.Data)}
+		short.ManagedFields = othersOf(o)
+		short.Data = map[string][]byte{digestKey: digestOf(o)}
 		return short, nil
 	default:
 		return o, nil

@@ -26,6 +26,8 @@ type content struct {
 	expiresAt   time.Time // the earliest of all credentials; zero for never
 	accounts    []string  // those that the namespace may have, by key
 	from        []string  // those of them whose credentials stand in the document
+	credentials []credential.Credential
+	email       string
 }
 
 // empty tells that all that the namespace had is dead. An entry that the
@@ -76,7 +78,7 @@ func newContent(states []broker.State, email string) (*content, []error) {
 		return &content{accounts: c.accounts}, append(problems, fmt.Errorf("put %d hosts into one pull Secret: %w", len(c.hosts), err))
 	}
 	slices.Sort(c.hosts)
-	c.document = document
+	c.document, c.credentials, c.email = document, all, email
 	c.digest = digest(map[string][]byte{corev1.DockerConfigJsonKey: document})
 	c.annotations = map[string]string{
 		annotationIssuedAt:   stamp(issuedAt),

@@ -125,7 +125,7 @@ func (c *Controller) inject(ctx context.Context, p *plan, data map[string]string
 		return
 	}
 	object := &corev1.ObjectReference{Kind: kindConfigMap, APIVersion: "v1", Namespace: c.Namespace, Name: injectionName}
-	if c.givesWay(object, goal, contentsMost, reasonContested, "somebody keeps changing or deleting ConfigMap "+
+	if c.givesWay(object, goal, contentsMost(), reasonContested, "somebody keeps changing or deleting ConfigMap "+
 		injectionName+": pullkey leaves it as it is until it has another credential") {
 		return
 	}

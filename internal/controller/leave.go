@@ -35,7 +35,7 @@ func (c *Controller) detach(ctx context.Context, namespace string, plan *plan, m
 		c.dropDone(namespace, allOf)
 		return nil
 	}
-	if c.givesWay(c.secretReference(namespace), goalGone, entriesMost, reasonContested, "somebody keeps making Secret "+
+	if c.givesWay(c.secretReference(namespace), goalGone, entriesMost(), reasonContested, "somebody keeps making Secret "+
 		c.SecretName+" anew, although this namespace is not watched any more: pullkey leaves it alone") {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (c *Controller) detach(ctx context.Context, namespace string, plan *plan, m
 	if entries == nil {
 		c.dropDone(namespace, allOf)
 	}
-	if err := errors.Join(entries, c.renewLeaving(ctx, secret, may)); err != nil {
+	if err := errors.Join(entries, c.renewLeaving(ctx, secret, plan, may)); err != nil {
 		return err
 	}
 	if wait := c.leaving.wait(namespace); wait > 0 {
@@ -60,23 +60,24 @@ func (c *Controller) detach(ctx context.Context, namespace string, plan *plan, m
 		c.queue.AddAfter(namespace, c.leaving.later(namespace))
 		return nil
 	}
-	if secret = c.secretIn(namespace); secret == nil {
-		return nil
-	}
-	return c.deleteSecret(ctx, secret)
+	return c.release(ctx, namespace, plan)
 }
 
 // renewLeaving keeps a Secret that is to go as good as the others. Of an account
 // that may serve the namespace no longer nothing stays. One that cannot be mended
 // is none that could be renewed.
-func (c *Controller) renewLeaving(ctx context.Context, secret *corev1.Secret, may *content) error {
+func (c *Controller) renewLeaving(ctx context.Context, secret *corev1.Secret, plan *plan, may *content) error {
 	if may == nil {
 		may = (&content{}).emptied()
 	}
-	if may.document == nil || unfit(secret) != "" {
+	if may.document == nil {
 		return nil
 	}
-	return c.mendSecret(ctx, secret, may)
+	err := c.mendSecret(ctx, secret, plan, may)
+	if _, left := errors.AsType[foreignError](err); left {
+		return nil
+	}
+	return err
 }
 
 // namedByPods tells whether a pod that has not ended names our Secret. Pods are

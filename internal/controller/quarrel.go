@@ -8,14 +8,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-const (
-	// Somebody who undoes this often within this time what pullkey does means
-	// it, or is a program that will go on: pullkey gives way. An entry is added
-	// three times; a Secret is written once and mended three times.
-	entriesMost     = 3
-	contentsMost    = 4
-	quarrelsForgets = 10 * time.Minute
-)
+// Somebody who undoes this often within this time what pullkey does means it, or
+// is a program that will go on: pullkey gives way. An entry is added three times;
+// a Secret is written once and mended three times. One that was somebody else's is
+// taken over, and once again: the vendor's helper writes every three quarters of
+// an hour.
+func entriesMost() limit  { return limit{3, 10 * time.Minute} }
+func contentsMost() limit { return limit{4, 10 * time.Minute} }
+func takesMost() limit    { return limit{2, 24 * time.Hour} }
+
+// limit is how often within which time.
+type limit struct {
+	most   int
+	within time.Duration
+}
 
 // quarrels count what pullkey does to the same object for the same goal. Two
 // programs that undo each other's work would otherwise do so without end.
@@ -46,16 +52,16 @@ func (q *quarrels) acted(about, goal string) {
 
 // lost tells that the goal was brought about most times of late, and so not to
 // do it again. It stays lost until there is another goal, or others concede.
-func (q *quarrels) lost(about, goal string, most int) bool {
+func (q *quarrels) lost(about, goal string, l limit) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	known, ok := q.of[about]
 	if !ok || known.goal != goal {
 		return false
 	}
-	since := q.now().Add(-quarrelsForgets)
+	since := q.now().Add(-l.within)
 	known.acts = slices.DeleteFunc(known.acts, func(at time.Time) bool { return at.Before(since) })
-	known.lost = known.lost || len(known.acts) >= most
+	known.lost = known.lost || len(known.acts) >= l.most
 	return known.lost
 }
 
@@ -77,9 +83,9 @@ func (q *quarrels) forget(about string) {
 
 // givesWay tells whether the object is to be left alone because somebody keeps
 // undoing what pullkey does to it, and says so once.
-func (c *Controller) givesWay(object *corev1.ObjectReference, goal string, most int, reason, message string) bool {
+func (c *Controller) givesWay(object *corev1.ObjectReference, goal string, l limit, reason, message string) bool {
 	about := key(object.Kind, object.Namespace, object.Name)
-	if !c.quarrels.lost(about, goal, most) {
+	if !c.quarrels.lost(about, goal, l) {
 		c.unsay(about)
 		return false
 	}

@@ -15,7 +15,7 @@ func TestWhoKeepsUndoingWhatPullkeyDoesIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	type step func(q *quarrels, now *time.Time)
 	acted := func(goal string) step { return func(q *quarrels, _ *time.Time) { q.acted("o", goal) } }
-	looked := func(q *quarrels, _ *time.Time) { q.lost("o", "g", 3) }
+	looked := func(q *quarrels, _ *time.Time) { q.lost("o", "g", limit{3, 10 * time.Minute}) }
 	conceded := func(goal string) step { return func(q *quarrels, _ *time.Time) { q.conceded("o", goal) } }
 	pass := func(d time.Duration) step { return func(_ *quarrels, now *time.Time) { *now = now.Add(d) } }
 	for _, c := range []struct {
@@ -46,7 +46,7 @@ func TestWhoKeepsUndoingWhatPullkeyDoesIsLeftAlone(t *testing.T) {
 			for _, step := range c.steps {
 				step(q, &now)
 			}
-			if got := q.lost("o", "g", 3); got != c.want {
+			if got := q.lost("o", "g", limit{3, 10 * time.Minute}); got != c.want {
 				t.Errorf("lost: got %v", got)
 			}
 		})
@@ -64,13 +64,13 @@ func TestThatPullkeyGivesWayIsSaidOnceAndAgainWhenItComesBack(t *testing.T) {
 	object := &corev1.ObjectReference{Kind: "Secret", Namespace: "ns", Name: "n"}
 	for round, goal := range []string{"one", "another"} {
 		for range 3 {
-			if k.givesWay(object, goal, 3, reasonContested, "m") {
+			if k.givesWay(object, goal, entriesMost(), reasonContested, "m") {
 				t.Fatalf("%s: given up too early", goal)
 			}
 			k.quarrels.acted("Secret ns/n", goal)
 		}
 		for range 2 {
-			if !k.givesWay(object, goal, 3, reasonContested, "m") {
+			if !k.givesWay(object, goal, entriesMost(), reasonContested, "m") {
 				t.Errorf("%s: not given up", goal)
 			}
 		}

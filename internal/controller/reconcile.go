@@ -1,12 +1,14 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -29,11 +31,13 @@ func (c *Controller) Reconcile(ctx context.Context, name string) error {
 		c.dropDone(name, allOf)
 		return nil
 	}
-	content := plan.content(name)
-	if !plan.watches(namespace) || content == nil {
+	switch content := plan.content(name); {
+	case plan.selection.HandBack:
+		err = c.handBack(ctx, name)
+	case !plan.watches(namespace) || content == nil:
 		c.settled(name) // whose Secret stands there is no concern any more
 		err = c.detach(ctx, name, plan, content)
-	} else {
+	default:
 		c.leaving.stays(name)
 		err = c.attach(ctx, name, plan, content)
 	}
@@ -49,7 +53,7 @@ func (c *Controller) attach(ctx context.Context, namespace string, plan *plan, c
 	if content.document == nil || content.empty() && c.secretIn(namespace) == nil {
 		return nil // no credential yet, or none any more; what stands there stays
 	}
-	err := c.keepSecret(ctx, namespace, content)
+	err := c.keepSecret(ctx, namespace, plan, content)
 	if why, ok := errors.AsType[foreignError](err); ok {
 		c.foreign(namespace, why)
 		return nil
@@ -92,8 +96,11 @@ func (c *Controller) eachServiceAccount(namespace string, plan *plan, do func(*c
 func (c *Controller) foreign(namespace string, why foreignError) {
 	c.dropDone(namespace, allOf) // where the Secret is not ours, neither is the entry
 	c.metrics.foreign.set(namespace, true)
-	c.say(kindSecret+" "+namespace, c.secretReference(namespace), reasonForeignSecret,
-		"Secret "+c.SecretName+" "+why.Error()+", so it is left alone: this namespace gets no credential from it")
+	message := "Secret " + c.SecretName + " " + why.why + ", so it is left alone: this namespace gets no credential from it"
+	if why.remedy != "" {
+		message += "; hint: " + why.remedy
+	}
+	c.say(kindSecret+" "+namespace, c.secretReference(namespace), cmp.Or(why.reason, reasonForeignSecret), message)
 }
 
 func (c *Controller) settled(namespace string) {
@@ -107,6 +114,7 @@ func (c *Controller) forgetNamespace(name string) {
 	c.leaving.stays(name)
 	c.dropDone(name, allOf)
 	c.quarrels.forget(key(kindSecret, name, c.SecretName))
+	c.quarrels.forget(aboutTaken(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: c.SecretName}}))
 }
 
 // terminating tells that the write came too late: the namespace is going away.

@@ -2,16 +2,13 @@ package controller
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/pullkey/pullkey/internal/footprint"
@@ -24,6 +21,7 @@ const (
 	labelManagedBy = footprint.LabelManagedBy
 	managedBy      = footprint.ManagedBy
 
+	annotationPrefix     = "pullkey.dev/"
 	annotationNamespace  = footprint.AnnotationNamespace
 	annotationIssuedAt   = "pullkey.dev/issued-at"
 	annotationExpiresAt  = footprint.AnnotationExpiresAt
@@ -31,9 +29,16 @@ const (
 )
 
 // foreignError says why the Secret of our name is left alone.
-type foreignError string
+type foreignError struct {
+	why    string
+	reason string // of the Event; empty for ForeignSecret
+	remedy string
+}
 
-func (e foreignError) Error() string { return string(e) }
+func (e foreignError) Error() string { return e.why }
+
+// Hint says what to do about it.
+func (e foreignError) Hint() string { return e.remedy }
 
 // secretIn returns our Secret's newest known state in the namespace, reduced,
 // or nil where there is none.
@@ -51,36 +56,47 @@ func (c *Controller) secretIn(namespace string) *corev1.Secret {
 
 // keepSecret creates the Secret where it is missing and mends it where it
 // differs. It returns a foreignError where the name is taken.
-func (c *Controller) keepSecret(ctx context.Context, namespace string, content *content) error {
+func (c *Controller) keepSecret(ctx context.Context, namespace string, plan *plan, content *content) error {
 	if existing := c.secretIn(namespace); existing != nil {
-		return c.mendSecret(ctx, existing, content)
+		return c.mendSecret(ctx, existing, plan, content)
 	}
 	annotations := content.annotationsIn(namespace)
-	return c.insist(namespace, content, annotations, func() error {
+	return c.insist(namespace, "", content, annotations, func() error {
 		return c.createSecret(ctx, namespace, annotations, content)
 	})
 }
 
 // mendSecret makes the Secret hold the content where it does not, or returns a
 // foreignError.
-func (c *Controller) mendSecret(ctx context.Context, existing *corev1.Secret, content *content) error {
-	if why := cmp.Or(strange(existing), unfit(existing)); why != "" {
-		return foreignError(why)
+func (c *Controller) mendSecret(ctx context.Context, existing *corev1.Secret, plan *plan, content *content) error {
+	mine := ours(existing)
+	if !mine && !plan.selection.Adopt {
+		return c.leftAlone(existing)
+	}
+	if why := unfit(existing); why != "" {
+		return foreignError{why: why, remedy: remedyDelete}
 	}
 	annotations := content.annotationsIn(existing.Namespace)
-	if bytes.Equal(digest(existing.Data), content.digest) && containsAll(existing.Annotations, annotations) {
+	if mine && bytes.Equal(digest(existing.Data), content.digest) && containsAll(existing.Annotations, annotations) {
 		return nil
 	}
-	return c.insist(existing.Namespace, content, annotations, func() error {
+	if !mine || adopted(existing) {
+		return c.take(ctx, existing, plan, content)
+	}
+	who, _ := writers(existing)
+	return c.insist(existing.Namespace, who, content, annotations, func() error {
 		return c.updateSecret(ctx, existing, annotations, content)
 	})
 }
 
 // insist writes the Secret, unless somebody keeps changing it: then pullkey gives
 // way until the next credential.
-func (c *Controller) insist(namespace string, content *content, annotations map[string]string, write func() error) error {
+func (c *Controller) insist(namespace, who string, content *content, annotations map[string]string, write func() error) error {
+	if who = byWhom(who); who == "" {
+		who = "somebody"
+	}
 	goal := fmt.Sprintf("%x %v", content.digest, annotations)
-	if c.givesWay(c.secretReference(namespace), goal, contentsMost, reasonContested, "somebody keeps changing or deleting Secret "+
+	if c.givesWay(c.secretReference(namespace), goal, contentsMost(), reasonContested, who+" keeps changing or deleting Secret "+
 		c.SecretName+": pullkey leaves it as it is until it has another credential") {
 		return nil
 	}
@@ -132,22 +148,10 @@ func (c *Controller) createSecret(ctx context.Context, namespace string, annotat
 // updateSecret replaces the whole content, and only of the very version that
 // was read.
 func (c *Controller) updateSecret(ctx context.Context, existing *corev1.Secret, annotations map[string]string, content *content) error {
-	patch := []jsonPatch{
-		{Op: "replace", Path: "/metadata/resourceVersion", Value: existing.ResourceVersion},
+	return c.patchSecret(ctx, existing, "update", []jsonPatch{
 		{Op: "add", Path: "/data", Value: map[string][]byte{corev1.DockerConfigJsonKey: content.document}},
 		{Op: "add", Path: "/metadata/annotations", Value: merged(existing.Annotations, annotations)},
-	}
-	body, err := json.Marshal(patch)
-	if err != nil {
-		return fmt.Errorf("encode a patch: %w", err)
-	}
-	made, err := c.Client.CoreV1().Secrets(existing.Namespace).Patch(ctx, c.SecretName, types.JSONPatchType, body,
-		metav1.PatchOptions{FieldManager: FieldManager})
-	if err != nil {
-		return fmt.Errorf("update Secret %s/%s: %w", existing.Namespace, c.SecretName, err)
-	}
-	c.noteSecret(made, "update")
-	return nil
+	})
 }
 
 func (c *Controller) noteSecret(made *corev1.Secret, verb string) {

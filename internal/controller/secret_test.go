@@ -59,7 +59,7 @@ func TestASecretThatIsNotOursOrCannotBeIsLeftAloneForAReason(t *testing.T) {
 			}
 			k, client := standing(t, c.secret)
 			p := newestPlan(t, acrconfig.Names{All: true})
-			err := k.keepSecret(t.Context(), "ns", p.general)
+			err := k.keepSecret(t.Context(), "ns", p, p.general)
 			if writes := len(client.Actions()); (writes == 0) != (c.why != "") {
 				t.Errorf("got %d writes", writes)
 			}

@@ -26,10 +26,10 @@ func (c *Controller) keepEntry(ctx context.Context, sa *corev1.ServiceAccount, w
 	case len(edit) == 0:
 		c.quarrels.conceded(about, goal)
 		return nil
-	case want && c.givesWay(object, goal, entriesMost, reasonEntryRemoved, "somebody keeps removing "+c.SecretName+
+	case want && c.givesWay(object, goal, entriesMost(), reasonEntryRemoved, "somebody keeps removing "+c.SecretName+
 		" from imagePullSecrets: pullkey leaves this ServiceAccount alone; its pods get the Secret at birth"):
 		return nil
-	case !want && c.givesWay(object, goal, entriesMost, reasonContested, "somebody keeps adding "+c.SecretName+
+	case !want && c.givesWay(object, goal, entriesMost(), reasonContested, "somebody keeps adding "+c.SecretName+
 		" to imagePullSecrets, although it is not chosen any more: pullkey leaves this ServiceAccount alone"):
 		return nil
 	}

@@ -1,6 +1,7 @@
 // Package selection is pullkey's own configuration, the ConfigMap pullkey in its
 // own namespace: which namespaces and ServiceAccounts are chosen beyond those that
-// the vendor's keys name, and what is born with the pull Secret.
+// the vendor's keys name, what is born with the pull Secret, and whether Secrets of
+// others are taken over or pullkey's are handed back.
 //
 // Its one rule: what the controller decides and what the admission policy decides
 // is the same, because both evaluate the same expressions.
@@ -32,6 +33,8 @@ const (
 	keyPods            = "inject.pods"             // true or false
 	keyServiceAccounts = "inject.serviceAccounts"  // true or false
 	keyEvict           = "evict.stuckPods"         // true or false
+	keyAdopt           = "adopt"                   // true or false, which it is without
+	keyHandBack        = "handBack"                // likewise
 )
 
 // Selection is what the ConfigMap says. The zero Selection, which holds without the
@@ -49,13 +52,19 @@ type Selection struct {
 	// EvictStuckPods ends pods that cannot pull because they were born without the
 	// Secret's name.
 	EvictStuckPods bool
+	// Adopt takes over Secrets of our name that somebody else made.
+	Adopt bool
+	// HandBack is the opposite: all Secrets are left to others, and nothing is
+	// injected or evicted, whatever the other switches say.
+	HandBack bool
 }
 
 // Equal tells whether both choose the same.
 func (s Selection) Equal(o Selection) bool {
 	return slices.Equal(s.Include.Names, o.Include.Names) && slices.Equal(s.Exclude.Names, o.Exclude.Names) &&
 		s.Labels.Text == o.Labels.Text && slices.Equal(s.ServiceAccounts.Names, o.ServiceAccounts.Names) &&
-		s.NoPods == o.NoPods && s.NoServiceAccounts == o.NoServiceAccounts && s.EvictStuckPods == o.EvictStuckPods
+		s.NoPods == o.NoPods && s.NoServiceAccounts == o.NoServiceAccounts && s.EvictStuckPods == o.EvictStuckPods &&
+		s.Adopt == o.Adopt && s.HandBack == o.HandBack
 }
 
 // Chooses tells whether a namespace is chosen beyond the vendor's list.
@@ -112,9 +121,13 @@ func Parse(data map[string]string) (Selection, error) {
 			s.NoServiceAccounts, problem = parseOff(text)
 		case keyEvict:
 			s.EvictStuckPods, problem = parseOn(text)
+		case keyAdopt:
+			s.Adopt, problem = parseOn(text)
+		case keyHandBack:
+			s.HandBack, problem = parseOn(text)
 		default:
 			problem = &Error{Problem: "is no key of ConfigMap " + Name, Hint: "the keys are " + strings.Join([]string{
-				keyInclude, keyExclude, keySelector, keyAccounts, keyPods, keyServiceAccounts, keyEvict,
+				keyInclude, keyExclude, keySelector, keyAccounts, keyPods, keyServiceAccounts, keyEvict, keyAdopt, keyHandBack,
 			}, ", ")}
 		}
 		if problem != nil {
@@ -122,8 +135,14 @@ func Parse(data map[string]string) (Selection, error) {
 			wrong = append(wrong, problem)
 		}
 	}
+	if s.Adopt && s.HandBack {
+		wrong = append(wrong, &Error{Key: keyHandBack, Problem: "is true, and so is " + keyAdopt, Hint: "one takes Secrets over, the other gives them back: leave one of them out"})
+	}
 	if len(wrong) > 0 {
 		return Selection{}, wrong
+	}
+	if s.HandBack {
+		s.NoPods, s.NoServiceAccounts, s.EvictStuckPods = true, true, false
 	}
 	return s, nil
 }

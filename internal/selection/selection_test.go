@@ -87,6 +87,8 @@ func TestWhatCannotBeReadIsToldWithKeyTextAndRemedy(t *testing.T) {
 		{"namespaces.selector", "size>3", `namespaces.selector: "size>3" compares numbers`, ""},
 		{"inject.pods", "yes", `inject.pods: "yes" is neither true nor false`, "in quotes"},
 		{"evict.stuckPods", "yes", `evict.stuckPods: "yes" is neither true nor false`, "in quotes"},
+		{"adopt", "yes", `adopt: "yes" is neither true nor false`, "in quotes"},
+		{"handBack", "1.0", `handBack: "1.0" is neither true nor false`, ""},
 		{"namespaces.includes", "a", "namespaces.includes: is no key of ConfigMap pullkey", "namespaces.include,"},
 	} {
 		_, err := Parse(map[string]string{c.key: c.text, "namespaces.selector2": "x"})
@@ -107,6 +109,33 @@ func TestTheSwitchesAreOnUnlessTheySayOtherwise(t *testing.T) {
 	}
 	if s, err := Parse(nil); err != nil || !s.Equal(Selection{}) {
 		t.Errorf("without a key: %v, %v", s, err)
+	}
+}
+
+func TestSecretsAreTakenOverOrHandedBackWhereThatIsSaidAndNeverBoth(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		adopt, handBack string
+		want            Selection
+	}{
+		{"", "", Selection{}},
+		{"false", "false", Selection{}},
+		{"true", "", Selection{Adopt: true}},
+		{" true\n", "false", Selection{Adopt: true}},
+		{"", "true", Selection{HandBack: true, NoPods: true, NoServiceAccounts: true}},
+	} {
+		got, err := Parse(map[string]string{"adopt": c.adopt, "handBack": c.handBack})
+		if err != nil || !got.Equal(c.want) {
+			t.Errorf("adopt %q, handBack %q: got %+v, %v", c.adopt, c.handBack, got, err)
+		}
+	}
+	// Whoever leaves injects nothing, whatever the switches say.
+	if got, err := Parse(map[string]string{"handBack": "true", "inject.pods": "true"}); err != nil || !got.NoPods {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	_, err := Parse(map[string]string{"adopt": "true", "handBack": "true"})
+	if wrong, ok := errors.AsType[Errors](err); !ok || !strings.Contains(err.Error(), "handBack: is true, and so is adopt") || !strings.Contains(wrong.Hint(), "leave one of them out") {
+		t.Errorf("both: got %v", err)
 	}
 }
 

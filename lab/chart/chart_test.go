@@ -125,6 +125,7 @@ func sets() map[string][]string {
 	return map[string][]string{
 		"no-serviceaccounts":    {"--set", "inject.serviceAccounts=false"},
 		"no-pods":               {"--set", "inject.pods=false"},
+		"adopt":                 {"--set", "adopt=true"},
 		"other-name":            {"--set", "secretName=shadow"},
 		"own-rrsa":              {"--set", "rrsa.enabled=true"},
 		"vendors-rrsa":          {"--set", "rrsa.enabled=true,rrsa.serviceAccount=kube-system/aliyun-acr-credential-helper"},

@@ -37,6 +37,8 @@ func TestAValueThatCannotBeIsRefusedByItsPlace(t *testing.T) {
 		{"namespaces.include={Team}", "at '/namespaces/include/0'"},
 		{"inject.pods=no", "at '/inject/pods': got string, want boolean"},
 		{"inject.policies=sometimes", "at '/inject/policies': value must be one of 'auto', 'always', 'never'"},
+		{"adopt=yes", "at '/adopt': got string, want boolean"},
+		{"adopt=true;handBack=true", "adopt and handBack: one takes Secrets over, the other gives them back"},
 		{"identity=me", "at '/identity': value must be one of 'auto', 'access-key', 'rrsa', 'ecs-role', 'token-file'"},
 		{"region=Hangzhou", "at '/region'"},
 		{"rrsa.roleARN=role/pull", "at '/rrsa/roleARN'"},
@@ -47,7 +49,7 @@ func TestAValueThatCannotBeIsRefusedByItsPlace(t *testing.T) {
 		{"maxUnavailable=many", "at '/maxUnavailable'"},
 		{"metrics.port=80", "at '/metrics/port': minimum: got 80, want 1,024"},
 	} {
-		_, err := c.Render(t.Context(), "--set", strings.NewReplacer(",", `\,`, "{a,a}", "{a,a}").Replace(wrong.set))
+		_, err := c.Render(t.Context(), "--set", strings.NewReplacer(",", `\,`, "{a,a}", "{a,a}", ";", ",").Replace(wrong.set))
 		if err == nil || !strings.Contains(err.Error(), wrong.want) {
 			t.Errorf("--set %s: got %v, want %q", wrong.set, err, wrong.want)
 		}

@@ -47,6 +47,7 @@ type office struct {
 	// reached are the hosts whose registries or token servers were asked.
 	reached []string
 	region  string
+	name    string // of the pull Secret
 }
 
 // openOffice starts a local ACR, writes the access key, and starts the
@@ -149,7 +150,7 @@ func (o *office) start(t *testing.T, client kubernetes.Interface) {
 	c := controller.New(controller.Options{
 		Client: client, Cloud: &source.Cloud{API: &openapi.Client{HTTP: o.client, UserAgent: "pullkey"}, Now: time.Now, Ask: o.ask},
 		Log: slog.New(slog.DiscardHandler), Events: recorder, Now: time.Now,
-		SecretName: secretName, Namespace: home,
+		SecretName: o.name, Namespace: home,
 		Configuration: cache.NewObjectName("kube-system", "acr-configuration"),
 		AccessKey:     cache.NewObjectName("kube-system", "alibaba-addon-secret"),
 		Region:        o.region, Workers: 8,
@@ -262,13 +263,18 @@ type entry struct{ Username, Password, Auth string }
 
 // pullSecret returns the pull Secret of a namespace and its entries.
 func (o *office) pullSecret(ctx context.Context, namespace string) (*corev1.Secret, map[string]entry, error) {
-	found, err := o.admin.CoreV1().Secrets(namespace).Get(ctx, secretName, metav1.GetOptions{})
+	found, err := o.admin.CoreV1().Secrets(namespace).Get(ctx, o.name, metav1.GetOptions{})
 	if err != nil {
 		return nil, nil, err
 	}
+	entries, err := entriesOf(found)
+	return found, entries, err
+}
+
+func entriesOf(s *corev1.Secret) (map[string]entry, error) {
 	var document struct{ Auths map[string]entry }
-	err = json.Unmarshal(found.Data[corev1.DockerConfigJsonKey], &document)
-	return found, document.Auths, err
+	err := json.Unmarshal(s.Data[corev1.DockerConfigJsonKey], &document)
+	return document.Auths, err
 }
 
 // served waits until the namespace's pull Secret opens the registries of both

@@ -1,0 +1,55 @@
+package controller
+
+import (
+	"context"
+	"maps"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// handBack leaves our Secret in a namespace to others. It goes on as it is, and so
+// do the entries that name it.
+func (c *Controller) handBack(ctx context.Context, namespace string) error {
+	c.settled(namespace)
+	c.leaving.stays(namespace)
+	secret := c.secretIn(namespace)
+	if secret == nil || !ours(secret) || secret.DeletionTimestamp != nil {
+		return nil
+	}
+	return c.unmark(ctx, secret)
+}
+
+// unmark takes our label and annotations off a Secret and changes nothing else: it
+// is not ours any more.
+func (c *Controller) unmark(ctx context.Context, secret *corev1.Secret) error {
+	labels, annotations := maps.Clone(secret.Labels), maps.Clone(secret.Annotations)
+	delete(labels, labelManagedBy)
+	if before, changed := annotations[annotationBefore]; changed {
+		labels[labelManagedBy] = before
+	}
+	maps.DeleteFunc(annotations, func(k, _ string) bool { return strings.HasPrefix(k, annotationPrefix) })
+	return c.patchSecret(ctx, secret, "hand back", []jsonPatch{
+		{Op: "add", Path: "/metadata/labels", Value: labels},
+		{Op: "add", Path: "/metadata/annotations", Value: annotations},
+	})
+}
+
+// release ends a Secret of a namespace that is not chosen any more and that no pod
+// names. One that was taken over and holds entries of others stays theirs.
+func (c *Controller) release(ctx context.Context, namespace string, plan *plan) error {
+	secret := c.secretIn(namespace)
+	switch {
+	case secret == nil:
+		return nil
+	case secret.Annotations[annotationKept] == "":
+		return c.deleteSecret(ctx, secret)
+	}
+	if err := c.mendSecret(ctx, secret, plan, (&content{}).emptied()); err != nil {
+		return err
+	}
+	if secret = c.secretIn(namespace); secret == nil || !ours(secret) {
+		return nil
+	}
+	return c.unmark(ctx, secret)
+}
