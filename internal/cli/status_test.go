@@ -123,6 +123,11 @@ func TestTheStatusIsTold(t *testing.T) {
 	}
 	nothing := invalid
 	nothing.Configuration.InForce, nothing.Accounts, nothing.Region = "nothing", nil, status.Region{}
+	others := healthy()
+	others.Leaving, others.Refused = 2, 1
+	others.Others = status.Others{Helper: "kube-system/aliyun-acr-credential-helper", Writers: []string{"aliyun-acr-credential-helper", "kubectl\x1b[2J-create"}, Foreign: 3}
+	back := healthy()
+	back.HandedBack, back.Injection.State, back.Others = true, status.InjectionOff, status.Others{Writers: []string{"aliyun-acr-credential-helper"}}
 	for _, c := range []struct {
 		name string
 		status.Status
@@ -146,6 +151,8 @@ func TestTheStatusIsTold(t *testing.T) {
 		{"identities", everyIdentity(), exitFailed},
 		{"last-good", invalid, exitFailed},
 		{"nothing", nothing, exitFailed},
+		{"others", others, exitDone},
+		{"handed-back", back, exitDone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -16,7 +16,10 @@ func (p *program) statusText(s statusFound) string {
 	if i := s.Injection; i.State != "" {
 		whole.add("injection", injectionText(i)...)
 	}
-	whole.add("namespaces", fmt.Sprintf("%d watched", s.Namespaces))
+	whole.add("namespaces", namespacesText(s.Status)...)
+	if lines := othersText(s.Status); len(lines) > 0 {
+		whole.add("others", lines...)
+	}
 	written := []string{moment(s.WrittenAt, s.Now) + ", by controller " + s.Controller}
 	if s.Silent {
 		written = append(written, "the controller has not written since, and should have: it may be down")
@@ -65,6 +68,38 @@ func injectionText(i status.Injection) []string {
 	}
 	if i.Hint != "" {
 		lines = append(lines, "hint: "+i.Hint)
+	}
+	return lines
+}
+
+func namespacesText(s status.Status) []string {
+	lines := []string{fmt.Sprintf("%d watched", s.Namespaces)}
+	if s.HandedBack {
+		lines = append(lines, "HANDED BACK: all pull Secrets are left to others, and nothing is injected")
+	}
+	if s.Leaving > 0 {
+		lines = append(lines, fmt.Sprintf("%d not watched any more, where pods still name the pull Secret: it stays until none does", s.Leaving))
+	}
+	if s.Refused > 0 {
+		lines = append(lines, fmt.Sprintf("%d WHERE THE API SERVER REFUSES the pull Secret or its name: see the Events WriteRefused", s.Refused))
+	}
+	return lines
+}
+
+// othersText tells who else writes Secrets of the pull Secret's name.
+func othersText(s status.Status) []string {
+	var lines []string
+	if s.Others.Helper != "" {
+		lines = append(lines, "THE VENDOR'S HELPER RUNS: Deployment "+s.Others.Helper)
+	}
+	if s.Others.Foreign > 0 {
+		lines = append(lines, fmt.Sprintf("%d pull Secrets are somebody else's, and left alone", s.Others.Foreign))
+	}
+	if len(s.Others.Writers) > 0 {
+		lines = append(lines, "written by "+strings.Join(s.Others.Writers, ", "))
+	}
+	if len(lines) > 0 && !s.HandedBack {
+		lines = append(lines, `hint: to move over, stop who writes them and set adopt: "true" (the chart's value adopt); pullkey plan shows what would be taken over`)
 	}
 	return lines
 }

@@ -112,6 +112,8 @@ type Controller struct {
 	hindrances map[string]time.Time // since when a write goes wrong, by what is written
 	expiring   map[string]bool      // accounts with a gauge
 
+	vendor bool // the vendor's helper's Deployment runs
+
 	quarrels *quarrels
 	troubles *troubles
 	leaving  *leaving
@@ -193,12 +195,15 @@ func (c *Controller) next(ctx context.Context) bool {
 	err := c.Reconcile(ctx, name)
 	if err == nil || ctx.Err() != nil {
 		c.queue.Forget(name)
-		c.troubles.over(name)
+		c.succeeded(name)
 		return true
 	}
 	c.metrics.retries.Inc()
-	c.complain(name, err, c.queue.NumRequeues(name))
-	c.queue.AddRateLimited(name)
+	if wait := c.failed(name, err, c.queue.NumRequeues(name)); wait > 0 {
+		c.queue.AddAfter(name, wait)
+	} else {
+		c.queue.AddRateLimited(name)
+	}
 	return true
 }
 

@@ -330,6 +330,10 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	c.inject(ctx, next, data, goal)
 	c.prove(ctx, next, goal)
 	c.reportInjection()
+	if !next.same(old) {
+		c.lookForVendor(ctx)
+	}
+	c.reportVendor()
 	if next.same(old) {
 		return
 	}

@@ -58,6 +58,8 @@ func (c *Controller) status() status.Status {
 		s.Accounts = append(s.Accounts, one)
 	}
 	c.count(&s, plan)
+	s.Others, s.HandedBack = c.others(), plan != nil && plan.selection.HandBack
+	s.Leaving, s.Refused = c.leaving.many(), c.metrics.refused.many()
 	return s
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,37 +18,69 @@ import (
 // will allow in a moment.
 const patient = 6
 
-// complain tells of a namespace that is still not as it should be. A trouble of
-// that namespace alone is told there; one that all share, like an API server
-// that does not answer, is told in pullkey's own, and again when ten times as
-// many have met it: with 5,000 namespaces it would be 5,000 Events.
-func (c *Controller) complain(name string, err error, tries int) {
+const (
+	// refusedPatience is how often a write is tried that the API server refuses in
+	// one namespace; refusedAgain how long it then takes to the next try. A quota or
+	// somebody's policy stays for a while, and whoever changes it tells nobody.
+	refusedPatience = 4
+	refusedAgain    = 5 * time.Minute
+)
+
+// failed tells of a namespace that is not as it should be, and when to try again:
+// zero for soon, and each time later.
+func (c *Controller) failed(name string, err error, tries int) time.Duration {
 	c.Log.Debug("reconcile", "namespace", name, "tries", tries, "error", err)
+	if everybodys(err) {
+		c.complain(name, err, tries)
+		return 0
+	}
+	if tries < refusedPatience {
+		return 0
+	}
+	c.metrics.refused.set(name, true)
+	c.sayOnce(aboutRefused(name), meaning(err), namespaceReference(name), reasonRefused,
+		fmt.Sprintf("%v; it is tried again every %s", err, refusedAgain))
+	return refusedAgain
+}
+
+// succeeded tells that a namespace is as it should be.
+func (c *Controller) succeeded(name string) {
+	c.troubles.over(name)
+	c.metrics.refused.set(name, false)
+	c.unsay(aboutRefused(name))
+}
+
+func aboutRefused(namespace string) string { return "refused " + namespace }
+
+func namespaceReference(name string) *corev1.ObjectReference {
+	return &corev1.ObjectReference{Kind: "Namespace", APIVersion: "v1", Name: name, Namespace: name}
+}
+
+// complain tells of a trouble that all namespaces share, like an API server that
+// does not answer, in pullkey's own, and again when ten times as many have met it:
+// with 5,000 namespaces it would be 5,000 Events.
+func (c *Controller) complain(name string, err error, tries int) {
 	if tries < patient {
 		return
 	}
-	where, message := name, err.Error()
-	if everybodys(err) {
-		many, first := c.troubles.met(sharedMeaning(err), name)
-		if !first || !powerOfTen(many) {
-			return
-		}
-		where, message = c.Namespace, fmt.Sprintf("namespaces so far: %d, for example %s: %v", many, name, err)
-	} else if tries > patient {
-		return // it was told
+	many, first := c.troubles.met(sharedMeaning(err), name)
+	if !first || !powerOfTen(many) {
+		return
 	}
-	c.Log.Warn("a namespace is not as it should be; trying on", "namespace", name, "error", message)
-	c.Events.Event(&corev1.ObjectReference{Kind: "Namespace", APIVersion: "v1", Name: where, Namespace: where},
-		corev1.EventTypeWarning, reasonSyncFailed, message)
+	message := fmt.Sprintf("namespaces so far: %d, for example %s: %v", many, name, err)
+	c.Log.Warn("namespaces are not as they should be; trying on", "error", message)
+	c.Events.Event(namespaceReference(c.Namespace), corev1.EventTypeWarning, reasonSyncFailed, message)
 }
 
 // everybodys tells that the cause does not lie in the namespace. What the API
 // server forbids or finds invalid does (a quota, somebody's policy), unless it
 // is a right that pullkey lacks, which the authorizer says in these words
-// (ForbiddenMessage in k8s.io/apiserver's responsewriters).
+// (ForbiddenMessage in k8s.io/apiserver's responsewriters). So does what somebody's
+// webhook denies, under whatever code it likes.
 func everybodys(err error) bool {
 	lacksRight := apierrors.IsForbidden(err) && strings.Contains(err.Error(), ` is forbidden: User "`)
-	return lacksRight || !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err)
+	denied := strings.Contains(err.Error(), "denied the request")
+	return lacksRight || !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) && !denied
 }
 
 // sharedMeaning is what the same trouble of two namespaces has in common: not

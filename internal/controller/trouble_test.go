@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -33,17 +34,20 @@ func TestATroubleThatAllShareIsNotToldForEachNamespace(t *testing.T) {
 		{"a policy of somebody", func(string) error {
 			return apierrors.NewForbidden(secrets, "x", errors.New("ValidatingAdmissionPolicy 'p' denied request: User may not"))
 		}, 1000},
+		{"a webhook of somebody", func(string) error {
+			return apierrors.NewBadRequest(`admission webhook "w" denied the request: no`)
+		}, 1000},
 		{"an object that is refused", func(string) error { return apierrors.NewInvalid(schema.GroupKind{Kind: "Secret"}, "x", nil) }, 1000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			events := record.NewFakeRecorder(5000)
-			k := &Controller{Options: Options{Events: events, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Namespace: "home"}, troubles: &troubles{}}
+			k := &Controller{Options: Options{Events: events, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Namespace: "home", Now: func() time.Time { return noon }}, troubles: &troubles{}, metrics: newMetrics(), reported: map[string]said{}}
 			everyone := func() {
 				for i := range 1000 {
 					name := fmt.Sprintf("tenant-%d", i)
 					for tries := range patient + 3 {
-						k.complain(name, fmt.Errorf("update Secret %s/x: %w", name, c.err(name)), tries)
+						k.failed(name, fmt.Errorf("update Secret %s/x: %w", name, c.err(name)), tries)
 					}
 				}
 			}
@@ -51,7 +55,11 @@ func TestATroubleThatAllShareIsNotToldForEachNamespace(t *testing.T) {
 			if got := len(events.Events); got != c.want {
 				t.Fatalf("got %d Events, want %d", got, c.want)
 			}
-			if first := <-events.Events; !strings.Contains(first, reasonSyncFailed) || !strings.Contains(first, "tenant-0") {
+			reason := reasonSyncFailed
+			if c.want == 1000 {
+				reason = reasonRefused
+			}
+			if first := <-events.Events; !strings.Contains(first, reason) || !strings.Contains(first, "tenant-0") {
 				t.Errorf("got %q", first)
 			}
 			if c.want == 1000 {
@@ -77,5 +85,36 @@ func TestATroubleIsNotToldBeforeItLasts(t *testing.T) {
 	}
 	if got := len(events.Events); got != 0 {
 		t.Errorf("got %d Events", got)
+	}
+}
+
+func TestWhatIsRefusedInANamespaceIsTriedSeldomAndToldOnce(t *testing.T) {
+	t.Parallel()
+	events := record.NewFakeRecorder(10)
+	k := &Controller{
+		Options:  Options{Events: events, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return noon }},
+		troubles: &troubles{}, metrics: newMetrics(), reported: map[string]said{},
+	}
+	quota := func(used int) error {
+		return apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "x", fmt.Errorf("exceeded quota: q, used: secrets=%d", used))
+	}
+	for tries := range 10 {
+		want := refusedAgain
+		if tries < refusedPatience {
+			want = 0
+		}
+		if got := k.failed("a", quota(tries), tries); got != want {
+			t.Errorf("after %d tries it waits %s, want %s", tries, got, want)
+		}
+	}
+	if got := k.metrics.refused.many(); got != 1 || len(events.Events) != 1 {
+		t.Errorf("%d namespaces, %d Events", got, len(events.Events))
+	}
+	k.succeeded("a")
+	if got := k.metrics.refused.many(); got != 0 {
+		t.Errorf("when it is over: %d namespaces", got)
+	}
+	if k.failed("a", quota(1), refusedPatience); len(events.Events) != 2 {
+		t.Errorf("when it comes back: %d Events", len(events.Events))
 	}
 }

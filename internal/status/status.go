@@ -31,9 +31,29 @@ type Status struct {
 	Configuration Configuration `json:"configuration"`
 	Injection     Injection     `json:"injection,omitzero"`
 	// Namespaces are how many are watched.
-	Namespaces int       `json:"namespaces"`
+	Namespaces int `json:"namespaces"`
+	// Leaving are how many are not watched any more and keep the pull Secret until
+	// no pod names it; Refused, in how many the API server refuses what is written.
+	Leaving int `json:"leaving,omitempty"`
+	Refused int `json:"refused,omitempty"`
+	// HandedBack tells that all pull Secrets are left to others.
+	HandedBack bool      `json:"handedBack,omitempty"`
+	Others     Others    `json:"others,omitzero"`
 	Accounts   []Account `json:"accounts"`
 }
+
+// Others are who else writes Secrets of the pull Secret's name; zero for nobody.
+type Others struct {
+	// Helper names the Deployment of the vendor's helper, where it runs.
+	Helper string `json:"helper,omitempty"`
+	// Writers are the field managers of such Secrets that are not the controller's.
+	Writers []string `json:"writers,omitempty"`
+	// Foreign are in how many watched namespaces such a Secret is left alone.
+	Foreign int `json:"foreign,omitempty"`
+}
+
+// IsZero tells that there is nobody.
+func (o Others) IsZero() bool { return o.Helper == "" && len(o.Writers) == 0 && o.Foreign == 0 }
 
 // Region is that of the cluster, and how it is known: "setting", "node label",
 // "metadata", or empty while it is not known.

@@ -385,7 +385,7 @@ func TestTheMoveOverAndBack(t *testing.T) {
 	o.stop()
 	o.apply(t, rightsOf(rendered(t, "--set", "secretName="+shadow)))
 	t.Cleanup(func() { o.policiesAreRestored(t) })
-	o.name = shadow
+	o.shadow = shadow
 	o.start(t, o.pullkey)
 	o.choose(t, "inject.serviceAccounts", "false")
 	o.configure(t, o.config(namespace))
@@ -394,7 +394,7 @@ func TestTheMoveOverAndBack(t *testing.T) {
 		t.Errorf("it quarrels: %q", o.events)
 	}
 	o.stop()
-	o.name = secretName
+	o.shadow = ""
 
 	// Adopt: theirs is stopped first.
 	stop()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -47,7 +48,7 @@ type office struct {
 	// reached are the hosts whose registries or token servers were asked.
 	reached []string
 	region  string
-	name    string // of the pull Secret
+	shadow  string // another name of the pull Secret than the usual one
 }
 
 // openOffice starts a local ACR, writes the access key, and starts the
@@ -150,7 +151,7 @@ func (o *office) start(t *testing.T, client kubernetes.Interface) {
 	c := controller.New(controller.Options{
 		Client: client, Cloud: &source.Cloud{API: &openapi.Client{HTTP: o.client, UserAgent: "pullkey"}, Now: time.Now, Ask: o.ask},
 		Log: slog.New(slog.DiscardHandler), Events: recorder, Now: time.Now,
-		SecretName: o.name, Namespace: home,
+		SecretName: cmp.Or(o.shadow, secretName), Namespace: home,
 		Configuration: cache.NewObjectName("kube-system", "acr-configuration"),
 		AccessKey:     cache.NewObjectName("kube-system", "alibaba-addon-secret"),
 		Region:        o.region, Workers: 8,
@@ -263,7 +264,7 @@ type entry struct{ Username, Password, Auth string }
 
 // pullSecret returns the pull Secret of a namespace and its entries.
 func (o *office) pullSecret(ctx context.Context, namespace string) (*corev1.Secret, map[string]entry, error) {
-	found, err := o.admin.CoreV1().Secrets(namespace).Get(ctx, o.name, metav1.GetOptions{})
+	found, err := o.admin.CoreV1().Secrets(namespace).Get(ctx, cmp.Or(o.shadow, secretName), metav1.GetOptions{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -233,15 +233,15 @@ func TestTheProgramTellsHowItIs(t *testing.T) {
 	p := s.run(t, "--leader-elect=false")
 	s.answers(t, p, "/healthz", http.StatusOK, "ok")
 	s.answers(t, p, "/readyz", http.StatusOK, "ok")
-	s.answers(t, p, "/metrics", http.StatusOK, "pullkey_configuration_valid 0")
+	s.answers(t, p, "/metrics", http.StatusOK, "pullkey_config_valid 0")
 	s.answers(t, p, "/nothing", http.StatusNotFound)
 
 	s.configure(t, s.watching(namespace, foreign))
 	s.served(t, namespace)
 	s.answers(t, p, "/metrics", http.StatusOK,
-		"pullkey_configuration_valid 1",
+		"pullkey_config_valid 1",
 		"pullkey_foreign_secrets 1",
-		`pullkey_fetches_total{code="ok",instance="cri-program",region="cn-hangzhou"} 1`,
+		`pullkey_renewals_total{instance="cri-program",region="cn-hangzhou",result="ok"} 1`,
 		`pullkey_writes_total{kind="Secret",verb="create"} 1`,
 		`pullkey_credential_expiry_timestamp_seconds{account="acr/cn-hangzhou/cri-program"}`)
 	// Nobody's Secret of our name counts in a namespace that is not watched.
@@ -297,7 +297,7 @@ func TestOneReplicaWorksAndAnotherTakesOver(t *testing.T) {
 		waiting = other
 	}
 	s.answers(t, worker, "/metrics", http.StatusOK, "pullkey_writes_total")
-	if _, body, err := waiting.get(t.Context(), "/metrics"); err != nil || strings.Contains(body, "pullkey_writes_total") || strings.Contains(body, "pullkey_fetches_total") {
+	if _, body, err := waiting.get(t.Context(), "/metrics"); err != nil || strings.Contains(body, "pullkey_writes_total") || strings.Contains(body, "pullkey_renewals_total") {
 		t.Errorf("the replica without the lease works (%v):\n%s", err, body)
 	}
 

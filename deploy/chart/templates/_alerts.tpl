@@ -25,7 +25,7 @@
     summary: 'The credential of {{ "{{ $labels.account }}" }} lives and cannot be renewed.'
     {{- include "pullkey.runbook" (list . "PullkeyAccountDegraded") | nindent 4 }}
 - alert: PullkeyConfigurationInvalid
-  expr: max by (cluster) (pullkey_configuration_valid) == 0
+  expr: max by (cluster) (pullkey_config_valid) == 0
   for: 5m
   labels:
     severity: warning
@@ -51,7 +51,7 @@
     summary: 'In {{ "{{ $value }}" }} chosen namespaces {{ .Values.secretName }} is somebody else''s: pullkey leaves them alone.'
     {{- include "pullkey.runbook" (list . "PullkeyForeignSecrets") | nindent 4 }}
 - alert: PullkeyAbsent
-  expr: absent(pullkey_configuration_valid{{ with .Values.cluster }}{cluster={{ quote . }}}{{ end }})
+  expr: absent(pullkey_config_valid{{ with .Values.cluster }}{cluster={{ quote . }}}{{ end }})
   for: 5m
   labels:
     severity: critical
