@@ -50,6 +50,14 @@
   annotations:
     summary: 'In {{ "{{ $value }}" }} chosen namespaces {{ .Values.secretName }} is somebody else''s: pullkey leaves them alone.'
     {{- include "pullkey.runbook" (list . "PullkeyForeignSecrets") | nindent 4 }}
+- alert: PullkeyRefusedNamespaces
+  expr: max by (cluster) (pullkey_refused_namespaces) > 0
+  for: 15m
+  labels:
+    severity: warning
+  annotations:
+    summary: 'In {{ "{{ $value }}" }} namespaces the API server refuses what pullkey writes: a quota, a policy or a webhook.'
+    {{- include "pullkey.runbook" (list . "PullkeyRefusedNamespaces") | nindent 4 }}
 - alert: PullkeyAbsent
   expr: absent(pullkey_config_valid{{ with .Values.cluster }}{cluster={{ quote . }}}{{ end }})
   for: 5m
