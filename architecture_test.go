@@ -69,11 +69,12 @@ var rooms = map[string][]string{
 
 	// What makes a release, a module of its own.
 	"release/cmd/release": {"release/commit", "release/dist"},
-	"release/dist":        join(containers, "release/bill", "release/commit", "release/image", "release/licence", "release/program", "release/roots"),
+	"release/dist":        join(containers, "release/bill", "release/commit", "release/image", "release/licence", "release/manifests", "release/program", "release/roots"),
 	"release/bill":        {"github.com/CycloneDX/cyclonedx-go"},
 	"release/commit":      {},
 	"release/image":       containers,
 	"release/licence":     {},
+	"release/manifests":   {},
 	"release/program":     {},
 	"release/roots":       {"golang.org/x/crypto/x509roots/fallback/bundle"},
 }

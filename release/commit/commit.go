@@ -38,6 +38,15 @@ func At(ctx context.Context, root string) (Commit, error) {
 	return Commit{Hash: hash, Date: time.Unix(seconds, 0).UTC(), Dirty: changed != ""}, nil
 }
 
+// Files are those of the commit below a folder, by their paths from the root.
+func Files(ctx context.Context, root, folder string) ([]string, error) {
+	out, err := git(ctx, root, "ls-files", "-z", "--", folder)
+	if err != nil {
+		return nil, err
+	}
+	return strings.FieldsFunc(out, func(r rune) bool { return r == 0 }), nil
+}
+
 func git(ctx context.Context, root string, args ...string) (string, error) {
 	var said bytes.Buffer
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", root}, args...)...) //nolint:gosec // which checkout is up to the caller

@@ -39,8 +39,7 @@ func (r *Release) All(ctx context.Context) error {
 	return r.make(ctx,
 		programs,
 		controllerImage,
-		// What is made of deploy, the chart's archive and install.yaml, comes
-		// here: it names r.digest, and is under the checksums.
+		deploy,
 		checksums,
 	)
 }

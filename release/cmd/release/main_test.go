@@ -1,10 +1,14 @@
 package main_test
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"debug/buildinfo"
 	"debug/elf"
+	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -49,7 +53,7 @@ func withProgram(run func() int) int {
 func checkout(t *testing.T) string {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "elsewhere")
-	for _, name := range []string{"cmd", "internal"} {
+	for _, name := range []string{"cmd", "internal", "deploy"} {
 		if err := os.CopyFS(filepath.Join(root, name), os.DirFS(filepath.Join("../../..", name))); err != nil {
 			t.Fatal(err)
 		}
@@ -133,6 +137,7 @@ func TestARelease(t *testing.T) {
 			t.Errorf("%q does not end in %q", stdout, want)
 		}
 	})
+	t.Run("has a chart and an install.yaml that name the image by its digest", func(t *testing.T) { manifestsNameTheImage(t, folder) })
 	t.Run("has an image that the released pullkey pulls for each platform", func(t *testing.T) { pulled(t, folder) })
 	t.Run("has an image that runs as its user with nothing but itself", func(t *testing.T) { runs(t, folder) })
 }
@@ -251,6 +256,39 @@ func listsModules(t *testing.T, bom *cyclonedx.BOM, info *buildinfo.BuildInfo) {
 	}
 	if std := "std " + strings.TrimPrefix(info.GoVersion, "go"); !listed[std] {
 		t.Errorf("the bill of %s lacks %s", bom.Metadata.Component.Name, std)
+	}
+}
+
+// manifestsNameTheImage looks into the chart's archive and install.yaml. That Helm
+// takes the one and makes the other of it is lab's to show.
+func manifestsNameTheImage(t *testing.T, folder string) {
+	_, digest := imageOf(t, folder)
+	zip, err := gzip.NewReader(bytes.NewReader(read(t, filepath.Join(folder, "pullkey-"+strings.TrimPrefix(version, "v")+".tgz"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chart := map[string]string{"install.yaml": string(read(t, filepath.Join(folder, "install.yaml")))}
+	for archive := tar.NewReader(zip); ; {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chart[h.Name] = string(content)
+	}
+	for name, want := range map[string]string{
+		"install.yaml": "pullkey-controller@" + digest, "pullkey/values.yaml": "\n  digest: " + digest + "\n",
+		"pullkey/Chart.yaml": "\nversion: " + strings.TrimPrefix(version, "v") + "\nappVersion: " + version + "\n",
+	} {
+		if !strings.Contains(chart[name], want) {
+			t.Errorf("%s does not hold %q", name, want)
+		}
 	}
 }
 
