@@ -44,7 +44,7 @@ type flags struct {
 	configuration, accessKey           string
 	allowedHosts                       []string
 	address, logFormat                 string
-	leaderElect, verbose               bool
+	leaderElect, verbose, dryRun       bool
 	workers                            int
 	configurationObject, accessKeyName cache.ObjectName
 	rrsaAccountName                    cache.ObjectName // empty for the token file
@@ -108,6 +108,7 @@ func (f *flags) define(cmd *cobra.Command) {
 	s.StringVar(&f.namespace, "namespace", "pullkey-system", "pullkey's own namespace")
 	s.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; in a pod its ServiceAccount is used")
 	s.BoolVar(&f.leaderElect, "leader-elect", true, "work only while holding the lease pullkey-controller")
+	s.BoolVar(&f.dryRun, "dry-run", false, "write nothing in the cluster, and log each write once that would be made; takes no lease")
 	s.StringVar(&f.address, "address", ":8080", "where /healthz, /readyz and /metrics are served; empty for nowhere")
 	s.IntVar(&f.workers, "workers", 8, "namespaces reconciled side by side")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")

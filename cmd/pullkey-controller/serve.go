@@ -38,13 +38,18 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if f.dryRun {
+		rehearse(config, log)
+	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return fmt.Errorf("connect to the API server: %w", err)
 	}
 	events := record.NewBroadcaster(record.WithContext(ctx))
 	defer events.Shutdown()
-	events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	if !f.dryRun { // the log says the same
+		events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	}
 
 	cloud, err := cloudOf(f, client)
 	if err != nil {
@@ -54,7 +59,7 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 		Client: client, Cloud: cloud, Log: log, Now: time.Now, Version: version(), KeepExpired: f.afterExpiry == "keep",
 		Events:     events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "pullkey"}),
 		SecretName: f.secretName, Namespace: f.namespace, Configuration: f.configurationObject,
-		AccessKey: f.accessKeyName, Region: f.region, Workers: f.workers,
+		AccessKey: f.accessKeyName, Region: f.region, Workers: f.workers, DryRun: f.dryRun,
 	})
 	if f.address != "" {
 		stop, err := health(ctx, f.address, c, log)
@@ -66,8 +71,8 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 	if err := greet(ctx, client, config.Host); err != nil {
 		return err
 	}
-	log.Info("started", "server", config.Host, "identity", f.identity)
-	if !f.leaderElect {
+	log.Info("started", "server", config.Host, "identity", f.identity, "dryRun", f.dryRun)
+	if !f.leaderElect || f.dryRun {
 		return c.Run(ctx)
 	}
 	return lead(ctx, client, f.namespace, c.Run)

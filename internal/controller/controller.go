@@ -58,6 +58,9 @@ type Options struct {
 	KeepExpired bool
 	// Version of the program, for the status.
 	Version string
+	// DryRun tells that the Client writes nothing: what is done again because no
+	// cache shows it is no quarrel.
+	DryRun bool
 	// Workers reconcile namespaces side by side.
 	Workers int
 }
@@ -138,7 +141,7 @@ func New(o Options) *Controller {
 		metrics:  newMetrics(),
 		dirty:    make(chan struct{}, 1),
 		reported: map[string]said{}, hindrances: map[string]time.Time{},
-		quarrels: &quarrels{now: o.Now},
+		quarrels: &quarrels{now: o.Now, never: o.DryRun},
 		troubles: &troubles{},
 		leaving:  &leaving{now: o.Now},
 		dropped:  &drops{},

@@ -26,9 +26,10 @@ type limit struct {
 // quarrels count what pullkey does to the same object for the same goal. Two
 // programs that undo each other's work would otherwise do so without end.
 type quarrels struct {
-	now func() time.Time
-	mu  sync.Mutex
-	of  map[string]*quarrel
+	now   func() time.Time
+	never bool // nobody can undo what is never done
+	mu    sync.Mutex
+	of    map[string]*quarrel
 }
 
 type quarrel struct {
@@ -56,7 +57,7 @@ func (q *quarrels) lost(about, goal string, l limit) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	known, ok := q.of[about]
-	if !ok || known.goal != goal {
+	if !ok || known.goal != goal || q.never {
 		return false
 	}
 	since := q.now().Add(-l.within)
