@@ -267,7 +267,9 @@ func (a *apiServer) patch(w http.ResponseWriter, r *http.Request, s *corev1.Secr
 			fmt.Sprintf("Operation cannot be fulfilled on secrets %q: the object has been modified; please apply your changes to the latest version and try again", s.Name), "secrets")
 		return
 	}
-	a.keep(changed)
+	if r.URL.Query().Get("dryRun") != metav1.DryRunAll {
+		a.keep(changed)
+	}
 	answer(w, http.StatusOK, changed)
 }
 

@@ -143,9 +143,13 @@ func (s secrets) create(ctx context.Context, secret *corev1.Secret) error {
 }
 
 // patch changes a Secret by a JSON merge patch.
-func (s secrets) patch(ctx context.Context, name string, patch []byte) error {
-	err := s.api.Patch(types.MergePatchType).Namespace(s.namespace).Resource("secrets").Name(name).
-		Param("fieldManager", fieldManager).Body(patch).Do(ctx).Error()
+func (s secrets) patch(ctx context.Context, name string, patch []byte, dryRun bool) error {
+	request := s.api.Patch(types.MergePatchType).Namespace(s.namespace).Resource("secrets").Name(name).
+		Param("fieldManager", fieldManager).Body(patch)
+	if dryRun {
+		request = request.Param("dryRun", metav1.DryRunAll)
+	}
+	err := request.Do(ctx).Error()
 	return s.problem("change", name, err)
 }
 

@@ -76,11 +76,11 @@ func (p *program) secretAddHost(cmd *cobra.Command, in secrets, done secretChang
 		if done.DryRun && p.format == "yaml" {
 			return p.reveal(secret)
 		}
-		if !done.Changed || done.DryRun {
+		if !done.Changed {
 			break
 		}
 		// Whoever changed the Secret meanwhile must not lose an entry.
-		if err = in.write(cmd, secret); !apierrors.IsConflict(err) {
+		if err = in.write(cmd, secret, done.DryRun); !apierrors.IsConflict(err) {
 			break
 		}
 	}
@@ -135,8 +135,9 @@ func changeable(s *corev1.Secret) error {
 	return nil
 }
 
-// write patches the content of the very version of the Secret that was read.
-func (s secrets) write(cmd *cobra.Command, secret *corev1.Secret) error {
+// write patches the content of the very version of the Secret that was read, or,
+// with dryRun, has the API server look whether it would.
+func (s secrets) write(cmd *cobra.Command, secret *corev1.Secret, dryRun bool) error {
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]string{"resourceVersion": secret.ResourceVersion},
 		"data":     map[string][]byte{corev1.DockerConfigJsonKey: secret.Data[corev1.DockerConfigJsonKey]},
@@ -144,5 +145,5 @@ func (s secrets) write(cmd *cobra.Command, secret *corev1.Secret) error {
 	if err != nil {
 		return fmt.Errorf("write the change as JSON: %w", err)
 	}
-	return s.patch(cmd.Context(), secret.Name, patch)
+	return s.patch(cmd.Context(), secret.Name, patch, dryRun)
 }

@@ -27,6 +27,33 @@ func released(t *testing.T) (folder, digest string) {
 	if testing.Short() {
 		t.Skip("without -short: links every program for each platform")
 	}
+	checkout := committed(t)
+	folder = filepath.Join(t.TempDir(), releaseVersion)
+	cmd := exec.CommandContext(t.Context(), "go", "-C", filepath.Join(root, "release"), "run", "./cmd/release",
+		"--root", checkout, "--folder", folder, "--version", releaseVersion, "all")
+	if err := progress.Run(os.Stderr, "making a release", cmd); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "pullkey-controller-"+releaseVersion+".oci", "index.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(text, &index); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range index.Manifests {
+		if m.Annotations[ocispec.AnnotationRefName] == releaseVersion {
+			return folder, m.Digest.String()
+		}
+	}
+	t.Fatalf("no image has the name of the release: %s", text)
+	return "", ""
+}
+
+// committed is a copy of this checkout in which all is committed.
+func committed(t *testing.T) string {
+	t.Helper()
 	checkout := filepath.Join(t.TempDir(), "checkout")
 	for _, name := range []string{"cmd", "internal", "deploy"} {
 		if err := os.CopyFS(filepath.Join(checkout, name), os.DirFS(filepath.Join(root, name))); err != nil {
@@ -51,27 +78,7 @@ func released(t *testing.T) (folder, digest string) {
 			t.Fatalf("git %s: %v\n%s", args[0], err, out)
 		}
 	}
-	folder = filepath.Join(t.TempDir(), releaseVersion)
-	cmd := exec.CommandContext(t.Context(), "go", "-C", filepath.Join(root, "release"), "run", "./cmd/release",
-		"--root", checkout, "--folder", folder, "--version", releaseVersion, "all")
-	if err := progress.Run(os.Stderr, "making a release", cmd); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(folder, "pullkey-controller-"+releaseVersion+".oci", "index.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var index ocispec.Index
-	if err := json.Unmarshal(text, &index); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range index.Manifests {
-		if m.Annotations[ocispec.AnnotationRefName] == releaseVersion {
-			return folder, m.Digest.String()
-		}
-	}
-	t.Fatalf("no image has the name of the release: %s", text)
-	return "", ""
+	return checkout
 }
 
 // From the folder of a release and nothing else: the image goes into a registry of
