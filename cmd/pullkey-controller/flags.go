@@ -44,6 +44,7 @@ type flags struct {
 	configuration, accessKey           string
 	allowedHosts                       []string
 	address, logFormat                 string
+	webhook                            webhookFlags
 	leaderElect, verbose, dryRun       bool
 	workers                            int
 	configurationObject, accessKeyName cache.ObjectName
@@ -110,6 +111,7 @@ func (f *flags) define(cmd *cobra.Command) {
 	s.BoolVar(&f.leaderElect, "leader-elect", true, "work only while holding the lease pullkey-controller")
 	s.BoolVar(&f.dryRun, "dry-run", false, "write nothing in the cluster, and log each write once that would be made; takes no lease")
 	s.StringVar(&f.address, "address", ":8080", "where /healthz, /readyz and /metrics are served; empty for nowhere")
+	f.webhook.define(cmd)
 	s.IntVar(&f.workers, "workers", 8, "namespaces reconciled side by side")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	s.BoolVar(&f.verbose, "verbose", false, "log each retry too")
@@ -123,10 +125,13 @@ func (f *flags) check() error {
 	if err := f.checkCloud(); err != nil {
 		return err
 	}
-	if f.address != "" {
-		if _, _, err := net.SplitHostPort(f.address); err != nil {
-			return fmt.Errorf("--address %q: must be host:port, or :port for every address", f.address)
+	for flag, address := range map[string]string{"--address": f.address, "--webhook-address": f.webhook.address} {
+		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
+			return fmt.Errorf("%s %q: must be host:port, or :port for every address", flag, address)
 		}
+	}
+	if err := f.webhook.check(); err != nil {
+		return err
 	}
 	if f.logFormat != "text" && f.logFormat != "json" {
 		return fmt.Errorf("--log-format %q: must be text or json", f.logFormat)

@@ -59,10 +59,16 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 		Client: client, Cloud: cloud, Log: log, Now: time.Now, Version: version(), KeepExpired: f.afterExpiry == "keep",
 		Events:     events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "pullkey"}),
 		SecretName: f.secretName, Namespace: f.namespace, Configuration: f.configurationObject,
-		AccessKey: f.accessKeyName, Region: f.region, Workers: f.workers, DryRun: f.dryRun,
+		AccessKey: f.accessKeyName, Region: f.region, Workers: f.workers, DryRun: f.dryRun, Webhook: f.webhook.installed(),
 	})
+	hooked, stop, err := f.webhook.serve(ctx, client, f, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if f.address != "" {
-		stop, err := health(ctx, f.address, c, log)
+		ready := func() error { return errors.Join(c.Ready(), hooked()) }
+		stop, err := health(ctx, f.address, ready, c.Metrics(), log)
 		if err != nil {
 			return err
 		}
@@ -132,7 +138,7 @@ func connect(f *flags) (*rest.Config, error) {
 
 // health serves /healthz, /readyz and /metrics until the returned function is
 // called.
-func health(ctx context.Context, address string, c *controller.Controller, log *slog.Logger) (func(), error) {
+func health(ctx context.Context, address string, ready func() error, metrics http.Handler, log *slog.Logger) (func(), error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("serve health and metrics: %w", err)
@@ -140,13 +146,13 @@ func health(ctx context.Context, address string, c *controller.Controller, log *
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := c.Ready(); err != nil {
+		if err := ready(); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = io.WriteString(w, "ok\n")
 	})
-	mux.Handle("GET /metrics", c.Metrics())
+	mux.Handle("GET /metrics", metrics)
 	log.Info("serving health and metrics", "address", listener.Addr().String())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() {

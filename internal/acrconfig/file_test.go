@@ -116,7 +116,7 @@ func TestAMistakeIsFoundInTheFile(t *testing.T) {
 
 func TestWarningsAreFoundInTheFile(t *testing.T) {
 	t.Parallel()
-	_, warnings, err := ParseFile([]byte(head+"data:\n  acr-registry-info: |\n    - instanceId: cri-x1\n      colour: red\n  webhook-configuration: 'enable: true'\n  taste: sweet\nbinaryData: {}\n"), hangzhou)
+	_, warnings, err := ParseFile([]byte(head+"data:\n  acr-registry-info: |\n    - instanceId: cri-x1\n      colour: red\n  webhook-configuration: '{enable: true, taste: sweet}'\n  taste: sweet\nbinaryData: {}\n"), hangzhou)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package acrconfig
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -42,6 +43,20 @@ type Webhook struct {
 	// Fail tells whether ServiceAccounts are refused while it does not answer.
 	Fail    bool
 	Timeout time.Duration
+}
+
+// Values are the values of the chart that would make an installed webhook what is
+// asked for; none where it is so already, and for the vendor's default of a time,
+// which nobody has asked for.
+func (w Webhook) Values(fail bool, timeout time.Duration) []string {
+	var values []string
+	if w.Fail && !fail {
+		values = append(values, "webhook.failurePolicy=Fail")
+	}
+	if w.Enable && w.Timeout != defaultWebhookTimeout && w.Timeout != timeout {
+		values = append(values, fmt.Sprintf("webhook.timeoutSeconds=%d", int(w.Timeout.Seconds())))
+	}
+	return values
 }
 
 // Instance is a registry to obtain credentials for, and in whose name.

@@ -71,3 +71,25 @@ func TestAnInstanceOfAnotherVersionIsNotRead(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsAskedOfTheWebhookIsSaidAsValuesOfTheChart(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		asked   Webhook
+		fail    bool
+		timeout time.Duration
+		want    []string
+	}{
+		{"nothing", Webhook{}, true, time.Second, nil},
+		{"the vendor's defaults", Webhook{Enable: true, Timeout: 10 * time.Second}, false, 5 * time.Second, nil},
+		{"what there is", Webhook{Enable: true, Fail: true, Timeout: 15 * time.Second}, true, 15 * time.Second, nil},
+		{"to fail", Webhook{Enable: true, Fail: true, Timeout: 10 * time.Second}, false, 5 * time.Second, []string{"webhook.failurePolicy=Fail"}},
+		{"to wait", Webhook{Enable: true, Timeout: 15 * time.Second}, true, 5 * time.Second, []string{"webhook.timeoutSeconds=15"}},
+		{"both", Webhook{Enable: true, Fail: true, Timeout: time.Second}, false, 5 * time.Second, []string{"webhook.failurePolicy=Fail", "webhook.timeoutSeconds=1"}},
+	} {
+		if diff := cmp.Diff(c.want, c.asked.Values(c.fail, c.timeout)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+}

@@ -57,8 +57,8 @@ func (v *value) rrsa() bool {
 	return v.enabled(func(field string, name, _ *yaml.Node) { v.unknown("field", name.Line, field, []string{fieldEnable}) })
 }
 
-// webhook reads what the vendor's webhook would do. pullkey's policies do it
-// already, and need neither its time nor its failure.
+// webhook reads what the vendor's webhook would do. pullkey injects whether it is
+// asked for or not; time and failure are the installation's to give a webhook.
 func (v *value) webhook() Webhook {
 	w := Webhook{Enable: true, Timeout: defaultWebhookTimeout}
 	if !v.enabled(func(field string, name, content *yaml.Node) {
@@ -75,7 +75,6 @@ func (v *value) webhook() Webhook {
 	}) {
 		return Webhook{}
 	}
-	v.warn(0, "pullkey has admission policies name the Secret when a pod or ServiceAccount is made; it needs no webhook and has none yet, so that "+fieldFailure+" and "+fieldTimeout+" have no effect")
 	return w
 }
 

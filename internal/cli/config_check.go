@@ -106,12 +106,16 @@ func (p *program) configCheck(file, region string) error {
 	return errors.New("the configuration in " + name + " is not valid: " + problems + "; the controller would keep the last good one in force")
 }
 
-// untold is what else a configuration takes, which no file tells: a region, and
-// leave for hosts and endpoints that are not ACR's by their names.
+// untold is what else a configuration takes, which no file tells: a region, values
+// of the chart, and leave for hosts and endpoints that are not ACR's by their names.
 func untold(s acrconfig.Settings) []string {
 	var all []string
 	if slices.ContainsFunc(s.Instances, func(in acrconfig.Instance) bool { return in.Region == "" }) {
 		all = append(all, "instances that name no region are in the cluster's, which the controller finds at the nodes; give it with --region to check with it")
+	}
+	if values := s.Webhook.Values(false, 0); len(values) > 0 {
+		all = append(all, "what webhook-configuration asks for is the installation's to give, where the webhook runs: --set "+strings.Join(values, ",")+
+			" (the policies, from Kubernetes 1.36, wait for nobody)")
 	}
 	for _, in := range s.Instances {
 		takes := "that takes --allow-host %s at the controller: the Personal Edition has no domains of its own"

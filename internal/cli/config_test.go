@@ -20,7 +20,7 @@ data:
   expiring-threshold: 20m
   notify-email: ops@example.com
   rrsa: "enable: true"
-  webhook-configuration: "enable: true"
+  webhook-configuration: "{enable: true, failure-policy: Fail, timeout-seconds: 15}"
   acr-registry-info: |
     - instanceId: cri-shop
     - instanceId: cri-partner

@@ -63,6 +63,9 @@ func injectionText(i status.Injection) []string {
 		status.InjectionUnknown:  "not known",
 		status.InjectionOff:      "switched off",
 	}[i.State]}
+	if i.By == status.ByWebhook {
+		lines[0] += ", by the webhook"
+	}
 	if i.Problem != "" {
 		lines = append(lines, i.Problem)
 	}

@@ -52,7 +52,7 @@ func newCaches(c *Controller) *caches {
 	ours := named(c, metav1.NamespaceAll, c.SecretName, slim)
 	config := named(c, c.Configuration.Namespace, c.Configuration.Name, dropManagedFields)
 	key := named(c, c.AccessKey.Namespace, c.AccessKey.Name, dropManagedFields)
-	injection := named(c, c.Namespace, injectionName, dropManagedFields)
+	injection := named(c, c.Namespace, InjectionName, dropManagedFields)
 	own := named(c, c.Namespace, selection.Name, dropManagedFields)
 
 	k := &caches{

@@ -51,6 +51,7 @@ func (c *Controller) configure(ctx context.Context) {
 	for _, w := range warnings {
 		c.say("configuration "+w.String(), c.configurationReference(), reasonConfigurationWarning, w.String())
 	}
+	c.reportWebhook(settings.Webhook)
 	if c.settings == nil || !reflect.DeepEqual(*c.settings, settings) || c.enforcedAt != c.home().Name {
 		c.enforce(ctx, settings)
 		c.lastGoodKept = false

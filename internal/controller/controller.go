@@ -53,6 +53,8 @@ type Options struct {
 	// Region is the cluster's, for instances that name none; empty to look for it
 	// at the nodes and the metadata service.
 	Region string
+	// Webhook is what is known of the webhook; its zero value where there is none.
+	Webhook Webhook
 	// KeepExpired leaves a credential in the pull Secrets that ended and that the
 	// registry refuses.
 	KeepExpired bool

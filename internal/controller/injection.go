@@ -19,9 +19,9 @@ import (
 	"github.com/pullkey/pullkey/internal/selection"
 )
 
-// injectionName is the ConfigMap that the policies pullkey-inject-… take their
-// parameters from.
-const injectionName = footprint.Injection
+// InjectionName is the ConfigMap that the policies pullkey-inject-… and the webhook
+// take their parameters from.
+const InjectionName = footprint.Injection
 
 // injection returns the parameters as the policies read them: a key for each
 // name, since looking a key up costs the same however many there are, where
@@ -95,11 +95,11 @@ func globExpression(host string) string {
 // parameters returns the ConfigMap as it stands, nil where there is none: the
 // newest of what the cache shows and what pullkey has written.
 func (c *Controller) parameters() *corev1.ConfigMap {
-	newest, err := c.caches.injection.ConfigMaps(c.Namespace).Get(injectionName)
+	newest, err := c.caches.injection.ConfigMaps(c.Namespace).Get(InjectionName)
 	if err != nil {
 		newest = nil
 	}
-	mine, ok := c.caches.written.newest(kindConfigMap, c.Namespace, injectionName)
+	mine, ok := c.caches.written.newest(kindConfigMap, c.Namespace, InjectionName)
 	if ok && (newest == nil || newer(mine, newest)) {
 		newest = mine.(*corev1.ConfigMap)
 	}
@@ -124,12 +124,12 @@ func (c *Controller) inject(ctx context.Context, p *plan, data map[string]string
 		c.hinders("injection", nil)
 		return
 	}
-	object := &corev1.ObjectReference{Kind: kindConfigMap, APIVersion: "v1", Namespace: c.Namespace, Name: injectionName}
+	object := &corev1.ObjectReference{Kind: kindConfigMap, APIVersion: "v1", Namespace: c.Namespace, Name: InjectionName}
 	if c.givesWay(object, goal, contentsMost(), reasonContested, "somebody keeps changing or deleting ConfigMap "+
-		injectionName+": pullkey leaves it as it is until it has another credential") {
+		InjectionName+": pullkey leaves it as it is until it has another credential") {
 		return
 	}
-	made, err := c.replaceData(ctx, existing, injectionName, data)
+	made, err := c.replaceData(ctx, existing, InjectionName, data)
 	if c.hinders("injection", err) {
 		return
 	}

@@ -147,7 +147,7 @@ func TestThePoliciesReadTheKeysThatAreWritten(t *testing.T) {
 	if !strings.Contains(string(text), `h.replace(':', '_')`) {
 		t.Error("the policy does not write a port as the controller does")
 	}
-	if got := strings.Count(string(text), "name: "+injectionName+"\n"); got != 2 {
-		t.Errorf("%d bindings name the ConfigMap %s, want 2", got, injectionName)
+	if got := strings.Count(string(text), "name: "+InjectionName+"\n"); got != 2 {
+		t.Errorf("%d bindings name the ConfigMap %s, want 2", got, InjectionName)
 	}
 }

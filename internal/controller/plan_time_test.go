@@ -105,7 +105,7 @@ func TestPodsAreBornForHostsThatAreKnownBeforeAnyCredential(t *testing.T) {
 		}
 		go k.planAll(ctx)
 		pass(firstPatience + time.Second)
-		made, err := k.Client.CoreV1().ConfigMaps("pullkey-system").Get(ctx, injectionName, metav1.GetOptions{})
+		made, err := k.Client.CoreV1().ConfigMaps("pullkey-system").Get(ctx, InjectionName, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -71,7 +71,7 @@ func (c *Controller) probe(ctx context.Context, hosts []string) status.Injection
 	for wait := probeAgain; ; wait *= 2 {
 		born, err := c.Client.CoreV1().Pods(c.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
 		if err == nil && slices.Contains(born.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: c.SecretName}) {
-			return status.Injection{State: status.InjectionActive}
+			return status.Injection{State: status.InjectionActive, By: injectedBy(born)}
 		}
 		again := time.NewTimer(wait)
 		select {
@@ -90,9 +90,17 @@ func (c *Controller) probe(ctx context.Context, hosts []string) status.Injection
 		}
 		return status.Injection{
 			State: status.InjectionInactive, Problem: "pods are born without the name of the pull Secret",
-			Hint: "install the policies that inject (inject.policies of the chart); they run by default since Kubernetes 1.36",
+			Hint: "install the policies that inject (inject.policies of the chart), which run by default since Kubernetes 1.36; before, the webhook (inject.webhook)",
 		}
 	}
+}
+
+// injectedBy tells who has injected: the webhook writes so into the label.
+func injectedBy(born *corev1.Pod) string {
+	if born.Labels[labelProbe] == status.ByWebhook {
+		return status.ByWebhook
+	}
+	return status.ByPolicy
 }
 
 // probePod is a pod that any namespace takes, with an image of a managed host.

@@ -75,6 +75,8 @@ type Configuration struct {
 // Injection tells whether pods are born with the name of the pull Secret.
 type Injection struct {
 	State InjectionState `json:"state,omitempty"`
+	// By is who injects, "policy" or "webhook"; empty while nobody does.
+	By string `json:"by,omitempty"`
 	// Problem says what was found instead, with the remedy in Hint.
 	Problem string `json:"problem,omitempty"`
 	Hint    string `json:"hint,omitempty"`
@@ -89,6 +91,12 @@ const (
 	InjectionInactive InjectionState = "inactive"
 	InjectionUnknown  InjectionState = "unknown"
 	InjectionOff      InjectionState = "off"
+)
+
+// Who injects.
+const (
+	ByPolicy  = "policy"
+	ByWebhook = "webhook"
 )
 
 // State is how an account is, in a word.

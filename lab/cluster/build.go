@@ -11,6 +11,7 @@ import (
 type BuildOptions struct {
 	Root     string    // the repository's root
 	Node     bool      // what a node needs too
+	Older    bool      // the API server of an older Kubernetes; all else is the newer one's
 	Progress io.Writer // one line per component that is not cached yet; nil for none
 }
 
@@ -33,15 +34,16 @@ type component struct {
 const (
 	etcdModule       = "lab/cluster/etcd"
 	kubernetesModule = "lab/cluster/kubernetes"
+	olderModule      = "lab/cluster/kubernetes134"
 	containerdModule = "lab/cluster/containerd"
 )
 
-func controlPlaneComponents() []component {
+func controlPlaneComponents(older bool) []component {
 	const etcd = "go.etcd.io/etcd/server/v3"
 	return []component{
 		{pause(), func(b *Binaries) *string { return &b.Pause }},
 		{program.Program{Name: "etcd", Folder: etcdModule, Package: etcd, Module: etcd}, func(b *Binaries) *string { return &b.Etcd }},
-		{kubernetes("kube-apiserver"), func(b *Binaries) *string { return &b.APIServer }},
+		{apiServerOf(older), func(b *Binaries) *string { return &b.APIServer }},
 		{kubernetes("kube-controller-manager"), func(b *Binaries) *string { return &b.ControllerManager }},
 		{kubernetes("kube-scheduler"), func(b *Binaries) *string { return &b.Scheduler }},
 		{kubernetes("kubectl"), func(b *Binaries) *string { return &b.Kubectl }},
@@ -71,6 +73,16 @@ func kubernetes(name string) program.Program {
 	}
 }
 
+// apiServerOf is the API server. The older one neither serves nor runs mutating
+// admission policies unless it is told to.
+func apiServerOf(older bool) program.Program {
+	p := kubernetes("kube-apiserver")
+	if older {
+		p.Folder = olderModule
+	}
+	return p
+}
+
 // Containerd is one of containerd's programs.
 func Containerd(name string) program.Program {
 	const module = "github.com/containerd/containerd/v2"
@@ -83,7 +95,7 @@ func Containerd(name string) program.Program {
 // StartNode.
 func Build(ctx context.Context, o BuildOptions) (Binaries, error) {
 	var b Binaries
-	components := controlPlaneComponents()
+	components := controlPlaneComponents(o.Older)
 	if o.Node {
 		components = append(components, nodeComponents()...)
 	}

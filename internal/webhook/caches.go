@@ -1,0 +1,100 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Caches are a replica's own, whoever leads: the one ConfigMap, and of namespaces
+// name and labels.
+type Caches struct {
+	client     kubernetes.Interface
+	factories  []informers.SharedInformerFactory
+	synced     []cache.InformerSynced
+	namespaces corelisters.NamespaceLister
+	parameters atomic.Pointer[Parameters] // nil for no ConfigMap
+}
+
+// NewCaches returns caches that are not filled. The ConfigMap with the parameters
+// is named.
+func NewCaches(client kubernetes.Interface, namespace, name string) *Caches {
+	all := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
+	one := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = nameIs(name) }))
+	c := &Caches{client: client, factories: []informers.SharedInformerFactory{all, one}, namespaces: all.Core().V1().Namespaces().Lister()}
+	configMaps := one.Core().V1().ConfigMaps().Informer()
+	keep := func(o any) {
+		if found, ok := o.(*corev1.ConfigMap); ok {
+			c.parameters.Store(Parse(found.Data))
+		}
+	}
+	// The only error is that of an informer that has been stopped.
+	kept, _ := configMaps.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: keep, UpdateFunc: func(_, o any) { keep(o) }, DeleteFunc: func(any) { c.parameters.Store(nil) },
+	})
+	c.synced = []cache.InformerSynced{all.Core().V1().Namespaces().Informer().HasSynced, kept.HasSynced}
+	return c
+}
+
+func nameIs(name string) string { return fields.OneTermEqualSelector(metav1.ObjectNameField, name).String() }
+
+// slim keeps of a namespace what decides.
+func slim(o any) (any, error) {
+	if n, ok := o.(*corev1.Namespace); ok {
+		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: n.Labels, ResourceVersion: n.ResourceVersion}}, nil
+	}
+	return o, nil
+}
+
+// Start begins to fill the caches, and keeps them until ctx ends.
+func (c *Caches) Start(ctx context.Context) {
+	for _, f := range c.factories {
+		f.StartWithContext(ctx)
+	}
+}
+
+var errEmpty = errors.New("the caches of the webhook are not filled yet")
+
+// Ready tells whether the caches are filled.
+func (c *Caches) Ready() error {
+	for _, synced := range c.synced {
+		if !synced() {
+			return errEmpty
+		}
+	}
+	return nil
+}
+
+// Parameters returns those in force.
+func (c *Caches) Parameters() (*Parameters, error) { return c.parameters.Load(), c.Ready() }
+
+// Namespace returns what the cache shows. It cannot show one that was made in the
+// same breath as the pod: that is looked at. By a list, since pullkey may list
+// namespaces and has no need to get one.
+func (c *Caches) Namespace(ctx context.Context, name string) (Namespace, error) {
+	found, err := c.namespaces.Get(name)
+	if apierrors.IsNotFound(err) {
+		var all *corev1.NamespaceList
+		if all, err = c.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{FieldSelector: nameIs(name)}); err == nil {
+			if len(all.Items) == 0 {
+				return Namespace{Name: name}, nil // whoever asks learns that it is not there
+			}
+			found = &all.Items[0]
+		}
+	}
+	if err != nil {
+		return Namespace{}, fmt.Errorf("read namespace %s: %w", name, err)
+	}
+	return Namespace{found.Name, found.Labels}, nil
+}
