@@ -132,6 +132,7 @@ func sets() map[string][]string {
 		"no-access-keys":        {"--set", "accessKeys=null"},
 		"configuration-at-home": {"--set", "configuration=pullkey-system/acr,accessKeySecret=pullkey-system/key"},
 		"elsewhere":             {"--namespace", "elsewhere"},
+		"webhook":               {"--set", "inject.policies=never"},
 	}
 }
 
@@ -164,7 +165,7 @@ func without(sign string, lines, others []string) string {
 func rights(all []manifest) []string {
 	var lines []string
 	for _, m := range all {
-		if strings.HasSuffix(m.Kind, "AdmissionPolicy") {
+		if strings.HasSuffix(m.Kind, "AdmissionPolicy") || strings.HasSuffix(m.Kind, "WebhookConfiguration") {
 			lines = append(lines, fmt.Sprintf("%s: %s\n", m.Kind, m.Metadata.Name))
 		}
 		for _, rule := range m.Rules {

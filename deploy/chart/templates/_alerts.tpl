@@ -32,7 +32,7 @@
   annotations:
     summary: 'ConfigMap {{ .Values.configuration }} is missing or wrong: the last valid one, if any, stays in force.'
     {{- include "pullkey.runbook" (list . "PullkeyConfigurationInvalid") | nindent 4 }}
-{{- if include "pullkey.injects" . }}
+{{- if or (include "pullkey.injects" .) (include "pullkey.hooks" .) }}
 - alert: PullkeyNotInjected
   expr: max by (cluster) (pullkey_injection_active) == 0
   for: 10m

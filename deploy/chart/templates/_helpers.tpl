@@ -39,6 +39,73 @@ system:serviceaccount:{{ .Release.Namespace }}:pullkey-controller
 {{- if or (eq .Values.inject.policies "always") (and $served (eq .Values.inject.policies "auto")) }}yes{{ end }}
 {{- end }}
 
+{{- /* Not empty where the webhook that injects is installed. */ -}}
+{{- define "pullkey.hooks" -}}
+{{- $asked := or (eq .Values.inject.webhook "always") (and (eq .Values.inject.webhook "auto") (not (include "pullkey.injects" .))) }}
+{{- if and $asked (or .Values.inject.pods .Values.inject.serviceAccounts) }}yes{{ end }}
+{{- end }}
+
+{{- /* The names that the webhook is reached by, with commas. */ -}}
+{{- define "pullkey.hosts" -}}
+pullkey-webhook.{{ .Release.Namespace }}.svc
+{{- with .Values.webhook.url }},{{ (urlParse .).hostname }}{{ end }}
+{{- end }}
+
+{{- /* The same as a certificate has them, in JSON. */ -}}
+{{- define "pullkey.subjectNames" -}}
+{{- $names := dict "dnsNames" list "ipAddresses" list }}
+{{- range include "pullkey.hosts" . | splitList "," }}
+{{- $kind := ternary "ipAddresses" "dnsNames" (regexMatch "^[0-9.]+$|:" .) }}
+{{- $_ := set $names $kind (append (index $names $kind) .) }}
+{{- end }}
+{{- toJson $names }}
+{{- end }}
+
+{{- /* The data of the webhook's Secret: what the cluster has, if it is for the same
+names, or made anew. The authority's key is thrown away. */ -}}
+{{- define "pullkey.certificate" -}}
+{{- $old := lookup "v1" "Secret" .Release.Namespace .Values.webhook.certificate.secretName | default dict }}
+{{- $data := $old.data | default dict }}
+{{- $hosts := include "pullkey.hosts" . }}
+{{- if and (index $data "ca.crt") (index $data "tls.crt") (index $data "tls.key") (eq $hosts (dig "metadata" "annotations" "pullkey.dev/hosts" "" $old)) }}
+{{- pick $data "ca.crt" "tls.crt" "tls.key" | toYaml }}
+{{- else }}
+{{- $for := include "pullkey.subjectNames" . | fromJson }}
+{{- $ca := genCAWithKey "pullkey-webhook" 3650 (genPrivateKey "ecdsa") }}
+{{- $made := genSignedCertWithKey "pullkey-webhook" $for.ipAddresses $for.dnsNames 3650 $ca (genPrivateKey "ecdsa") }}
+{{- dict "ca.crt" (b64enc $ca.Cert) "tls.crt" (b64enc $made.Cert) "tls.key" (b64enc $made.Key) | toYaml }}
+{{- end }}
+{{- end }}
+
+{{- /* What all entries of the webhook have: context, resource, failure policy, authority. */ -}}
+{{- define "pullkey.hook" -}}
+{{- $ := index . 0 -}}
+admissionReviewVersions: [v1]
+sideEffects: None
+failurePolicy: {{ index . 2 }}
+# What other admission adds later is looked at too.
+reinvocationPolicy: IfNeeded
+timeoutSeconds: {{ $.Values.webhook.timeoutSeconds }}
+clientConfig:
+  {{- with $.Values.webhook.url }}
+  url: {{ quote . }}
+  {{- else }}
+  service:
+    name: pullkey-webhook
+    namespace: {{ $.Release.Namespace }}
+    path: /
+  {{- end }}
+  {{- with index . 3 }}
+  caBundle: {{ . }}
+  {{- end }}
+rules:
+  - apiGroups: [""]
+    apiVersions: [v1]
+    operations: [CREATE]
+    resources: [{{ index . 1 }}]
+    scope: Namespaced
+{{- end }}
+
 {{- /* The command line. What has no value is left to the program's own default. */ -}}
 {{- define "pullkey.args" -}}
 - --namespace={{ .Release.Namespace }}
@@ -68,6 +135,12 @@ system:serviceaccount:{{ .Release.Namespace }}:pullkey-controller
 - --after-expiry={{ .Values.afterExpiry }}
 - --workers={{ .Values.workers }}
 - --address=:{{ .Values.metrics.port }}
+{{- if include "pullkey.hooks" . }}
+- --webhook-address=:{{ .Values.webhook.port }}
+- --webhook-certificate=/etc/pullkey/webhook
+- --webhook-failure-policy={{ .Values.webhook.failurePolicy }}
+- --webhook-timeout={{ .Values.webhook.timeoutSeconds }}s
+{{- end }}
 - --log-format={{ .Values.log.format }}
 {{- if .Values.log.verbose }}
 - --verbose
@@ -110,6 +183,12 @@ system:serviceaccount:{{ .Release.Namespace }}:pullkey-controller
 {{- end }}
 
 {{- define "pullkey.volumes" -}}
+{{- if include "pullkey.hooks" . }}
+- name: webhook
+  secret:
+    secretName: {{ .Values.webhook.certificate.secretName }}
+    items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]
+{{- end }}
 {{- if include "pullkey.projects" . }}
 - name: rrsa
   projected:
