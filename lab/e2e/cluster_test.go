@@ -33,19 +33,25 @@ const (
 
 // controlPlane is one API server for all tests that need no node; starting one
 // takes seconds. Tests share it one after the other, each in namespaces of its
-// own.
-var controlPlane struct {
+// own. olderPlane is another, where the policies that inject do not run.
+var controlPlane, olderPlane shared
+
+type shared struct {
 	once    sync.Once
 	dir     string
 	done    func(keep bool) error
 	cluster *cluster.Cluster
 	err     error
+	hook    *hook // nil where the policies inject
 }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if c := controlPlane.cluster; c != nil {
-		if err := errors.Join(c.Stop(), controlPlane.done(false)); err != nil {
+	for _, s := range []*shared{&controlPlane, &olderPlane} {
+		if s.cluster == nil {
+			continue
+		}
+		if err := errors.Join(s.cluster.Stop(), s.done(false)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -56,6 +62,7 @@ func TestMain(m *testing.M) {
 // plane is the shared control plane as a test sees it.
 type plane struct {
 	*cluster.Cluster
+	hook    *hook
 	admin   kubernetes.Interface
 	pullkey kubernetes.Interface // the controller's own identity and rights
 }
@@ -63,22 +70,31 @@ type plane struct {
 // onControlPlane returns the shared control plane with pullkey installed.
 func onControlPlane(t *testing.T) *plane {
 	t.Helper()
-	controlPlane.once.Do(func() {
+	return controlPlane.plane(t, cluster.BuildOptions{}, install)
+}
+
+// plane returns the control plane, which is started for the first test.
+func (s *shared) plane(t *testing.T, built cluster.BuildOptions, install func(context.Context, *cluster.Cluster) error) *plane {
+	t.Helper()
+	s.once.Do(func() {
 		// It outlives the test that happens to be first.
-		controlPlane.err = startControlPlane(context.Background())
+		if s.err = s.start(context.Background(), built); s.err == nil {
+			s.err = install(context.Background(), s.cluster)
+		}
 	})
-	if controlPlane.err != nil {
-		t.Fatal(controlPlane.err)
+	if s.err != nil {
+		t.Fatal(s.err)
 	}
-	p := &plane{Cluster: controlPlane.cluster}
+	p := &plane{Cluster: s.cluster, hook: s.hook}
 	p.admin = client(t, p.Kubeconfig())
 	p.pullkey = p.as(t, identity, "system:serviceaccounts", "system:serviceaccounts:"+home, "system:authenticated")
 	p.policiesAreActive(t)
 	return p
 }
 
-func startControlPlane(ctx context.Context) error {
-	bin, err := cluster.Build(ctx, cluster.BuildOptions{Root: root, Progress: os.Stderr})
+func (s *shared) start(ctx context.Context, built cluster.BuildOptions) error {
+	built.Root, built.Progress = root, os.Stderr
+	bin, err := cluster.Build(ctx, built)
 	if err != nil {
 		return err
 	}
@@ -92,8 +108,8 @@ func startControlPlane(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, done(true))
 	}
-	controlPlane.cluster, controlPlane.dir, controlPlane.done = c, dir, done
-	return install(ctx, c)
+	s.cluster, s.dir, s.done = c, dir, done
+	return nil
 }
 
 // install applies deploy/install.yaml as a user would. There is no node, so that

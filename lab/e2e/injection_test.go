@@ -93,8 +93,10 @@ func (p *plane) account(t *testing.T, namespace, name string, own ...string) []s
 	return listed(made)
 }
 
-func TestPodsWithManagedImagesAreBornWithTheSecret(t *testing.T) {
-	o := openOffice(t)
+func TestPodsWithManagedImagesAreBornWithTheSecret(t *testing.T) { eachWay(t, podsWithManagedImagesAreBornWithTheSecret) }
+
+func podsWithManagedImagesAreBornWithTheSecret(t *testing.T, o *office) {
+	t.Helper()
 	watched, other := o.namespace(t, "watched"), o.namespace(t, "other")
 	o.configure(t, o.injecting(watched))
 	host := o.acr.Instances()[0].Hosts[0]
@@ -153,8 +155,10 @@ func TestPodsWithManagedImagesAreBornWithTheSecret(t *testing.T) {
 // A ServiceAccount can bind its pods to the Secrets that it lists. The API
 // server then judges the name that the policy added as if the user had written
 // it, and the policy cannot see the ServiceAccount.
-func TestAPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret(t *testing.T) {
-	o := openOffice(t)
+func TestAPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret(t *testing.T) { eachWay(t, aPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret) }
+
+func aPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret(t *testing.T, o *office) {
+	t.Helper()
 	watched := o.namespace(t, "watched")
 	o.configure(t, o.injecting(watched))
 	ours := o.acr.Instances()[0].Hosts[0] + "/team/app:1"
@@ -182,8 +186,10 @@ func TestAPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSec
 	}
 }
 
-func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) {
-	o := openOffice(t)
+func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) { eachWay(t, aGlobOfHostsIsReadAsKubeletReadsIt) }
+
+func aGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T, o *office) {
+	t.Helper()
 	watched := o.namespace(t, "watched")
 	o.configure(t, map[string]string{
 		"watch-namespace": watched, "service-account": "builder", "acr-registry": "registry.*.aliyuncs.com,registry-vpc.cn-sh*.aliyuncs.com",
@@ -207,8 +213,10 @@ func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) {
 	}
 }
 
-func TestAllNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T) {
-	o := openOffice(t)
+func TestAllNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T) { eachWay(t, allNamespacesAreInjectedButThoseThatTheClusterNeeds) }
+
+func allNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T, o *office) {
+	t.Helper()
 	first := o.namespace(t, "first")
 	o.configure(t, o.injecting("all"))
 	pod := podOf(o.acr.Instances()[0].Hosts[0] + "/team/app")
@@ -243,8 +251,10 @@ func TestAllNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T) {
 	}
 }
 
-func TestServiceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T) {
-	o := openOffice(t)
+func TestServiceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T) { eachWay(t, serviceAccountsAreBornWithTheSecretAndTheirOwnEntries) }
+
+func serviceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T, o *office) {
+	t.Helper()
 	watched, other := o.namespace(t, "watched"), o.namespace(t, "other")
 	o.configure(t, o.injecting(watched))
 	o.soonBorn(t, watched, podOf(o.acr.Instances()[0].Hosts[0]+"/team/app"), secretName)
@@ -279,16 +289,22 @@ func TestServiceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T) {
 	}
 }
 
-// Another policy, later in the order, adds a sidecar with the only managed
-// image.
-func TestASidecarThatOtherAdmissionAddsIsSeen(t *testing.T) {
-	o := openOffice(t)
+// Another policy or webhook, later in the order, adds a sidecar with the only
+// managed image.
+func TestASidecarThatOtherAdmissionAddsIsSeen(t *testing.T) { eachWay(t, aSidecarThatOtherAdmissionAddsIsSeen) }
+
+func aSidecarThatOtherAdmissionAddsIsSeen(t *testing.T, o *office) {
+	t.Helper()
 	watched := o.namespace(t, "watched")
 	o.configure(t, o.injecting(watched))
 	ours := o.acr.Instances()[0].Hosts[0] + "/team/sidecar"
 	o.soonBorn(t, watched, podOf(ours), secretName)
-	o.addSidecarPolicy(t, watched, ours)
-	o.eventually(t, "the other policy adds its sidecar", func(ctx context.Context) error {
+	if o.hook == nil {
+		o.addSidecarPolicy(t, watched, ours)
+	} else {
+		o.addSidecarWebhook(t, watched, ours)
+	}
+	o.eventually(t, "the other admission adds its sidecar", func(ctx context.Context) error {
 		got, err := o.admin.CoreV1().Pods(watched).Create(ctx, names(podOf("busybox"), "mine"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		if err != nil {
 			return err
@@ -345,8 +361,10 @@ func (o *office) addSidecarPolicy(t *testing.T, namespace, image string) {
 	})
 }
 
-func TestWithoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T) {
-	o := openOffice(t)
+func TestWithoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T) { eachWay(t, withoutParametersPodsAndServiceAccountsAreBornUntouched) }
+
+func withoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T, o *office) {
+	t.Helper()
 	watched := o.namespace(t, "watched")
 	o.configure(t, o.injecting(watched))
 	pod := names(podOf(o.acr.Instances()[0].Hosts[0]+"/team/app"), "mine")
@@ -384,8 +402,10 @@ func TestWithoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T) {
 	t.Run("no ConfigMap", untouched)
 }
 
-func TestPodsAreBornWithTheSecretDuringAnOutage(t *testing.T) {
-	o := openOffice(t)
+func TestPodsAreBornWithTheSecretDuringAnOutage(t *testing.T) { eachWay(t, podsAreBornWithTheSecretDuringAnOutage) }
+
+func podsAreBornWithTheSecretDuringAnOutage(t *testing.T, o *office) {
+	t.Helper()
 	first := o.namespace(t, "first")
 	o.configure(t, o.injecting(first))
 	pod := podOf(o.acr.Instances()[0].Hosts[0] + "/team/app")

@@ -78,6 +78,9 @@ func openOfficeOn(t *testing.T, p *plane) *office {
 	o.client = clientOf(o.acr, listener.Addr().String())
 	o.ask = source.Asking(registry.Options{RootCAs: authorityOf(o.acr), Proxy: o.proxyTo(t, listener.Addr().String())})
 	o.setAccessKey(t, o.acr.AccessKey())
+	if o.hook != nil {
+		o.hook.answer(t, o.pullkey)
+	}
 	o.start(t, o.pullkey)
 	t.Cleanup(func() { o.stop() })
 	return o

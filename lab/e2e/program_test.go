@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -38,7 +39,7 @@ var built struct {
 func controllerProgram(t *testing.T) string {
 	t.Helper()
 	built.once.Do(func() {
-		built.path = filepath.Join(controlPlane.dir, "pullkey-controller")
+		built.path = filepath.Join(cmp.Or(controlPlane.dir, olderPlane.dir), "pullkey-controller")
 		build := exec.Command("go", "build", "-o", built.path, "./cmd/pullkey-controller") // for all tests, not this one
 		build.Dir = root
 		if out, err := build.CombinedOutput(); err != nil {

@@ -55,8 +55,10 @@ func (o *office) unserved(t *testing.T, namespace string) {
 	})
 }
 
-func TestNamespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns(t *testing.T) {
-	o := openOffice(t)
+func TestNamespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns(t *testing.T) { eachWay(t, namespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns) }
+
+func namespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns(t *testing.T, o *office) {
+	t.Helper()
 	tag := strings.ToLower(rand.Text()[:6])
 	host := o.acr.Instances()[0].Hosts[0]
 	ours := podOf(host + "/team/app:1")
@@ -178,8 +180,10 @@ func TestASelectionThatNeverWasValidLetsNothingHappen(t *testing.T) {
 	})
 }
 
-func TestWhatIsSwitchedOffGetsNoName(t *testing.T) {
-	o := openOffice(t)
+func TestWhatIsSwitchedOffGetsNoName(t *testing.T) { eachWay(t, whatIsSwitchedOffGetsNoName) }
+
+func whatIsSwitchedOffGetsNoName(t *testing.T, o *office) {
+	t.Helper()
 	namespace := o.namespace(t, "watched")
 	pod := podOf(o.acr.Instances()[0].Hosts[0] + "/team/app:1")
 	o.choose(t, "inject.pods", "false", "inject.serviceAccounts", "false")
