@@ -93,7 +93,9 @@ func (p *plane) account(t *testing.T, namespace, name string, own ...string) []s
 	return listed(made)
 }
 
-func TestPodsWithManagedImagesAreBornWithTheSecret(t *testing.T) { eachWay(t, podsWithManagedImagesAreBornWithTheSecret) }
+func TestPodsWithManagedImagesAreBornWithTheSecret(t *testing.T) {
+	eachWay(t, podsWithManagedImagesAreBornWithTheSecret)
+}
 
 func podsWithManagedImagesAreBornWithTheSecret(t *testing.T, o *office) {
 	t.Helper()
@@ -155,7 +157,9 @@ func podsWithManagedImagesAreBornWithTheSecret(t *testing.T, o *office) {
 // A ServiceAccount can bind its pods to the Secrets that it lists. The API
 // server then judges the name that the policy added as if the user had written
 // it, and the policy cannot see the ServiceAccount.
-func TestAPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret(t *testing.T) { eachWay(t, aPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret) }
+func TestAPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret(t *testing.T) {
+	eachWay(t, aPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret)
+}
 
 func aPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret(t *testing.T, o *office) {
 	t.Helper()
@@ -186,7 +190,9 @@ func aPodOfAServiceAccountThatEnforcesItsListIsRefusedWhenTheListLacksTheSecret(
 	}
 }
 
-func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) { eachWay(t, aGlobOfHostsIsReadAsKubeletReadsIt) }
+func TestAGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T) {
+	eachWay(t, aGlobOfHostsIsReadAsKubeletReadsIt)
+}
 
 func aGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T, o *office) {
 	t.Helper()
@@ -213,7 +219,9 @@ func aGlobOfHostsIsReadAsKubeletReadsIt(t *testing.T, o *office) {
 	}
 }
 
-func TestAllNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T) { eachWay(t, allNamespacesAreInjectedButThoseThatTheClusterNeeds) }
+func TestAllNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T) {
+	eachWay(t, allNamespacesAreInjectedButThoseThatTheClusterNeeds)
+}
 
 func allNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T, o *office) {
 	t.Helper()
@@ -251,7 +259,9 @@ func allNamespacesAreInjectedButThoseThatTheClusterNeeds(t *testing.T, o *office
 	}
 }
 
-func TestServiceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T) { eachWay(t, serviceAccountsAreBornWithTheSecretAndTheirOwnEntries) }
+func TestServiceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T) {
+	eachWay(t, serviceAccountsAreBornWithTheSecretAndTheirOwnEntries)
+}
 
 func serviceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T, o *office) {
 	t.Helper()
@@ -291,7 +301,9 @@ func serviceAccountsAreBornWithTheSecretAndTheirOwnEntries(t *testing.T, o *offi
 
 // Another policy or webhook, later in the order, adds a sidecar with the only
 // managed image.
-func TestASidecarThatOtherAdmissionAddsIsSeen(t *testing.T) { eachWay(t, aSidecarThatOtherAdmissionAddsIsSeen) }
+func TestASidecarThatOtherAdmissionAddsIsSeen(t *testing.T) {
+	eachWay(t, aSidecarThatOtherAdmissionAddsIsSeen)
+}
 
 func aSidecarThatOtherAdmissionAddsIsSeen(t *testing.T, o *office) {
 	t.Helper()
@@ -361,7 +373,9 @@ func (o *office) addSidecarPolicy(t *testing.T, namespace, image string) {
 	})
 }
 
-func TestWithoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T) { eachWay(t, withoutParametersPodsAndServiceAccountsAreBornUntouched) }
+func TestWithoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T) {
+	eachWay(t, withoutParametersPodsAndServiceAccountsAreBornUntouched)
+}
 
 func withoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T, o *office) {
 	t.Helper()
@@ -402,7 +416,9 @@ func withoutParametersPodsAndServiceAccountsAreBornUntouched(t *testing.T, o *of
 	t.Run("no ConfigMap", untouched)
 }
 
-func TestPodsAreBornWithTheSecretDuringAnOutage(t *testing.T) { eachWay(t, podsAreBornWithTheSecretDuringAnOutage) }
+func TestPodsAreBornWithTheSecretDuringAnOutage(t *testing.T) {
+	eachWay(t, podsAreBornWithTheSecretDuringAnOutage)
+}
 
 func podsAreBornWithTheSecretDuringAnOutage(t *testing.T, o *office) {
 	t.Helper()

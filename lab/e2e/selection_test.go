@@ -55,7 +55,9 @@ func (o *office) unserved(t *testing.T, namespace string) {
 	})
 }
 
-func TestNamespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns(t *testing.T) { eachWay(t, namespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns) }
+func TestNamespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns(t *testing.T) {
+	eachWay(t, namespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns)
+}
 
 func namespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns(t *testing.T, o *office) {
 	t.Helper()
