@@ -72,7 +72,7 @@ func (f *webhookFlags) serve(ctx context.Context, client kubernetes.Interface, o
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	log.Info("serving the webhook", "address", listener.Addr().String())
+	log.Info("serving the webhook", "at", listener.Addr().String())
 	go func() {
 		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("serve the webhook", "error", err)

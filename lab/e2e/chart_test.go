@@ -144,12 +144,20 @@ func TestAReleaseThatIsUninstalledTakesNoSecretAlong(t *testing.T) {
 	}
 }
 
+// mutatingPolicies are their kinds, where they are served.
+func (p *plane) mutatingPolicies() string {
+	if p.hook != nil {
+		return ""
+	}
+	return ",mutatingadmissionpolicies,mutatingadmissionpolicybindings"
+}
+
 // ofTheChart lists the objects that the chart has made.
 func (p *plane) ofTheChart(t *testing.T) string {
 	t.Helper()
 	out, err := p.Kubectl(t.Context(), "get", "--all-namespaces", "--output", "name", "--selector", "app.kubernetes.io/name=pullkey",
 		"deployments,services,poddisruptionbudgets,configmaps,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,"+
-			"validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,mutatingadmissionpolicybindings").Output()
+			"secrets,mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings"+p.mutatingPolicies()).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,12 @@ type site struct {
 // named.
 func openSite(t *testing.T, more ...localacr.Instance) *site {
 	t.Helper()
-	s := &site{office: &office{plane: onControlPlane(t)}, ca: filepath.Join(t.TempDir(), "ca.crt"), spy: &spy{known: secrets{}}}
+	return openSiteOn(t, onControlPlane(t), more...)
+}
+
+func openSiteOn(t *testing.T, p *plane, more ...localacr.Instance) *site {
+	t.Helper()
+	s := &site{office: &office{plane: p}, ca: filepath.Join(t.TempDir(), "ca.crt"), spy: &spy{known: secrets{}}}
 	s.clear(t)
 	err := s.admin.CoordinationV1().Leases(home).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
 	if err != nil {

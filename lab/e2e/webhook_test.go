@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -52,7 +51,7 @@ func openHook(ctx context.Context, c *cluster.Cluster, dir string) (*hook, error
 		return nil, err
 	}
 	h := &hook{address: listener.Addr().String(), folder: filepath.Join(dir, "webhook")}
-	if err := h.install(ctx, c, dir); err != nil {
+	if err := h.install(ctx, c); err != nil {
 		return nil, err
 	}
 	certificate, err := webhook.Open(h.folder, os.ReadFile, func(error) {})
@@ -75,17 +74,20 @@ func openHook(ctx context.Context, c *cluster.Cluster, dir string) (*hook, error
 
 // install renders the chart as for a cluster of that version, whose API server
 // reaches the webhook by a URL, and takes the certificate that it makes.
-func (h *hook) install(ctx context.Context, c *cluster.Cluster, dir string) error {
-	helm, err := chart.Open(ctx, root, filepath.Join(dir, "helm"), os.Stderr)
+func (h *hook) install(ctx context.Context, c *cluster.Cluster, values ...string) error {
+	if err := os.MkdirAll(h.folder, 0o700); err != nil {
+		return err
+	}
+	helm, err := chart.Open(ctx, root, filepath.Join(h.folder, "helm"), os.Stderr)
 	if err != nil {
 		return err
 	}
-	text, err := helm.Render(ctx, "--kube-version", "1.34.0", "--set", "inject.policies=auto,createNamespace=true,webhook.url=https://"+h.address)
+	text, err := helm.Render(ctx, append([]string{"--kube-version", "1.34.0", "--set", "inject.policies=auto,createNamespace=true,webhook.url=https://" + h.address}, values...)...)
 	if err != nil {
 		return err
 	}
-	manifests := filepath.Join(dir, "install.yaml")
-	if err := errors.Join(os.MkdirAll(h.folder, 0o700), os.WriteFile(manifests, []byte(text), 0o600)); err != nil {
+	manifests := filepath.Join(h.folder, "install.yaml")
+	if err := os.WriteFile(manifests, []byte(text), 0o600); err != nil {
 		return err
 	}
 	if out, err := c.Kubectl(ctx, "apply", "--filename", manifests).CombinedOutput(); err != nil {
