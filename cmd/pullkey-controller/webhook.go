@@ -79,12 +79,14 @@ func (f *webhookFlags) serve(ctx context.Context, client kubernetes.Interface, o
 		}
 	}()
 	return caches.Ready, func() {
+		defer end()
 		if ctx.Err() != nil {
-			<-time.After(linger)
+			lingering, over := context.WithTimeout(living, linger)
+			<-lingering.Done()
+			over()
 		}
 		limited, cancel := context.WithTimeout(living, linger)
+		defer cancel()
 		_ = server.Shutdown(limited)
-		cancel()
-		end()
 	}, nil
 }

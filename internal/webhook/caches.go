@@ -47,7 +47,9 @@ func NewCaches(client kubernetes.Interface, namespace, name string) *Caches {
 	return c
 }
 
-func nameIs(name string) string { return fields.OneTermEqualSelector(metav1.ObjectNameField, name).String() }
+func nameIs(name string) string {
+	return fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+}
 
 // slim keeps of a namespace what decides.
 func slim(o any) (any, error) {

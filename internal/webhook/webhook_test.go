@@ -151,7 +151,9 @@ func TestNamespacesAreChosenAsThePoliciesChoose(t *testing.T) {
 func TestServiceAccountsAreChosenByName(t *testing.T) {
 	t.Parallel()
 	const made, appended = `[{"op":"add","path":"/imagePullSecrets","value":[{"name":"pull"}]}]`, `[{"op":"add","path":"/imagePullSecrets/-","value":{"name":"pull"}}]`
-	in := func(key string) map[string]string { return map[string]string{"all-namespaces": "", key: "^(build-.*)$"} }
+	in := func(key string) map[string]string {
+		return map[string]string{"all-namespaces": "", key: "^(build-.*)$"}
+	}
 	for _, c := range []struct {
 		name, object string
 		data         map[string]string

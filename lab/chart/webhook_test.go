@@ -154,7 +154,7 @@ func TestWhatTheWebhookLooksAt(t *testing.T) {
 func TestCertManagerMakesTheCertificateWhereItIsAsked(t *testing.T) {
 	t.Parallel()
 	for values, want := range map[string][]string{
-		"webhook.certificate.from=cert-manager":                                                               {"selfSigned: {}", "name: pullkey-webhook\n", "cert-manager.io/inject-ca-from: pullkey-system/pullkey-webhook"},
+		"webhook.certificate.from=cert-manager": {"selfSigned: {}", "name: pullkey-webhook\n", "cert-manager.io/inject-ca-from: pullkey-system/pullkey-webhook"},
 		"webhook.certificate.from=cert-manager,webhook.certificate.issuer.name=ca,webhook.url=https://10.0.0.9": {"kind: Issuer\n    name: ca", `ipAddresses: ["10.0.0.9"]`},
 	} {
 		text := render(t, "--set", "inject.policies=never,"+values, "--show-only", "templates/webhook.yaml")

@@ -28,7 +28,8 @@ func TestPolicyAndWebhookGiveTheSame(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 1937))
 	namespaces := []webhook.Namespace{
 		o.known(t, "plain", nil), o.known(t, "team-a", map[string]string{"team": "a"}), o.known(t, "team-b", map[string]string{"team": "b", "legacy": ""}),
-		o.known(t, "empty", map[string]string{"team": ""}), {Name: home, Labels: o.labelsOf(t, home)},
+		o.known(t, "empty", map[string]string{"team": ""}),
+		{Name: home, Labels: o.labelsOf(t, home)},
 	}
 	birth := webhook.Birth{Namespace: home, SecretName: secretName}
 	injected := 0

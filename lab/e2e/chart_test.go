@@ -84,7 +84,7 @@ func TestTheAPIServerTakesAllThatTheChartMakes(t *testing.T) {
 	elsewhere := p.namespace(t, "elsewhere")
 	everything := []string{
 		"--values", filepath.Join("..", "chart", "testdata", "everything.yaml"), "--set", "inject.pods=true",
-		"--set", "configuration=" + elsewhere + "/acr", "--set", "accessKeySecret=" + elsewhere + "/cloud", "--set", "createNamespace=true",
+		"--set", "webhook.certificate.from=chart", "--set", "configuration=" + elsewhere + "/acr", "--set", "accessKeySecret=" + elsewhere + "/cloud", "--set", "createNamespace=true",
 		"--api-versions", "monitoring.coreos.com/v1/ServiceMonitor", "--api-versions", "monitoring.coreos.com/v1/PrometheusRule",
 	}
 	for _, values := range [][]string{nil, everything, asTheVendor, {"--set", "inject.serviceAccounts=false,accessKeys=null"}} {

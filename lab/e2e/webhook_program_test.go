@@ -130,11 +130,38 @@ func (h *hooked) bornAtOnce(t *testing.T, i int) error {
 	return nil
 }
 
-// A certificate that changes is used at once; told to stop, a replica answers until
-// nobody asks it any more; stopped, it holds nobody up, unless that was asked for.
-func TestTheLifeOfTheWebhook(t *testing.T) {
-	h := openHooked(t)
+// watched is a namespace and a pod that gets the name there, beside its own.
+func (h *hooked) watched(t *testing.T) (string, *corev1.Pod) {
+	t.Helper()
 	h.finds(t, status.InjectionActive)
+	namespace := h.labelled(t, "l"+h.tag, "team", h.tag)
+	h.account(t, namespace, "app")
+	pod := names(podOf(h.image+"/team/app:1"), "mine")
+	pod.Spec.ServiceAccountName = "app"
+	h.soonBorn(t, namespace, pod, "mine", secretName)
+	return namespace, pod
+}
+
+func TestTheWebhookShowsACertificateThatHasChangedWithoutARestart(t *testing.T) {
+	h := openHooked(t)
+	namespace, pod := h.watched(t)
+	certificate := func() string {
+		text, err := os.ReadFile(filepath.Join(h.hook.folder, "tls.crt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	before := certificate()
+	h.install(t) // another one, of another authority
+	if certificate() == before {
+		t.Fatal("the certificate is the same")
+	}
+	h.soonBorn(t, namespace, pod, "mine", secretName)
+}
+
+func TestTheStatusNamesTheWebhookThatInjects(t *testing.T) {
+	h := openHooked(t)
 	h.eventually(t, "the status names the webhook", func(ctx context.Context) error {
 		told, err := h.admin.CoreV1().ConfigMaps(home).Get(ctx, status.Name, metav1.GetOptions{})
 		if err != nil {
@@ -146,30 +173,21 @@ func TestTheLifeOfTheWebhook(t *testing.T) {
 		}
 		return err
 	})
-	namespace := h.labelled(t, "l"+h.tag, "team", h.tag)
-	h.account(t, namespace, "app")
-	pod := names(podOf(h.image+"/team/app:1"), "mine")
-	pod.Spec.ServiceAccountName = "app"
-	h.soonBorn(t, namespace, pod, "mine", secretName)
+}
 
-	old, err := os.ReadFile(filepath.Join(h.hook.folder, "tls.crt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.install(t) // another certificate of another authority
-	if now, err := os.ReadFile(filepath.Join(h.hook.folder, "tls.crt")); err != nil || string(now) == string(old) {
-		t.Fatalf("the certificate is the same: %v", err)
-	}
-	h.soonBorn(t, namespace, pod, "mine", secretName)
-
+// Told to stop, a replica answers until nobody asks it any more; stopped, it holds
+// nobody up, unless that was asked for.
+func TestAWebhookThatIsStoppedRefusesNobodyUnlessItIsAskedTo(t *testing.T) {
+	h := openHooked(t)
+	namespace, pod := h.watched(t)
 	if err := h.process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	h.eventually(t, "it works no more", func(ctx context.Context) error {
-		if _, _, err := h.get(ctx, "/healthz"); err != nil {
-			return nil
+		if _, _, err := h.get(ctx, "/healthz"); err == nil {
+			return errors.New("it answers for its health")
 		}
-		return errors.New("it answers for its health")
+		return nil
 	})
 	if got, err := h.born(t.Context(), namespace, pod); err != nil || !slices.Equal(got, []string{"mine", secretName}) {
 		t.Errorf("while it is stopping a pod is born with %q (%v)", got, err)
@@ -180,16 +198,14 @@ func TestTheLifeOfTheWebhook(t *testing.T) {
 	}
 	h.install(t, "--set", "webhook.failurePolicy=Fail")
 	h.eventually(t, "a pod is refused where that is asked for", func(ctx context.Context) error {
-		got, err := h.born(ctx, namespace, pod)
-		if err != nil && strings.Contains(err.Error(), "failed calling webhook") {
-			return nil
+		if got, err := h.born(ctx, namespace, pod); err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
+			return fmt.Errorf("it is born with %q (%w)", got, err)
 		}
-		return errors.Join(fmt.Errorf("born with %q", got), err)
+		return nil
 	})
 	for _, needed := range []string{home, "kube-system"} {
-		theirs := podOf(h.image + "/team/app:1")
 		h.eventually(t, "pods of "+needed+" are born", func(ctx context.Context) error {
-			_, err := h.born(ctx, needed, theirs)
+			_, err := h.born(ctx, needed, podOf(h.image+"/team/app:1"))
 			return err
 		})
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
@@ -171,4 +172,28 @@ func (o *office) addSidecarWebhook(t *testing.T, namespace, image string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = configurations.Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{}) })
+}
+
+// A namespace that is newer than the cache is asked for, with the rights that
+// pullkey has.
+func TestANamespaceThatTheWebhookHasNotSeenIsLookedAt(t *testing.T) {
+	o := openOffice(t)
+	o.stop()
+	namespace := o.labelled(t, "unseen-"+strings.ToLower(rand.Text()[:6]), "team", "a")
+	caches := webhook.NewCaches(o.pullkey, home, parameters) // not begun: they show nothing
+	if err := caches.Ready(); err == nil {
+		t.Error("caches that are empty are ready")
+	}
+	got, err := caches.Namespace(t.Context(), namespace)
+	if err != nil || got.Labels["team"] != "a" || got.Name != namespace {
+		t.Errorf("got %+v (%v)", got, err)
+	}
+	if got, err := caches.Namespace(t.Context(), "is-nowhere"); err != nil || len(got.Labels) > 0 {
+		t.Errorf("of none: got %+v (%v)", got, err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got, err := caches.Namespace(ended, namespace); err == nil {
+		t.Errorf("when nobody answers: got %+v", got)
+	}
 }
