@@ -154,8 +154,8 @@ func TestEveryFlagOfTheControllerIsAValue(t *testing.T) {
 		}
 	}
 	// In a pod the ServiceAccount connects, replicas elect one, and the token file is
-	// mounted where it is looked for.
-	for _, flag := range []string{"--kubeconfig", "--leader-elect", "--token-file"} {
+	// mounted where it is looked for. A rehearsal is somebody's who looks on.
+	for _, flag := range []string{"--kubeconfig", "--leader-elect", "--token-file", "--dry-run"} {
 		given[flag] = true
 	}
 	for flag := range flags {
