@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -25,9 +24,9 @@ const (
 	// many of them may go then.
 	evictAgain  = 10 * time.Second
 	evictAtOnce = 5
-	// evictMost is how often the pods of one owner are evicted: what comes in their
-	// place is born with the name, as was asked, or it is no use.
-	evictMost = 3
+	// evictPatience is how long the pods are waited for, which there may be no right
+	// to watch.
+	evictPatience = time.Minute
 )
 
 // evictions ends pods that were born without the Secret's name and cannot pull:
@@ -38,7 +37,7 @@ type evictions struct {
 	factory informers.SharedInformerFactory
 	pods    corelisters.PodLister
 	synced  cache.InformerSynced
-	owners  map[types.UID]int       // how many pods of an owner went
+	owners  map[types.UID]time.Time // when a pod of an owner went last
 	left    map[types.UID]time.Time // since when a pod is left as it is
 }
 
@@ -51,7 +50,7 @@ func newEvictions(c *Controller) *evictions {
 	return &evictions{
 		Controller: c, factory: factory, pods: factory.Core().V1().Pods().Lister(),
 		synced: factory.Core().V1().Pods().Informer().HasSynced,
-		owners: map[types.UID]int{}, left: map[types.UID]time.Time{},
+		owners: map[types.UID]time.Time{}, left: map[types.UID]time.Time{},
 	}
 }
 
@@ -62,17 +61,30 @@ func slimPod(o any) (any, error) {
 		return o, nil
 	}
 	short := &corev1.Pod{ObjectMeta: slimMeta(&pod.ObjectMeta)}
-	short.OwnerReferences = pod.OwnerReferences
-	short.Spec = corev1.PodSpec{ServiceAccountName: pod.Spec.ServiceAccountName, ImagePullSecrets: pod.Spec.ImagePullSecrets}
+	short.OwnerReferences, short.CreationTimestamp = pod.OwnerReferences, pod.CreationTimestamp
+	short.Spec = corev1.PodSpec{
+		ServiceAccountName: pod.Spec.ServiceAccountName, ImagePullSecrets: pod.Spec.ImagePullSecrets,
+		InitContainers: slimContainers(pod.Spec.InitContainers), Containers: slimContainers(pod.Spec.Containers),
+	}
 	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if s.State.Waiting != nil {
-			short.Status.ContainerStatuses = append(short.Status.ContainerStatuses, corev1.ContainerStatus{
-				Name: s.Name, Image: s.Image,
-				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: s.State.Waiting.Reason}},
-			})
+		one := corev1.ContainerStatus{Name: s.Name, Image: s.Image}
+		switch {
+		case s.State.Running != nil:
+			one.State.Running = &corev1.ContainerStateRunning{}
+		case s.State.Waiting != nil:
+			one.State.Waiting = &corev1.ContainerStateWaiting{Reason: s.State.Waiting.Reason}
 		}
+		short.Status.ContainerStatuses = append(short.Status.ContainerStatuses, one)
 	}
 	return short, nil
+}
+
+func slimContainers(all []corev1.Container) []corev1.Container {
+	short := make([]corev1.Container, len(all))
+	for i, c := range all {
+		short[i] = corev1.Container{Name: c.Name, Image: c.Image, Resources: c.Resources}
+	}
+	return short
 }
 
 // run looks at the pods again and again until ctx ends. Where nobody asks for it,
@@ -80,17 +92,28 @@ func slimPod(o any) (any, error) {
 func (e *evictions) run(ctx context.Context) {
 	tick := time.NewTicker(evictAgain)
 	defer tick.Stop()
+	var since time.Time // when the pods were first waited for
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if p := e.plan.Load(); p != nil && p.selection.EvictStuckPods {
-			e.factory.StartWithContext(ctx)
-			if e.synced() {
-				e.look(ctx, p)
-			}
+		p := e.plan.Load()
+		if p == nil || !p.selection.EvictStuckPods {
+			continue
+		}
+		e.factory.StartWithContext(ctx)
+		if since.IsZero() {
+			since = e.Now()
+		}
+		switch {
+		case e.synced():
+			e.unsay("evictions")
+			e.look(ctx, p)
+		case e.Now().Sub(since) >= evictPatience:
+			e.say("evictions", e.configurationReference(), reasonSyncFailed, "evict.stuckPods is true, and the pods that are pending cannot be watched; "+
+				"hint: set evict.stuckPods in the chart's values, which gives the right")
 		}
 	}
 }
@@ -122,6 +145,9 @@ func (e *evictions) look(ctx context.Context, p *plan) {
 // namespace holds a credential, because it does not name the Secret.
 func (e *evictions) stuck(p *plan, pod *corev1.Pod) bool {
 	content := p.content(pod.Namespace)
+	if pod.Namespace == e.Namespace {
+		return false // pullkey's own are nobody's to heal: the injection leaves them out
+	}
 	namespace, err := e.caches.namespaces.Get(pod.Namespace)
 	if content == nil || err != nil || namespace.DeletionTimestamp != nil || !p.watches(namespace) || !isStuck(pod, e.SecretName, content.hosts) {
 		return false
@@ -133,8 +159,9 @@ func (e *evictions) stuck(p *plan, pod *corev1.Pod) bool {
 // isStuck tells it of the pod alone.
 func isStuck(pod *corev1.Pod, secretName string, hosts []string) bool {
 	if pod.DeletionTimestamp != nil || !replaced(pod) ||
-		slices.Contains(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: secretName}) {
-		return false
+		slices.Contains(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: secretName}) ||
+		slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.State.Running != nil }) {
+		return false // a pod is Pending too while one of its containers runs and another never did
 	}
 	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
 		return s.State.Waiting != nil && s.State.Waiting.Reason == "ImagePullBackOff" && isManaged(s.Image, hosts)
@@ -161,8 +188,8 @@ func replaced(pod *corev1.Pod) bool {
 // name.
 func (e *evictions) evict(ctx context.Context, pod *corev1.Pod) {
 	owner := metav1.GetControllerOf(pod).UID
-	if e.owners[owner] == evictMost {
-		e.stays(pod, fmt.Sprintf("%d pods of its owner were evicted, and it is born without the name too", evictMost))
+	if last, ok := e.owners[owner]; ok && !pod.CreationTimestamp.Time.Before(last.Truncate(time.Second)) {
+		e.stays(pod, "a pod of its owner was evicted, and what came in its place is born without the name too")
 		return
 	}
 	asked, err := e.Client.CoreV1().Pods(pod.Namespace).Create(ctx, replacement(pod), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
@@ -187,7 +214,7 @@ func (e *evictions) evict(ctx context.Context, pod *corev1.Pod) {
 		e.stays(pod, "evict it: "+err.Error())
 		return
 	}
-	e.owners[owner]++
+	e.owners[owner] = e.Now()
 	e.metrics.evictions.WithLabelValues("evicted").Inc()
 	e.emit(podReference(pod), reasonEvicted, "it cannot pull and does not name Secret "+e.SecretName+
 		": it is evicted, so that its owner makes another, which will")
@@ -207,13 +234,20 @@ func (e *evictions) stays(pod *corev1.Pod, why string) {
 	e.say("stuck "+string(pod.UID), podReference(pod), reasonStuck, "it cannot pull and does not name Secret "+e.SecretName+", and is left as it is: "+why)
 }
 
-// replacement is a pod that is born where this one was, and is not made.
+// replacement is the pod that its owner would make in its place, as far as its
+// birth depends on it. It is not made. Where its list came from is not known: taken
+// for its own, nothing of the ServiceAccount's is added to it.
 func replacement(pod *corev1.Pod) *corev1.Pod {
 	p := probePod([]string{""})
-	p.Name, p.GenerateName, p.Namespace = "", probeName+"-", pod.Namespace
-	p.Spec.ServiceAccountName = pod.Spec.ServiceAccountName
-	p.Spec.ImagePullSecrets = nil
-	p.Spec.Containers[0].Image = pod.Status.ContainerStatuses[0].Image
+	secure := p.Spec.Containers[0].SecurityContext
+	p.ObjectMeta = metav1.ObjectMeta{GenerateName: probeName + "-", Namespace: pod.Namespace, Labels: pod.Labels}
+	p.Spec.ServiceAccountName, p.Spec.ImagePullSecrets = pod.Spec.ServiceAccountName, pod.Spec.ImagePullSecrets
+	p.Spec.InitContainers, p.Spec.Containers = slimContainers(pod.Spec.InitContainers), slimContainers(pod.Spec.Containers)
+	for _, all := range [][]corev1.Container{p.Spec.InitContainers, p.Spec.Containers} {
+		for i := range all {
+			all[i].SecurityContext = secure
+		}
+	}
 	return p
 }
 

@@ -25,9 +25,15 @@ func TestWhichPodsAreStuckForWantOfTheName(t *testing.T) {
 		"one that names the Secret": {func(p *corev1.Pod) {
 			p.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "own"}, {Name: "pull"}}
 		}, false},
-		"one of another host":                      {func(p *corev1.Pod) { p.Status.ContainerStatuses[0].Image = "nginx" }, false},
-		"one with no name of image":                {func(p *corev1.Pod) { p.Status.ContainerStatuses[0].Image = "sha256:" }, false},
-		"one that waits for others":                {func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State.Waiting.Reason = "CreateContainerError" }, false},
+		"one of another host":       {func(p *corev1.Pod) { p.Status.ContainerStatuses[0].Image = "nginx" }, false},
+		"one with no name of image": {func(p *corev1.Pod) { p.Status.ContainerStatuses[0].Image = "sha256:" }, false},
+		"one that waits for others": {func(p *corev1.Pod) { p.Status.ContainerStatuses[0].State.Waiting.Reason = "CreateContainerError" }, false},
+		"one whose other container runs": {func(p *corev1.Pod) {
+			p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}})
+		}, false},
+		"one with a sidecar that runs": {func(p *corev1.Pod) {
+			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+		}, false},
 		"one that goes already":                    {func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }, false},
 		"one that nobody makes anew":               {func(p *corev1.Pod) { p.OwnerReferences = nil }, false},
 		"one of a Job":                             {func(p *corev1.Pod) { p.OwnerReferences[0].Kind = "Job" }, false},

@@ -297,14 +297,12 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	c.configure(ctx)
 	chosen := c.choose()
 	c.metrics.valid(c.configured.Valid)
-	if c.settings != nil && chosen {
-		c.noteChoice()
-	}
-	c.keepLastGood(ctx)
 	settings := c.settings
 	if settings == nil || !chosen {
-		return
+		return // and nothing is kept either: kept, the next start would take it for what was in force
 	}
+	c.noteChoice()
+	c.keepLastGood(ctx)
 	states := c.states()
 	c.report(states)
 	old := c.plan.Load()

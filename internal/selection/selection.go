@@ -173,8 +173,25 @@ type Globs struct {
 // globName is a name of Kubernetes with * and ? in it.
 var globName = regexp.MustCompile(`^[a-z0-9*?]([a-z0-9.*?-]*[a-z0-9*?])?$`)
 
+// most is how long a value may be, in bytes: the policies evaluate it for each pod,
+// and an expression that costs the API server too much decides nothing there.
+const most = 8 << 10
+
+func tooLong(text string) *Error {
+	if len(text) <= most {
+		return nil
+	}
+	return &Error{
+		Problem: fmt.Sprintf("has %d bytes, more than the %d that a policy can evaluate for each pod", len(text), most),
+		Hint:    "use globs in the place of names, or a label",
+	}
+}
+
 // parseGlobs reads names divided by commas, spaces or lines.
 func parseGlobs(text string) (Globs, *Error) {
+	if problem := tooLong(text); problem != nil {
+		return Globs{}, problem
+	}
 	names := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 	slices.Sort(names)
 	g := Globs{Names: slices.Compact(names)}
@@ -228,6 +245,9 @@ type term struct {
 // parseLabels reads a label selector as kubectl does.
 func parseLabels(text string) (Labels, *Error) {
 	const hint = "write it as for kubectl -l: team=payments,stage in (test,live),!legacy"
+	if problem := tooLong(text); problem != nil {
+		return Labels{}, problem
+	}
 	selector, err := labels.Parse(text)
 	if err != nil {
 		return Labels{}, &Error{Text: text, Problem: "is no label selector: " + err.Error(), Hint: hint}

@@ -86,6 +86,8 @@ func TestWhatCannotBeReadIsToldWithKeyTextAndRemedy(t *testing.T) {
 		{"namespaces.selector", "team in x", `namespaces.selector: "team in x" is no label selector`, "kubectl -l"},
 		{"namespaces.selector", "size>3", `namespaces.selector: "size>3" compares numbers`, ""},
 		{"inject.pods", "yes", `inject.pods: "yes" is neither true nor false`, "in quotes"},
+		{"namespaces.include", strings.Repeat("team-a ", 1200), "namespaces.include: has 8399 bytes, more than the 8192", "globs"},
+		{"namespaces.selector", "a in (" + strings.Repeat("b,", 4200) + "c)", "namespaces.selector: has 8408 bytes", "a label"},
 		{"evict.stuckPods", "yes", `evict.stuckPods: "yes" is neither true nor false`, "in quotes"},
 		{"adopt", "yes", `adopt: "yes" is neither true nor false`, "in quotes"},
 		{"handBack", "1.0", `handBack: "1.0" is neither true nor false`, ""},

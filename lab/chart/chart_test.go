@@ -126,6 +126,7 @@ func sets() map[string][]string {
 		"no-serviceaccounts":    {"--set", "inject.serviceAccounts=false"},
 		"no-pods":               {"--set", "inject.pods=false"},
 		"adopt":                 {"--set", "adopt=true"},
+		"evict":                 {"--set", "evict.stuckPods=true"},
 		"other-name":            {"--set", "secretName=shadow"},
 		"own-rrsa":              {"--set", "rrsa.enabled=true"},
 		"vendors-rrsa":          {"--set", "rrsa.enabled=true,rrsa.serviceAccount=kube-system/aliyun-acr-credential-helper"},

@@ -12,6 +12,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -50,7 +51,7 @@ func (o *office) deploy(t *testing.T, namespace, name, image string) {
 
 // stuck has the only pod with the label app wait as kubelet would have it wait,
 // and returns it.
-func (o *office) stuck(t *testing.T, namespace, app, reason string, phase corev1.PodPhase) *corev1.Pod {
+func (o *office) stuck(t *testing.T, namespace, app, reason string, others ...corev1.ContainerStatus) *corev1.Pod {
 	t.Helper()
 	var pod *corev1.Pod
 	o.eventually(t, "there is a pod of "+app, func(ctx context.Context) error {
@@ -59,10 +60,11 @@ func (o *office) stuck(t *testing.T, namespace, app, reason string, phase corev1
 			return fmt.Errorf("there are %d: %w", len(found.Items), err)
 		}
 		pod = &found.Items[0]
-		pod.Status.Phase = phase
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		// kubelet's phase is Pending until each container has started once.
+		pod.Status.Phase = corev1.PodPending
+		pod.Status.ContainerStatuses = append([]corev1.ContainerStatus{{
 			Name: "app", Image: pod.Spec.Containers[0].Image, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}},
-		}}
+		}}, others...)
 		_, err = o.admin.CoreV1().Pods(namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
 		return err
 	})
@@ -113,13 +115,13 @@ func TestPodsThatAreStuckForWantOfTheNameAreEvictedWhereThatIsAskedFor(t *testin
 		t.Fatal(err)
 	}
 	const backOff = "ImagePullBackOff"
-	waits := o.stuck(t, namespace, "waits", backOff, corev1.PodPending)
+	waits := o.stuck(t, namespace, "waits", backOff)
 	stay := []*corev1.Pod{
-		o.stuck(t, namespace, "runs", backOff, corev1.PodRunning), // another of its containers does
-		o.stuck(t, namespace, "starts", "ContainerCreating", corev1.PodPending),
-		o.stuck(t, namespace, "foreign", backOff, corev1.PodPending),
-		o.stuck(t, namespace, "job", backOff, corev1.PodPending),
-		o.stuck(t, namespace, "alone", backOff, corev1.PodPending),
+		o.stuck(t, namespace, "runs", backOff, corev1.ContainerStatus{Name: "other", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}),
+		o.stuck(t, namespace, "starts", "ContainerCreating"),
+		o.stuck(t, namespace, "foreign", backOff),
+		o.stuck(t, namespace, "job", backOff),
+		o.stuck(t, namespace, "alone", backOff),
 	}
 
 	o.configure(t, with(o.config(namespace), "service-account", "nobody"))
@@ -152,10 +154,10 @@ func (o *office) unnamed(t *testing.T, namespace, image string) *corev1.Pod {
 			return err
 		})
 		o.deploy(t, namespace, "later", image)
-		o.stuck(t, namespace, "later", "ErrImagePull", corev1.PodPending)
+		o.stuck(t, namespace, "later", "ErrImagePull")
 	})
 	o.soonBorn(t, namespace, podOf(image), secretName)
-	return o.stuck(t, namespace, "later", "ImagePullBackOff", corev1.PodPending)
+	return o.stuck(t, namespace, "later", "ImagePullBackOff")
 }
 
 // withoutInjection takes the binding of the policy on pods away meanwhile.
@@ -186,13 +188,13 @@ func TestAPodIsNotEvictedWhereItsSuccessorWouldBeStuckToo(t *testing.T) {
 	o.choose(t, "evict.stuckPods", "true", "inject.pods", "false")
 	o.configure(t, with(o.config(namespace), "service-account", "nobody"))
 	o.served(t, namespace)
-	pod := o.stuck(t, namespace, "waits", "ImagePullBackOff", corev1.PodPending)
+	pod := o.stuck(t, namespace, "waits", "ImagePullBackOff")
 	o.says(t, "StuckPodLeft", "born without the name too")
 	o.isThere(t, pod)
 }
 
 // What the right to evict could be used for else.
-func TestPullkeyEvictsNoPodWithoutNamingItsUID(t *testing.T) {
+func TestPullkeyEvictsTheVeryPodThatItLookedAtAndNoOther(t *testing.T) {
 	o := openOffice(t)
 	o.evicting(t)
 	namespace := o.namespace(t, "tenant")
@@ -200,17 +202,18 @@ func TestPullkeyEvictsNoPodWithoutNamingItsUID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	evict := func(uid *types.UID) error {
+	evict := func(uid *types.UID, grace *int64) error {
 		e := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: namespace}}
+		e.DeleteOptions = &metav1.DeleteOptions{GracePeriodSeconds: grace}
 		if uid == nil {
-			e.DeleteOptions = &metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}
+			e.DeleteOptions.DryRun = []string{metav1.DryRunAll}
 		} else {
-			e.DeleteOptions = &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: uid}}
+			e.DeleteOptions.Preconditions = &metav1.Preconditions{UID: uid}
 		}
 		return o.pullkey.CoreV1().Pods(namespace).EvictV1(t.Context(), e)
 	}
 	o.eventually(t, "the limit on evictions is the one that is in force", func(context.Context) error {
-		err := evict(nil)
+		err := evict(nil, nil)
 		if denied(err) && strings.Contains(err.Error(), "without naming its UID") {
 			return nil
 		}
@@ -222,8 +225,21 @@ func TestPullkeyEvictsNoPodWithoutNamingItsUID(t *testing.T) {
 	if err := o.pullkey.CoreV1().Pods(namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err == nil {
 		t.Error("pullkey may delete pods")
 	}
+	now := int64(0)
+	if err := evict(&pod.UID, &now); !denied(err) {
+		t.Errorf("evict it without its grace: got %v", err)
+	}
+	for _, elsewhere := range []string{home, "kube-system"} {
+		err := o.pullkey.CoreV1().Pods(elsewhere).EvictV1(t.Context(), &policyv1.Eviction{
+			ObjectMeta:    metav1.ObjectMeta{Name: "any", Namespace: elsewhere},
+			DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}},
+		})
+		if !denied(err) && !apierrors.IsNotFound(err) {
+			t.Errorf("evict a pod in %s: got %v", elsewhere, err)
+		}
+	}
 	o.isThere(t, pod)
-	if err := evict(&pod.UID); err != nil {
+	if err := evict(&pod.UID, nil); err != nil {
 		t.Errorf("evict the very pod: %v", err)
 	}
 }

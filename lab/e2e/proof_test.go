@@ -84,6 +84,6 @@ func TestPullkeyMakesNoPod(t *testing.T) {
 	})
 	_, err := p.pullkey.CoreV1().Pods(p.namespace(t, "elsewhere")).Create(t.Context(), podOf("a.example.com/a"), dry)
 	refused(t, "ask for a pod elsewhere", err)
-	_, err = p.pullkey.CoreV1().Pods(home).List(t.Context(), metav1.ListOptions{})
-	refused(t, "list pods", err)
+	_, err = p.pullkey.CoreV1().Pods(home).Watch(t.Context(), metav1.ListOptions{})
+	refused(t, "watch pods", err)
 }

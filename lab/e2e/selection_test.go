@@ -66,12 +66,13 @@ func namespacesAreChosenByGlobAndLabelAlsoWhileNoControllerRuns(t *testing.T, o 
 	ours := podOf(host + "/team/app:1")
 	o.choose(t, "namespaces.include", "g"+tag+"-*", "namespaces.exclude", "*-sandbox",
 		"namespaces.selector", "team="+tag+",!legacy", "serviceAccounts.include", "build-*")
-	o.configure(t, with(o.config("listed-sandbox"), "service-account", "none"))
+	o.configure(t, with(o.config("listed"+tag+"-sandbox"), "service-account", "none"))
 
 	glob, label := o.labelled(t, "g"+tag+"-one"), o.labelled(t, "l"+tag, "team", tag, "tier", "x")
 	outside := []string{
 		o.labelled(t, "g"+tag+"-sandbox"), o.labelled(t, "x-g"+tag+"-one"),
 		o.labelled(t, "old"+tag, "team", tag, "legacy", ""), o.labelled(t, "other"+tag, "team", tag+"s"), o.labelled(t, "bare"+tag),
+		o.labelled(t, "listed"+tag+"-sandbox"),
 	}
 	for _, namespace := range []string{glob, label} {
 		o.served(t, namespace)
@@ -166,7 +167,18 @@ func TestASelectionThatNeverWasValidLetsNothingHappen(t *testing.T) {
 	namespace := o.namespace(t, "watched")
 	o.choose(t, "namespaces.exclude", "Watched*")
 	o.configure(t, o.config(namespace))
-	o.says(t, "InvalidConfiguration", `"Watched*" cannot be part of a name`, "nothing is done until it can be read")
+	for _, when := range []string{"at first", "after a restart"} {
+		o.says(t, "InvalidConfiguration", `"Watched*" cannot be part of a name`, "nothing is done until it can be read")
+		if _, _, err := o.pullSecret(t.Context(), namespace); !apierrors.IsNotFound(err) {
+			t.Errorf("%s: there is a pull Secret (%v)", when, err)
+		}
+		if _, err := o.admin.CoreV1().ConfigMaps(home).Get(t.Context(), parameters, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("%s: there are parameters (%v)", when, err)
+		}
+		o.stop()
+		o.forgetEvents()
+		o.start(t, o.pullkey)
+	}
 	o.choose(t, "namespaces.exclude", "others-*")
 	o.served(t, namespace)
 	o.eventually(t, "the mistake is over in the status", func(ctx context.Context) error {
