@@ -32,6 +32,7 @@ type planCounts struct {
 	Create     int `json:"create"`
 	Keep       int `json:"keep"`
 	Adopt      int `json:"adopt"`
+	HandBack   int `json:"handBack,omitempty"`
 	LeaveAlone int `json:"leave"`
 	Remove     int `json:"remove"`
 	Unserved   int `json:"unserved"`
@@ -46,7 +47,7 @@ func (f *planFound) decide(choice *footprint.Choice, standing []footprint.Found)
 	f.Namespaces = []footprint.Decision{}
 	c := &f.Counts
 	for _, s := range standing {
-		d := choice.Decide(s, adopts(choice))
+		d := choice.Decide(s, choice.Selection.Adopt)
 		c.Namespaces++
 		c.Attach += len(d.Attach)
 		c.Detach += len(d.Detach)
@@ -55,7 +56,7 @@ func (f *planFound) decide(choice *footprint.Choice, standing []footprint.Found)
 		}
 		*map[footprint.Act]*int{
 			footprint.Create: &c.Create, footprint.Keep: &c.Keep, footprint.Adopt: &c.Adopt,
-			footprint.LeaveAlone: &c.LeaveAlone, footprint.Remove: &c.Remove, footprint.Nothing: new(int),
+			footprint.LeaveAlone: &c.LeaveAlone, footprint.Remove: &c.Remove, footprint.HandBack: &c.HandBack, footprint.Nothing: new(int),
 		}[d.Act]++
 		switch {
 		case d.Terminating && d.Watched:
@@ -68,9 +69,6 @@ func (f *planFound) decide(choice *footprint.Choice, standing []footprint.Found)
 		}
 	}
 }
-
-// adopts tells whether Secrets that somebody else made are taken over.
-func adopts(*footprint.Choice) bool { return false }
 
 // trouble says that a namespace would not be served.
 func (f *planFound) trouble() error {
@@ -140,6 +138,7 @@ func (p *program) countsText(c planCounts) string {
 		{c.Create, "get the Secret", "", true},
 		{c.Keep, "have it, and it is kept up to date", "", true},
 		{c.Adopt, "have somebody else's, which is TAKEN OVER", yellow, false},
+		{c.HandBack, "have it, and it is HANDED BACK to others", yellow, false},
 		{c.LeaveAlone, "have one that is LEFT ALONE: nothing is written there", red, false},
 		{c.Unserved, "are chosen, and no instance is for them", yellow, false},
 		{c.Going, "are going away, and nothing is done there", "", false},
@@ -179,6 +178,7 @@ func planGroups(decisions []footprint.Decision) []planGroup {
 	}{
 		{footprint.LeaveAlone, "left alone", true},
 		{footprint.Adopt, "taken over", true},
+		{footprint.HandBack, "handed back", true},
 		{footprint.Remove, "not served any more", true},
 		{footprint.Create, "get the Secret", false},
 		{footprint.Keep, "have the Secret", false},

@@ -218,7 +218,8 @@ type uninstalled struct {
 	Done []trace `json:"done"`
 	// Kept are the Secrets that pods name.
 	Kept []keptSecret `json:"kept"`
-	// Left is what names pullkey's Secret and is not known to be pullkey's.
+	// Left is what names pullkey's Secret and is not known to be pullkey's, and
+	// Secrets with entries of others.
 	Left []trace `json:"left"`
 	// Remains are the commands for what is left to who installed it.
 	Remains []string `json:"remains"`
@@ -271,11 +272,15 @@ func (p *program) uninstallText(r *uninstalled) string {
 		lines.lines(some(k.Pods, false))
 		b.WriteString(lines.String())
 	}
-	if len(r.Left) > 0 {
+	because := map[string]string{
+		"ServiceAccount": "names the Secret, which is not pullkey's there",
+		"Secret":         "was taken over and holds entries of others; label and annotations of pullkey.dev can go",
+	}
+	for _, group := range alike(r.Left) {
 		lines := facts{}
-		lines.lines(fmt.Sprintf("LEFT ALONE: ServiceAccount (%d): names the Secret, which is not pullkey's there", len(r.Left)))
+		lines.lines(fmt.Sprintf("LEFT ALONE: %s (%d): %s", group[0].Kind, len(group), because[group[0].Kind]))
 		lines.margin = "  "
-		lines.lines(some(objects(r.Left), false))
+		lines.lines(some(objects(group), false))
 		b.WriteString(lines.String())
 	}
 	for i, command := range r.Remains {

@@ -22,6 +22,13 @@ func (c *cleaner) find(ctx context.Context) error {
 	ours := metav1.ListOptions{LabelSelector: footprint.LabelManagedBy + "=" + footprint.ManagedBy}
 	return all(ctx, c.api, "", "secrets", ours, func() list { return &corev1.SecretList{} }, func(l list) {
 		for _, s := range l.(*corev1.SecretList).Items {
+			// Entries in it are somebody else's: it was taken over.
+			if theirs := (trace{"left", "Secret", s.Namespace, s.Name}); footprint.Ours(&s) && s.Annotations[footprint.AnnotationKept] != "" {
+				if !slices.Contains(c.report.Left, theirs) {
+					c.report.Left = append(c.report.Left, theirs)
+				}
+				continue
+			}
 			if footprint.Ours(&s) && s.DeletionTimestamp == nil {
 				c.pulls = append(c.pulls, pullSecret{
 					s.Namespace, s.Name, string(s.UID), s.ResourceVersion, s.Annotations[footprint.AnnotationExpiresAt],

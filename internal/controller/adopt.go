@@ -17,14 +17,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pullkey/pullkey/internal/dockerconfig"
+	"github.com/pullkey/pullkey/internal/footprint"
 	"github.com/pullkey/pullkey/internal/image"
 	"github.com/pullkey/pullkey/internal/selection"
 )
 
 const (
-	// annotationKept marks a Secret that was somebody else's until pullkey took it
-	// over, and names the registries whose entries are theirs still.
-	annotationKept = "pullkey.dev/kept"
+	annotationKept = footprint.AnnotationKept
 	// annotationBefore is the value that our label had then.
 	annotationBefore = "pullkey.dev/managed-by-before"
 
@@ -234,10 +233,14 @@ const (
 	remedyAdopt  = `to have pullkey renew it, stop who writes it and set adopt: "true" in ConfigMap `
 )
 
-// leftAlone says why a Secret of our name is not touched that somebody else made.
-func (c *Controller) leftAlone(s *corev1.Secret) foreignError {
+// leftAlone says why a Secret of our name is not touched, who made it, and what to
+// do.
+func (c *Controller) leftAlone(s *corev1.Secret, why string) foreignError {
+	if strange(s) == "" {
+		return foreignError{why: why, remedy: remedyDelete}
+	}
 	c.quarrels.forget(aboutTaken(s))
-	e := foreignError{why: strange(s), remedy: remedyAdopt + c.Namespace + "/" + selection.Name + " (the chart's value adopt)"}
+	e := foreignError{why: why, remedy: remedyAdopt + c.Namespace + "/" + selection.Name + " (the chart's value adopt)"}
 	if who, _ := writers(s); who != "" {
 		e.why += "; " + byWhom(who) + " wrote its content"
 	}

@@ -69,18 +69,14 @@ func (c *Controller) keepSecret(ctx context.Context, namespace string, plan *pla
 // mendSecret makes the Secret hold the content where it does not, or returns a
 // foreignError.
 func (c *Controller) mendSecret(ctx context.Context, existing *corev1.Secret, plan *plan, content *content) error {
-	mine := ours(existing)
-	if !mine && !plan.selection.Adopt {
-		return c.leftAlone(existing)
-	}
-	if why := unfit(existing); why != "" {
-		return foreignError{why: why, remedy: remedyDelete}
-	}
+	act, why := footprint.Takes(existing, plan.selection.Adopt)
 	annotations := content.annotationsIn(existing.Namespace)
-	if mine && bytes.Equal(digest(existing.Data), content.digest) && containsAll(existing.Annotations, annotations) {
+	switch {
+	case act == footprint.LeaveAlone:
+		return c.leftAlone(existing, why)
+	case act == footprint.Keep && bytes.Equal(digest(existing.Data), content.digest) && containsAll(existing.Annotations, annotations):
 		return nil
-	}
-	if !mine || adopted(existing) {
+	case act == footprint.Adopt || adopted(existing):
 		return c.take(ctx, existing, plan, content)
 	}
 	who, _ := writers(existing)

@@ -24,6 +24,8 @@ const (
 	LeaveAlone Act = "leave"
 	// Remove: it is pullkey's own, and the namespace is not served any more.
 	Remove Act = "remove"
+	// HandBack: it is pullkey's own, and is left to others as it is.
+	HandBack Act = "handBack"
 )
 
 // Found is what stands in a namespace. Nothing of a Secret counts but its
@@ -84,12 +86,19 @@ func Takes(secret *corev1.Secret, adopt bool) (Act, string) {
 // Decide tells what pullkey does in a namespace, once it has a credential for it.
 func (c *Choice) Decide(f Found, adopt bool) Decision {
 	d := Decision{Namespace: f.Namespace, Act: Nothing, Watched: c.Watches(f.Namespace, f.Labels), Terminating: f.Terminating}
-	if f.Terminating {
+	standing := f.Secret != nil && Ours(f.Secret) && f.Secret.DeletionTimestamp == nil
+	switch {
+	case f.Terminating:
+		return d
+	case c.Selection.HandBack:
+		if standing {
+			d.Act = HandBack
+		}
 		return d
 	}
 	if d.Watched && c.Serves(f.Namespace) {
 		d.Act, d.Why = Takes(f.Secret, adopt)
-	} else if f.Secret != nil && Ours(f.Secret) && f.Secret.DeletionTimestamp == nil {
+	} else if standing {
 		d.Act = Remove
 	}
 	if d.Why != "" {

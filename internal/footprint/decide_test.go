@@ -86,6 +86,16 @@ func TestWhatPullkeyDoesInANamespace(t *testing.T) {
 			Decision{Act: Keep, Watched: true},
 		},
 		{
+			"ours, where all is handed back", Found{Secret: secret()},
+			func(c *Choice) { c.Selection = parsed(t, "handBack", "true") },
+			false, Decision{Act: HandBack, Watched: true},
+		},
+		{
+			"somebody else's, where all is handed back", Found{Secret: secret(foreign)},
+			func(c *Choice) { c.Selection = parsed(t, "handBack", "true") },
+			false, Decision{Act: Nothing, Watched: true},
+		},
+		{
 			"chosen by a label, but excluded",
 			Found{Labels: map[string]string{"team": "a"}},
 			func(c *Choice) { c.Selection = parsed(t, "namespaces.selector", "team=a", "namespaces.exclude", "sh*") },

@@ -24,6 +24,9 @@ const (
 	ManagedBy           = "pullkey"
 	AnnotationNamespace = "pullkey.dev/namespace"
 	AnnotationExpiresAt = "pullkey.dev/expires-at"
+	// AnnotationKept marks a Secret that was somebody else's until pullkey took it
+	// over, and names the registries whose entries are theirs still.
+	AnnotationKept = "pullkey.dev/kept"
 
 	// SecretName is the pull Secret's unless the installation names another.
 	SecretName = "acr-credential-secret-aggregation" //nolint:gosec // a name
