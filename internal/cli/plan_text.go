@@ -19,6 +19,7 @@ type planFound struct {
 	// Pods and ServiceAccounts tell what gets the Secret's name.
 	Pods            bool       `json:"injectsPods"`
 	ServiceAccounts bool       `json:"injectsServiceAccounts"`
+	HandBack        bool       `json:"handBack,omitempty"`
 	Helper          *helper    `json:"vendorsHelper,omitempty"`
 	Counts          planCounts `json:"counts"`
 	// Namespaces are those in which pullkey has something to do, or would have.
@@ -44,6 +45,9 @@ type planCounts struct {
 // decide asks for every namespace what the controller does there.
 func (f *planFound) decide(choice *footprint.Choice, standing []footprint.Found) {
 	f.Pods, f.ServiceAccounts = !choice.Selection.NoPods, !choice.Selection.NoServiceAccounts
+	if f.HandBack = choice.Selection.HandBack; f.HandBack {
+		f.Pods, f.ServiceAccounts = false, false
+	}
 	f.Namespaces = []footprint.Decision{}
 	c := &f.Counts
 	for _, s := range standing {
@@ -109,8 +113,11 @@ func (p *program) planText(f *planFound) string {
 		head.add("vendor's helper", line)
 	}
 	head.add("Secret", f.SecretName)
-	head.add("pods", map[bool]string{true: "are born with its name where they need it", false: "are left as they are (inject.pods is off)"}[f.Pods])
-	head.add("ServiceAccounts", map[bool]string{true: "get its name", false: "are left as they are (inject.serviceAccounts is off)"}[f.ServiceAccounts])
+	head.add("pods", map[bool]string{true: "are born with its name where they need it", false: "are left as they are"}[f.Pods])
+	if f.HandBack {
+		head.add("hand back", "all is left as it is, and pullkey writes nothing (handBack is true)")
+	}
+	head.add("ServiceAccounts", map[bool]string{true: "get its name", false: "are left as they are"}[f.ServiceAccounts])
 
 	text := head.String() + "\n" + p.countsText(f.Counts)
 	for _, group := range planGroups(f.Namespaces) {
@@ -228,7 +235,7 @@ func groupOf(title, reason string, whole bool, decisions []footprint.Decision) p
 		g.details = append(g.details, "named no more by ServiceAccounts "+tally(detach))
 	}
 	if len(decisions) > 0 && decisions[0].Act == footprint.Remove {
-		g.details = append(g.details, "the Secret is deleted once no pod names it")
+		g.details = append(g.details, "the Secret goes once no pod names it")
 	}
 	return g
 }

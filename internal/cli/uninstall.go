@@ -208,6 +208,7 @@ type pullSecret struct {
 	namespace, name      string
 	uid, resourceVersion string
 	ends                 string
+	kept                 string // the registries of others whose entries are in it
 }
 
 // uninstalled is the JSON document of the command uninstall.
@@ -218,14 +219,14 @@ type uninstalled struct {
 	Done []trace `json:"done"`
 	// Kept are the Secrets that pods name.
 	Kept []keptSecret `json:"kept"`
-	// Left is what names pullkey's Secret and is not known to be pullkey's, and
-	// Secrets with entries of others.
+	// Left is what names pullkey's Secret and is not known to be pullkey's.
 	Left []trace `json:"left"`
 	// Remains are the commands for what is left to who installed it.
 	Remains []string `json:"remains"`
 }
 
-// trace is an object and what was done to it: deleted, detached or stopped.
+// trace is an object and what was done to it: deleted, detached, stopped
+// or handed back.
 type trace struct {
 	Act       string `json:"act"`
 	Kind      string `json:"kind"`
@@ -251,9 +252,9 @@ type keptSecret struct {
 // uninstallText lists what was removed, what is kept, and what others have to do.
 func (p *program) uninstallText(r *uninstalled) string {
 	var b strings.Builder
-	verbs := map[string]string{actDeleted: "deleted", actDetached: "names the Secret no more", actStopped: "stopped"}
+	verbs := map[string]string{actDeleted: "deleted", actDetached: "names the Secret no more", actStopped: "stopped", actHanded: "handed back, with what others put into it"}
 	if r.DryRun {
-		verbs = map[string]string{actDeleted: "would be deleted", actDetached: "would name the Secret no more", actStopped: "would be stopped"}
+		verbs = map[string]string{actDeleted: "would be deleted", actDetached: "would name the Secret no more", actStopped: "would be stopped", actHanded: "would be handed back, with what others put into it"}
 	}
 	for _, group := range alike(r.Done) {
 		lines := facts{}
@@ -272,15 +273,11 @@ func (p *program) uninstallText(r *uninstalled) string {
 		lines.lines(some(k.Pods, false))
 		b.WriteString(lines.String())
 	}
-	because := map[string]string{
-		"ServiceAccount": "names the Secret, which is not pullkey's there",
-		"Secret":         "was taken over and holds entries of others; label and annotations of pullkey.dev can go",
-	}
-	for _, group := range alike(r.Left) {
+	if len(r.Left) > 0 {
 		lines := facts{}
-		lines.lines(fmt.Sprintf("LEFT ALONE: %s (%d): %s", group[0].Kind, len(group), because[group[0].Kind]))
+		lines.lines(fmt.Sprintf("LEFT ALONE: ServiceAccount (%d): names a Secret that is not pullkey's to delete", len(r.Left)))
 		lines.margin = "  "
-		lines.lines(some(objects(group), false))
+		lines.lines(some(objects(r.Left), false))
 		b.WriteString(lines.String())
 	}
 	for i, command := range r.Remains {
@@ -321,6 +318,7 @@ const (
 	actDeleted  = "deleted"
 	actDetached = "detached"
 	actStopped  = "stopped"
+	actHanded   = "handed back"
 )
 
 // secretNameOf is the pull Secret's name in this installation.

@@ -22,16 +22,9 @@ func (c *cleaner) find(ctx context.Context) error {
 	ours := metav1.ListOptions{LabelSelector: footprint.LabelManagedBy + "=" + footprint.ManagedBy}
 	return all(ctx, c.api, "", "secrets", ours, func() list { return &corev1.SecretList{} }, func(l list) {
 		for _, s := range l.(*corev1.SecretList).Items {
-			// Entries in it are somebody else's: it was taken over.
-			if theirs := (trace{"left", "Secret", s.Namespace, s.Name}); footprint.Ours(&s) && s.Annotations[footprint.AnnotationKept] != "" {
-				if !slices.Contains(c.report.Left, theirs) {
-					c.report.Left = append(c.report.Left, theirs)
-				}
-				continue
-			}
 			if footprint.Ours(&s) && s.DeletionTimestamp == nil {
 				c.pulls = append(c.pulls, pullSecret{
-					s.Namespace, s.Name, string(s.UID), s.ResourceVersion, s.Annotations[footprint.AnnotationExpiresAt],
+					s.Namespace, s.Name, string(s.UID), s.ResourceVersion, s.Annotations[footprint.AnnotationExpiresAt], s.Annotations[footprint.AnnotationKept],
 				})
 			}
 		}
@@ -132,7 +125,9 @@ func (c *cleaner) detach(ctx context.Context) error {
 	}
 	ours := map[string][]string{}
 	for _, s := range c.pulls {
-		ours[s.namespace] = append(ours[s.namespace], s.name)
+		if s.kept == "" { // else it stays, and so does its name
+			ours[s.namespace] = append(ours[s.namespace], s.name)
+		}
 	}
 	var conflict error
 	for range rounds {
@@ -211,6 +206,12 @@ func (c *cleaner) pullSecrets(ctx context.Context) error {
 		return err
 	}
 	for i, s := range c.pulls {
+		if s.kept != "" {
+			if err := c.handBack(ctx, s); err != nil {
+				return err
+			}
+			continue
+		}
 		if names := pods[s.namespace+"/"+s.name]; len(names) > 0 && !c.force {
 			c.report.Kept = append(c.report.Kept, keptSecret{s.namespace, s.name, s.ends, names})
 			continue

@@ -25,7 +25,7 @@ import (
 const (
 	annotationKept = footprint.AnnotationKept
 	// annotationBefore is the value that our label had then.
-	annotationBefore = "pullkey.dev/managed-by-before"
+	annotationBefore = footprint.AnnotationBefore
 
 	// othersLife is how long another writer's last write is believed to be worth
 	// something: a credential of ACR lives for an hour. Who has not written for this

@@ -21,7 +21,7 @@ const (
 	labelManagedBy = footprint.LabelManagedBy
 	managedBy      = footprint.ManagedBy
 
-	annotationPrefix     = "pullkey.dev/"
+	annotationPrefix     = footprint.AnnotationPrefix
 	annotationNamespace  = footprint.AnnotationNamespace
 	annotationIssuedAt   = "pullkey.dev/issued-at"
 	annotationExpiresAt  = footprint.AnnotationExpiresAt

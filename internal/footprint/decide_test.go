@@ -86,14 +86,18 @@ func TestWhatPullkeyDoesInANamespace(t *testing.T) {
 			Decision{Act: Keep, Watched: true},
 		},
 		{
-			"ours, where all is handed back", Found{Secret: secret()},
+			"ours, where all is handed back",
+			Found{Secret: secret()},
 			func(c *Choice) { c.Selection = parsed(t, "handBack", "true") },
-			false, Decision{Act: HandBack, Watched: true},
+			false,
+			Decision{Act: HandBack, Watched: true},
 		},
 		{
-			"somebody else's, where all is handed back", Found{Secret: secret(foreign)},
+			"somebody else's, where all is handed back",
+			Found{Secret: secret(foreign)},
 			func(c *Choice) { c.Selection = parsed(t, "handBack", "true") },
-			false, Decision{Act: Nothing, Watched: true},
+			false,
+			Decision{Act: Nothing, Watched: true},
 		},
 		{
 			"chosen by a label, but excluded",

@@ -25,8 +25,11 @@ const (
 	AnnotationNamespace = "pullkey.dev/namespace"
 	AnnotationExpiresAt = "pullkey.dev/expires-at"
 	// AnnotationKept marks a Secret that was somebody else's until pullkey took it
-	// over, and names the registries whose entries are theirs still.
-	AnnotationKept = "pullkey.dev/kept"
+	// over, and names the registries whose entries are theirs still, with commas;
+	// AnnotationBefore is the value that our label had then.
+	AnnotationKept   = "pullkey.dev/kept"
+	AnnotationBefore = "pullkey.dev/managed-by-before"
+	AnnotationPrefix = "pullkey.dev/"
 
 	// SecretName is the pull Secret's unless the installation names another.
 	SecretName = "acr-credential-secret-aggregation" //nolint:gosec // a name

@@ -484,3 +484,43 @@ func TestUninstallWaitsForWhoeverHoldsTheLease(t *testing.T) {
 		t.Errorf("the Secret: %v", err)
 	}
 }
+
+// What was somebody else's before pullkey took it over is theirs again: their
+// entries, their label, and the name in their lists.
+func TestUninstallHandsBackWhatWasTakenOver(t *testing.T) {
+	p := onControlPlane(t)
+	t.Cleanup(func() { p.policiesAreRestored(t) })
+	namespace := p.namespace(t, "taken")
+	taken := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: secretName, Labels: map[string]string{"app.kubernetes.io/managed-by": "pullkey", "team": "a"},
+			Annotations: map[string]string{
+				"pullkey.dev/namespace": namespace, "pullkey.dev/kept": "mine.example.com", "pullkey.dev/managed-by-before": "Helm", "note": "mine",
+			},
+		},
+		Type:       corev1.SecretTypeDockerConfigJson,
+		StringData: map[string]string{corev1.DockerConfigJsonKey: `{"auths":{"mine.example.com":{"auth":"Ym9iOmhw","extra":[1]},"shop-registry.cn-hangzhou.cr.aliyuncs.com":{"auth":"YTpi"}}}`},
+	}
+	made, err := p.admin.CoreV1().Secrets(namespace).Create(t.Context(), taken, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.account(t, namespace, "app", secretName)
+	g, _ := p.cli(t).uninstall(t, 0, "--yes")
+	if !g.did("handed back", "Secret", namespace, secretName) || len(g.Left) != 1 || g.Left[0].Name != "app" {
+		t.Errorf("done %v, left %v", g.Done, g.Left)
+	}
+	found, err := p.admin.CoreV1().Secrets(namespace).Get(t.Context(), secretName, metav1.GetOptions{})
+	if err != nil || found.UID != made.UID {
+		t.Fatalf("got %v, %v", found, err)
+	}
+	if diff := cmp.Diff(map[string]string{"app.kubernetes.io/managed-by": "Helm", "team": "a"}, found.Labels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]string{"note": "mine"}, found.Annotations); diff != "" {
+		t.Errorf("annotations (-want +got):\n%s", diff)
+	}
+	if got := string(found.Data[corev1.DockerConfigJsonKey]); !strings.Contains(got, `"mine.example.com":{"auth":"Ym9iOmhw","extra":[1]}`) || strings.Contains(got, "aliyuncs.com") {
+		t.Errorf("it holds %s", got)
+	}
+}
