@@ -63,7 +63,7 @@ func othersOf(s *corev1.Secret) []metav1.ManagedFieldsEntry {
 	var others []metav1.ManagedFieldsEntry
 	_, slimmed := s.Data[digestKey]
 	for _, m := range s.ManagedFields {
-		owns := m.FieldsV1 != nil && bytes.Contains(m.FieldsV1.Raw, []byte(`"f:`+corev1.DockerConfigJsonKey+`"`))
+		owns := m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:`+corev1.DockerConfigJsonKey+`"`)
 		if m.Manager != FieldManager && (slimmed || owns) {
 			others = append(others, metav1.ManagedFieldsEntry{Manager: m.Manager, Time: m.Time})
 		}

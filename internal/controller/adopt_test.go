@@ -21,8 +21,8 @@ func theirs(document string, change ...func(*corev1.Secret)) *corev1.Secret {
 		s.Labels, s.Annotations, s.Data = nil, nil, map[string][]byte{corev1.DockerConfigJsonKey: []byte(document)}
 		written := metav1.NewTime(noon)
 		s.ManagedFields = []metav1.ManagedFieldsEntry{
-			{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{}}`)}},
-			{Manager: "acr-credential-helper", Time: &written, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:data":{"f:.dockerconfigjson":{}}}`)}},
+			{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(`{"f:metadata":{}}`)},
+			{Manager: "acr-credential-helper", Time: &written, FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:.dockerconfigjson":{}}}`)},
 		}
 	}}, change...)...)
 }
@@ -60,15 +60,7 @@ func TestOfATakenSecretTheEntriesOfOthersStay(t *testing.T) {
 			if c.change != nil {
 				c.change(secret)
 			}
-			k, p := adopting(t, secret)
-			p.manage([]string{"*.managed.io"})
-			if err := k.keepSecret(t.Context(), "ns", p, p.general); err != nil {
-				t.Fatal(err)
-			}
-			now, err := k.Client.CoreV1().Secrets("ns").Get(t.Context(), "ours", metav1.GetOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			now, digest := taken(t, secret)
 			document := string(now.Data[corev1.DockerConfigJsonKey])
 			if got := now.Annotations[annotationKept]; got != c.kept || now.UID != secret.UID || !ours(now) || !adopted(now) {
 				t.Errorf("kept %q, want %q; %v", got, c.kept, now.ObjectMeta)
@@ -81,11 +73,27 @@ func TestOfATakenSecretTheEntriesOfOthersStay(t *testing.T) {
 			if !strings.Contains(document, `"a.example.com":{"username":"cr_temp_user"`) || strings.Contains(c.document, `{"auth": "x"}`) && !strings.Contains(document, `{"auth": "x"}`) {
 				t.Errorf("got %s", document)
 			}
-			if !bytes.Equal(digestOf(now), p.general.digest) {
+			if !bytes.Equal(digestOf(now), digest) {
 				t.Error("the cache takes it for another")
 			}
 		})
 	}
+}
+
+// taken is what a Secret is after a takeover by who manages *.managed.io too, with
+// the digest that it should have.
+func taken(t *testing.T, secret *corev1.Secret) (*corev1.Secret, []byte) {
+	t.Helper()
+	k, p := adopting(t, secret)
+	p.manage([]string{"*.managed.io"})
+	if err := k.keepSecret(t.Context(), "ns", p, p.general); err != nil {
+		t.Fatal(err)
+	}
+	now, err := k.Client.CoreV1().Secrets("ns").Get(t.Context(), "ours", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return now, p.general.digest
 }
 
 func TestOthersMayChangeTheirEntriesInATakenSecretAndOursAreMended(t *testing.T) {

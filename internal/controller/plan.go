@@ -329,16 +329,18 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	c.prove(ctx, next, goal)
 	c.reportInjection()
 	if !next.same(old) {
-		c.lookForVendor(ctx)
+		c.enforcePlan(ctx, old, next)
 	}
 	c.reportVendor()
-	if next.same(old) {
-		return
-	}
+}
+
+// enforcePlan has every namespace looked at for another plan.
+func (c *Controller) enforcePlan(ctx context.Context, old, next *plan) {
 	c.plan.Store(next)
 	c.dropEntries()
 	c.Log.Info("new plan", "registries", strings.Join(next.hosts, ","), "expires", stamp(next.ends))
 	c.enqueueAll(old, next)
+	c.lookForVendor(ctx)
 }
 
 // knownHosts are those of the accounts that are known without the cloud.

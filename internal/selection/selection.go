@@ -104,33 +104,7 @@ func Parse(data map[string]string) (Selection, error) {
 	var s Selection
 	var wrong Errors
 	for _, key := range slices.Sorted(maps.Keys(data)) {
-		text := strings.TrimSpace(data[key])
-		var problem *Error
-		switch key {
-		case keyInclude:
-			s.Include, problem = parseGlobs(text)
-		case keyExclude:
-			s.Exclude, problem = parseGlobs(text)
-		case keyAccounts:
-			s.ServiceAccounts, problem = parseGlobs(text)
-		case keySelector:
-			s.Labels, problem = parseLabels(text)
-		case keyPods:
-			s.NoPods, problem = parseOff(text)
-		case keyServiceAccounts:
-			s.NoServiceAccounts, problem = parseOff(text)
-		case keyEvict:
-			s.EvictStuckPods, problem = parseOn(text)
-		case keyAdopt:
-			s.Adopt, problem = parseOn(text)
-		case keyHandBack:
-			s.HandBack, problem = parseOn(text)
-		default:
-			problem = &Error{Problem: "is no key of ConfigMap " + Name, Hint: "the keys are " + strings.Join([]string{
-				keyInclude, keyExclude, keySelector, keyAccounts, keyPods, keyServiceAccounts, keyEvict, keyAdopt, keyHandBack,
-			}, ", ")}
-		}
-		if problem != nil {
+		if problem := s.set(key, strings.TrimSpace(data[key])); problem != nil {
 			problem.Key = key
 			wrong = append(wrong, problem)
 		}
@@ -145,6 +119,35 @@ func Parse(data map[string]string) (Selection, error) {
 		s.NoPods, s.NoServiceAccounts, s.EvictStuckPods = true, true, false
 	}
 	return s, nil
+}
+
+// set reads one value.
+func (s *Selection) set(key, text string) (problem *Error) {
+	switch key {
+	case keyInclude:
+		s.Include, problem = parseGlobs(text)
+	case keyExclude:
+		s.Exclude, problem = parseGlobs(text)
+	case keyAccounts:
+		s.ServiceAccounts, problem = parseGlobs(text)
+	case keySelector:
+		s.Labels, problem = parseLabels(text)
+	case keyPods:
+		s.NoPods, problem = parseOff(text)
+	case keyServiceAccounts:
+		s.NoServiceAccounts, problem = parseOff(text)
+	case keyEvict:
+		s.EvictStuckPods, problem = parseOn(text)
+	case keyAdopt:
+		s.Adopt, problem = parseOn(text)
+	case keyHandBack:
+		s.HandBack, problem = parseOn(text)
+	default:
+		problem = &Error{Problem: "is no key of ConfigMap " + Name, Hint: "the keys are " + strings.Join([]string{
+			keyInclude, keyExclude, keySelector, keyAccounts, keyPods, keyServiceAccounts, keyEvict, keyAdopt, keyHandBack,
+		}, ", ")}
+	}
+	return problem
 }
 
 // parseOff tells whether something that is on without a word is switched off.

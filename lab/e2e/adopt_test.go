@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,9 +87,13 @@ func TestAForeignSecretIsTakenOverInPlaceWithTheEntriesOfOthers(t *testing.T) {
 		if !bytes.Contains(now.Data[corev1.DockerConfigJsonKey], []byte(`"registry.example.com/team":`+own)) {
 			t.Errorf("their entry is not as it was: %s", now.Data[corev1.DockerConfigJsonKey])
 		}
-		if now.Labels["team"] != "a" || now.Annotations["note"] != "x" || now.Labels["app.kubernetes.io/managed-by"] != "pullkey" ||
-			now.Annotations["pullkey.dev/kept"] != "registry.example.com/team" || now.Annotations["pullkey.dev/managed-by-before"] != "them" {
-			t.Errorf("got labels %v, annotations %v", now.Labels, now.Annotations)
+		for key, want := range map[string]string{
+			"team": "a", "note": "x", "app.kubernetes.io/managed-by": "pullkey",
+			"pullkey.dev/kept": "registry.example.com/team", "pullkey.dev/managed-by-before": "them",
+		} {
+			if got := cmp.Or(now.Labels[key], now.Annotations[key]); got != want {
+				t.Errorf("%s: got %q, want %q", key, got, want)
+			}
 		}
 	}
 	taken := o.served(t, namespace)
@@ -102,13 +107,7 @@ func TestAForeignSecretIsTakenOverInPlaceWithTheEntriesOfOthers(t *testing.T) {
 	o.configure(t, o.config(namespace, late))
 	o.served(t, late)
 	o.setAccessKey(t, o.acr.AddAccessKey(everything))
-	o.eventually(t, "it is renewed", func(ctx context.Context) error {
-		now, _, err := o.pullSecret(ctx, namespace)
-		if err == nil && now.ResourceVersion == taken.ResourceVersion {
-			err = errors.New("it is not")
-		}
-		return err
-	})
+	o.renewed(t, taken)
 	asTheirs(o.served(t, namespace))
 
 	// Handed back it is as it was, but for what pullkey wrote into it.
@@ -117,6 +116,18 @@ func TestAForeignSecretIsTakenOverInPlaceWithTheEntriesOfOthers(t *testing.T) {
 		now, _, err := o.pullSecret(ctx, namespace)
 		if err == nil && (now.Labels["app.kubernetes.io/managed-by"] != "them" || len(now.Annotations) != 1 || now.UID != theirs.UID) {
 			err = fmt.Errorf("got labels %v, annotations %v", now.Labels, now.Annotations)
+		}
+		return err
+	})
+}
+
+// renewed waits until a Secret is another version.
+func (o *office) renewed(t *testing.T, before *corev1.Secret) {
+	t.Helper()
+	o.eventually(t, "it is renewed", func(ctx context.Context) error {
+		now, _, err := o.pullSecret(ctx, before.Namespace)
+		if err == nil && now.ResourceVersion == before.ResourceVersion {
+			err = errors.New("it is not")
 		}
 		return err
 	})

@@ -51,20 +51,7 @@ func TestASecretOfAnotherTypeInThePlaceOfOursIsSaidAndLeftAlone(t *testing.T) {
 func TestWhereAQuotaForbidsTheSecretItIsTriedSeldomSaidOnceAndNobodyElseWaits(t *testing.T) {
 	o := openOffice(t)
 	full, free := o.namespace(t, "full"), o.namespace(t, "free")
-	quotas := o.admin.CoreV1().ResourceQuotas(full)
-	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "no-secrets"}, Spec: corev1.ResourceQuotaSpec{
-		Hard: corev1.ResourceList{"count/secrets": resource.MustParse("0")},
-	}}
-	if _, err := quotas.Create(t.Context(), quota, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	o.eventually(t, "the quota is enforced", func(ctx context.Context) error {
-		_, err := o.admin.CoreV1().Secrets(full).Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{GenerateName: "try-"}}, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		if !apierrors.IsForbidden(err) {
-			return fmt.Errorf("got %w", err)
-		}
-		return nil
-	})
+	quota := o.forbidSecrets(t, full)
 	began := time.Now()
 	o.configure(t, o.config(full, free))
 	o.served(t, free)
@@ -74,20 +61,11 @@ func TestWhereAQuotaForbidsTheSecretItIsTriedSeldomSaidOnceAndNobodyElseWaits(t 
 		o.setAccessKey(t, o.acr.AddAccessKey(everything))
 	}
 	o.saysInItsStatus(t, func(s status.Status) bool { return s.Refused == 1 })
-	asked, err := o.AuditEvents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tries := 0
-	for _, e := range asked {
-		if e.User == identity && e.Resource == "secrets" && e.Verb == "patch" && e.Namespace == full && e.Time.After(began) {
-			tries++
-		}
-	}
+	tries := o.asks(t, began, "patch", "secrets", full)
 	if got := o.said("WriteRefused"); got != 1 || tries < 4 || tries > 12 {
 		t.Errorf("got %d Events and %d tries", got, tries)
 	}
-	if err := quotas.Delete(t.Context(), quota.Name, metav1.DeleteOptions{}); err != nil {
+	if err := o.admin.CoreV1().ResourceQuotas(full).Delete(t.Context(), quota, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	label := []byte(`{"metadata":{"labels":{"quota":"none"}}}`) // is reason to look again
@@ -96,6 +74,42 @@ func TestWhereAQuotaForbidsTheSecretItIsTriedSeldomSaidOnceAndNobodyElseWaits(t 
 	}
 	o.served(t, full)
 	o.attached(t, full, "default", secretName)
+}
+
+// forbidSecrets puts a quota of none on Secrets into force.
+func (o *office) forbidSecrets(t *testing.T, namespace string) string {
+	t.Helper()
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "no-secrets"}, Spec: corev1.ResourceQuotaSpec{
+		Hard: corev1.ResourceList{"count/secrets": resource.MustParse("0")},
+	}}
+	if _, err := o.admin.CoreV1().ResourceQuotas(namespace).Create(t.Context(), quota, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	o.eventually(t, "the quota is enforced", func(ctx context.Context) error {
+		one := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{GenerateName: "try-"}}
+		_, err := o.admin.CoreV1().Secrets(namespace).Create(ctx, one, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if !apierrors.IsForbidden(err) {
+			return fmt.Errorf("got %w", err)
+		}
+		return nil
+	})
+	return quota.Name
+}
+
+// asks counts pullkey's requests of a kind in a namespace.
+func (o *office) asks(t *testing.T, since time.Time, verb, resource, namespace string) int {
+	t.Helper()
+	asked, err := o.AuditEvents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, e := range asked {
+		if e.User == identity && e.Resource == resource && e.Verb == verb && e.Namespace == namespace && e.Time.After(since) {
+			n++
+		}
+	}
+	return n
 }
 
 // saysInItsStatus waits until the status is as it should be: numbers are told within

@@ -95,7 +95,7 @@ func Document(logins map[string]Login) ([]byte, error) {
 	for host, l := range logins {
 		auths[host] = entry{l.Username, l.Password, "cs@aliyuncs.com", base64.StdEncoding.EncodeToString([]byte(l.Username + ":" + l.Password))}
 	}
-	document, err := json.Marshal(map[string]any{"auths": auths}) //nolint:gosec // a pull Secret is made to hold passwords
+	document, err := json.Marshal(map[string]any{"auths": auths})
 	if err != nil {
 		return nil, fmt.Errorf("encode the content: %w", err)
 	}
