@@ -27,13 +27,19 @@ func (p *plane) adopts(t *testing.T) {
 	t.Helper()
 	p.apply(t, rightsOf(rendered(t, "--set", "adopt=true")))
 	t.Cleanup(func() { p.policiesAreRestored(t) })
+	p.eventually(t, "the limits let a Secret be taken over", p.marking(t))
+}
+
+// marking is an attempt to take a Secret over.
+func (p *plane) marking(t *testing.T) func(context.Context) error {
+	t.Helper()
 	namespace := p.namespace(t, "adoptable")
 	p.foreign(t, namespace, `{"auths":{}}`)
 	mark := []byte(`{"metadata":{"labels":{"app.kubernetes.io/managed-by":"pullkey"}}}`)
-	p.eventually(t, "the limits let a Secret be taken over", func(ctx context.Context) error {
+	return func(ctx context.Context) error {
 		_, err := p.pullkey.CoreV1().Secrets(namespace).Patch(ctx, secretName, types.MergePatchType, mark, metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
 		return err
-	})
+	}
 }
 
 // rightsOf leaves out what the tests do themselves: ConfigMap pullkey and the
@@ -264,6 +270,7 @@ func mine(s *corev1.Secret) {
 // Without the chart's value the key alone takes nothing over, and it is said why.
 func TestWhereTheLimitsForbidItASecretIsNotTakenOverAndTheRemedyIsSaid(t *testing.T) {
 	o := openOffice(t)
+	o.isEnforced(t, "foreign Secrets", o.marking(t)) // again, after another test
 	namespace, good := o.namespace(t, "theirs"), o.namespace(t, "good")
 	theirs := o.foreign(t, namespace, `{"auths":{}}`)
 	o.choose(t, "adopt", "true")
