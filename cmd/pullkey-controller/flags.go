@@ -46,7 +46,7 @@ type flags struct {
 	address, logFormat                 string
 	webhook                            webhookFlags
 	leaderElect, verbose, dryRun       bool
-	workers                            int
+	workers, pace                      int
 	configurationObject, accessKeyName cache.ObjectName
 	rrsaAccountName                    cache.ObjectName // empty for the token file
 }
@@ -113,6 +113,7 @@ func (f *flags) define(cmd *cobra.Command) {
 	s.StringVar(&f.address, "address", ":8080", "where /healthz, /readyz and /metrics are served; empty for nowhere")
 	f.webhook.define(cmd)
 	s.IntVar(&f.workers, "workers", 8, "namespaces reconciled side by side")
+	s.IntVar(&f.pace, "pace", 50, "namespaces a second that a planned renewal writes, in the time that is left for it; 0 for no limit")
 	s.StringVar(&f.logFormat, "log-format", "text", "text or json")
 	s.BoolVar(&f.verbose, "verbose", false, "log each retry too")
 }
@@ -138,6 +139,9 @@ func (f *flags) check() error {
 	}
 	if f.workers < 1 {
 		return fmt.Errorf("--workers %d: must be at least 1", f.workers)
+	}
+	if f.pace < 0 {
+		return fmt.Errorf("--pace %d: must be 0 or more", f.pace)
 	}
 	return f.checkNames()
 }

@@ -59,7 +59,7 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 		Client: client, Cloud: cloud, Log: log, Now: time.Now, Version: version(), KeepExpired: f.afterExpiry == "keep",
 		Events:     events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "pullkey"}),
 		SecretName: f.secretName, Namespace: f.namespace, Configuration: f.configurationObject,
-		AccessKey: f.accessKeyName, Region: f.region, Workers: f.workers, DryRun: f.dryRun, Webhook: f.webhook.installed(),
+		AccessKey: f.accessKeyName, Region: f.region, Workers: f.workers, Pace: f.pace, DryRun: f.dryRun, Webhook: f.webhook.installed(),
 	})
 	hooked, stop, err := f.webhook.serve(ctx, client, f, log)
 	if err != nil {

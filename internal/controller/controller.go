@@ -65,6 +65,9 @@ type Options struct {
 	DryRun bool
 	// Workers reconcile namespaces side by side.
 	Workers int
+	// Pace is how many namespaces a second a planned renewal writes; 0 for as many
+	// as there are at once.
+	Pace int
 }
 
 // Controller reconciles namespaces. Make one with New; Run it once.

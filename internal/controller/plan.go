@@ -364,10 +364,6 @@ func (c *Controller) states() []broker.State {
 	return states
 }
 
-// pace is how many namespaces a second a planned renewal writes. The API
-// server takes ten times as many; it also has others to serve.
-const pace = 50
-
 // enqueueAll looks at every namespace again. A planned renewal has time: it is
 // spread over at most a quarter of what the old credential still lives.
 func (c *Controller) enqueueAll(old, next *plan) {
@@ -376,12 +372,19 @@ func (c *Controller) enqueueAll(old, next *plan) {
 		c.Log.Error("list the namespaces", "error", err)
 		return
 	}
-	var spread time.Duration
-	if old != nil && len(old.hosts) > 0 && reflect.DeepEqual(old.settings, next.settings) && old.selection.Equal(next.selection) && slices.Equal(old.hosts, next.hosts) {
-		left := max(old.ends.Sub(c.Now()), 0)
-		spread = min(time.Duration(len(all))*time.Second/pace, left/4)
-	}
+	spread := c.spread(old, next, len(all))
 	for i, namespace := range all {
 		c.queue.AddAfter(namespace.Name, spread/time.Duration(len(all))*time.Duration(i))
 	}
+}
+
+// spread is the time over which so many namespaces are looked at.
+func (c *Controller) spread(old, next *plan, namespaces int) time.Duration {
+	planned := old != nil && len(old.hosts) > 0 && reflect.DeepEqual(old.settings, next.settings) &&
+		old.selection.Equal(next.selection) && slices.Equal(old.hosts, next.hosts)
+	if !planned || c.Pace == 0 {
+		return 0
+	}
+	left := max(old.ends.Sub(c.Now()), 0)
+	return min(time.Duration(namespaces)*time.Second/time.Duration(c.Pace), left/4)
 }

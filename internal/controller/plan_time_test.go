@@ -225,3 +225,27 @@ func TestThatNothingIsConfiguredIsNoNewsInTheFirstMoment(t *testing.T) {
 		})
 	}
 }
+
+func TestAPlannedRenewalTakesItsTimeAndAllElseIsAtOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, c := range []struct {
+		name     string
+		pace     int
+		old      *plan
+		hosts    []string // of the next
+		expected time.Duration
+	}{
+		{"1,000 namespaces at 50 a second", 50, &plan{hosts: []string{"a"}, ends: now.Add(time.Hour)}, []string{"a"}, 20 * time.Second},
+		{"a quarter of the time that is left, at most", 50, &plan{hosts: []string{"a"}, ends: now.Add(20 * time.Second)}, []string{"a"}, 5 * time.Second},
+		{"no time is left", 50, &plan{hosts: []string{"a"}, ends: now.Add(-time.Second)}, []string{"a"}, 0},
+		{"no limit is wanted", 0, &plan{hosts: []string{"a"}, ends: now.Add(time.Hour)}, []string{"a"}, 0},
+		{"another host", 50, &plan{hosts: []string{"a"}, ends: now.Add(time.Hour)}, []string{"a", "b"}, 0},
+		{"the first credential", 50, nil, []string{"a"}, 0},
+	} {
+		controller := &Controller{Options: Options{Now: func() time.Time { return now }, Pace: c.pace}}
+		if got := controller.spread(c.old, &plan{hosts: c.hosts}, 1000); got != c.expected {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.expected)
+		}
+	}
+}

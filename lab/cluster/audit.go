@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,6 +15,7 @@ import (
 // it closes.
 type AuditEvent struct {
 	Time       time.Time // when the request came in
+	Ended      time.Time // when it had been answered
 	User       string
 	Groups     []string
 	UserAgent  string
@@ -25,12 +27,14 @@ type AuditEvent struct {
 	Namespace  string
 	Name       string
 	Code       int
-	Request    json.RawMessage // what was sent, where Options.AuditSecrets asks for it
+	Request    json.RawMessage // what was sent, where Options.AuditSecrets or AuditResults asks for it
+	Result     json.RawMessage // what came of it, where Options.AuditResults asks for it
 }
 
 // auditPolicy records every request once, when it has been answered, and
-// nothing of its content unless the content of Secrets is asked for.
-func auditPolicy(secrets bool) string {
+// nothing of its content unless that is asked for: what is sent for Secrets, or
+// what is sent for Secrets and ServiceAccounts and what comes of it.
+func auditPolicy(secrets, results bool) string {
 	const every = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived, ResponseStarted, Panic]
@@ -38,8 +42,13 @@ rules:
 `
 	const written = `- {level: Request, verbs: [create, update, patch, delete], resources: [{group: "", resources: [secrets]}]}
 `
+	const left = `- {level: RequestResponse, verbs: [create, update, patch, delete, deletecollection], resources: [{group: "", resources: [secrets, serviceaccounts]}]}
+`
 	const rest = "- {level: Metadata}\n"
-	if secrets {
+	switch {
+	case results:
+		return every + left + rest
+	case secrets:
 		return every + written + rest
 	}
 	return every + rest
@@ -50,12 +59,19 @@ func (c *Cluster) auditLog() string { return filepath.Join(c.dir, "audit.log") }
 // AuditEvents returns all requests since the cluster started, oldest answer
 // first. It needs Options.Audit.
 func (c *Cluster) AuditEvents() ([]AuditEvent, error) {
+	events, _, err := c.AuditFrom(0)
+	return events, err
+}
+
+// AuditFrom returns the requests that were answered from a place of the audit
+// log on, and the place where the next will stand. The first place is 0.
+func (c *Cluster) AuditFrom(place int64) ([]AuditEvent, int64, error) {
 	if !c.audit {
-		return nil, errors.New("reading the audit log: the cluster was started without Options.Audit")
+		return nil, place, errors.New("reading the audit log: the cluster was started without Options.Audit")
 	}
-	text, err := os.ReadFile(c.auditLog())
+	text, err := readFrom(c.auditLog(), place)
 	if err != nil {
-		return nil, fmt.Errorf("reading the audit log: %w", err)
+		return nil, place, fmt.Errorf("reading the audit log: %w", err)
 	}
 	var events []AuditEvent
 	for line := range bytes.Lines(text) {
@@ -64,11 +80,24 @@ func (c *Cluster) AuditEvents() ([]AuditEvent, error) {
 		}
 		event, err := parseAudit(line)
 		if err != nil {
-			return nil, fmt.Errorf("reading line %d of %s: %w", len(events)+1, c.auditLog(), err)
+			return nil, place, fmt.Errorf("reading what stands at byte %d of %s: %w", place, c.auditLog(), err)
 		}
 		events = append(events, event)
+		place += int64(len(line))
 	}
-	return events, nil
+	return events, place, nil
+}
+
+func readFrom(path string, place int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	if _, err := file.Seek(place, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(file)
 }
 
 func parseAudit(line []byte) (AuditEvent, error) {
@@ -77,6 +106,7 @@ func parseAudit(line []byte) (AuditEvent, error) {
 		RequestURI string    `json:"requestURI"`
 		UserAgent  string    `json:"userAgent"`
 		Received   time.Time `json:"requestReceivedTimestamp"`
+		Ended      time.Time `json:"stageTimestamp"`
 		User       struct {
 			Username string   `json:"username"`
 			Groups   []string `json:"groups"`
@@ -92,14 +122,15 @@ func parseAudit(line []byte) (AuditEvent, error) {
 			Code int `json:"code"`
 		} `json:"responseStatus"`
 		Request json.RawMessage `json:"requestObject"`
+		Result  json.RawMessage `json:"responseObject"`
 	}
 	if err := json.Unmarshal(line, &e); err != nil {
 		return AuditEvent{}, fmt.Errorf("decoding an audit event: %w", err)
 	}
 	return AuditEvent{
-		Time: e.Received, User: e.User.Username, Groups: e.User.Groups, UserAgent: e.UserAgent,
+		Time: e.Received, Ended: e.Ended, User: e.User.Username, Groups: e.User.Groups, UserAgent: e.UserAgent,
 		Verb: e.Verb, RequestURI: e.RequestURI,
 		Group: e.Object.Group, Resource: e.Object.Resource, Sub: e.Object.Subresource,
-		Namespace: e.Object.Namespace, Name: e.Object.Name, Code: e.Response.Code, Request: e.Request,
+		Namespace: e.Object.Namespace, Name: e.Object.Name, Code: e.Response.Code, Request: e.Request, Result: e.Result,
 	}, nil
 }

@@ -23,6 +23,9 @@ type Options struct {
 	Audit    bool // record every request: see AuditEvents
 	// AuditSecrets records what is written into Secrets too.
 	AuditSecrets bool
+	// AuditResults records what is written into Secrets and ServiceAccounts, and
+	// what they are afterwards.
+	AuditResults bool
 
 	// Sandbox holds the cluster, which a node needs: the API server is then
 	// at 10.0.0.1:443 inside, and the kubeconfigs reach it through a
@@ -39,6 +42,7 @@ type Cluster struct {
 	bin            Binaries
 	audit          bool
 	auditSecrets   bool
+	auditResults   bool
 	sandbox        *sandbox.Sandbox // nil on the host's loopback
 	caFile         string
 	stopForward    context.CancelFunc
@@ -63,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Node && o.Sandbox == nil {
 		return nil, errors.New("starting a cluster: a node needs Options.Sandbox")
 	}
-	c := &Cluster{bin: o.Binaries, audit: o.Audit, auditSecrets: o.AuditSecrets, sandbox: o.Sandbox, caFile: o.CAFile, stopForward: func() {}}
+	c := &Cluster{bin: o.Binaries, audit: o.Audit, auditSecrets: o.AuditSecrets, auditResults: o.AuditResults, sandbox: o.Sandbox, caFile: o.CAFile, stopForward: func() {}}
 	if err := c.claimFolder(o.Dir); err != nil {
 		return nil, err
 	}

@@ -60,6 +60,10 @@ func (c *Cluster) startEtcd(ctx context.Context) error {
 	if err := os.WriteFile(c.pki("etcd-ca.crt"), ca.pem, 0o600); err != nil {
 		return fmt.Errorf("writing etcd's authority: %w", err)
 	}
+	return c.runEtcd(ctx)
+}
+
+func (c *Cluster) runEtcd(ctx context.Context) error {
 	return c.run(ctx, "etcd", c.bin.Etcd,
 		"--name=lab", "--data-dir="+filepath.Join(c.dir, "etcd"), "--unsafe-no-fsync",
 		"--listen-client-urls="+c.etcd, "--advertise-client-urls="+c.etcd,
@@ -92,7 +96,7 @@ func (c *Cluster) prepareAPIServer() error {
 			return err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, "audit-policy.yaml"), []byte(auditPolicy(c.auditSecrets)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.dir, "audit-policy.yaml"), []byte(auditPolicy(c.auditSecrets, c.auditResults)), 0o600); err != nil {
 		return fmt.Errorf("writing the audit policy: %w", err)
 	}
 	return nil
@@ -171,13 +175,6 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 	return c.run(ctx, "kube-scheduler", c.bin.Scheduler,
 		"--kubeconfig="+c.internalKubeconfig("kube-scheduler"), "--secure-port=0", "--leader-elect=false",
 		"--kube-api-qps=500", "--kube-api-burst=1000")
-}
-
-// RestartAPIServer kills the API server as a crash would (asked politely it
-// keeps its watches for a minute) and starts it anew at the same address.
-func (c *Cluster) RestartAPIServer(ctx context.Context) error {
-	c.kill(apiServer)
-	return c.startAPIServer(ctx)
 }
 
 const apiServer = "kube-apiserver"

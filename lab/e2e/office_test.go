@@ -157,7 +157,7 @@ func (o *office) start(t *testing.T, client kubernetes.Interface) {
 		SecretName: cmp.Or(o.shadow, secretName), Namespace: home,
 		Configuration: cache.NewObjectName("kube-system", "acr-configuration"),
 		AccessKey:     cache.NewObjectName("kube-system", "alibaba-addon-secret"),
-		Region:        o.region, Workers: 8,
+		Region:        o.region, Workers: 8, Pace: 50,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var ended sync.WaitGroup
