@@ -250,3 +250,49 @@ func kubectl(t *testing.T, c *Cluster, args ...string) string {
 	}
 	return string(out)
 }
+
+func TestWhatWasWrittenSurvivesEtcdAndWhatIsOldIsForgotten(t *testing.T) {
+	c := startControlPlane(t, build(t, false))
+	version := kubectl(t, c, "create", "configmap", "kept", "--output", "jsonpath={.metadata.resourceVersion}")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := c.RestartEtcd(ctx); err != nil {
+		t.Fatal(err)
+	}
+	kubectl(t, c, "get", "configmap", "kept")
+	then := "/api/v1/namespaces/default/configmaps?resourceVersionMatch=Exact&resourceVersion=" + version
+	kubectl(t, c, "get", "--raw", then)
+	kubectl(t, c, "create", "configmap", "later") // what is newest is never forgotten
+	if err := c.Compact(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.RestartAPIServer(ctx); err != nil { // it remembers for a while what etcd has forgotten
+		t.Fatal(err)
+	}
+	out, err := c.Kubectl(t.Context(), "get", "--raw", then).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "too old") {
+		t.Errorf("what was before the compaction is answered with %q (%v)", out, err)
+	}
+
+	_, place, err := c.AuditFrom(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubectl(t, c, "delete", "configmap", "later")
+	eventually(t, "reading the audit log from a place on", func() (string, bool) {
+		events, _, err := c.AuditFrom(place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(events, func(e AuditEvent) bool { return e.Verb == "delete" && e.Name == "later" })
+		if i < 0 || events[i].Ended.Before(events[i].Time) {
+			return fmt.Sprint(events), false
+		}
+		for _, e := range events {
+			if e.Name == "kept" {
+				t.Errorf("it shows what was before: %v", e)
+			}
+		}
+		return "", true
+	})
+}
