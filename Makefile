@@ -1,13 +1,13 @@
 # pullkey: `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench fuzz golden manifests tools image release
+.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench bench-controller bench-pulls fuzz golden manifests tools image release
 
 GO ?= go
 # The tests of lab that need neither root nor a Kubernetes.
 LAB_UNIT := ./localacr/... ./oracles/... ./oauth/... ./cmd/... ./progress/... ./program/... ./document/... ./bench/... ./chart/...
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 check: lint unit ## format, lint, arrows, unit tests (no root)
 
@@ -48,7 +48,12 @@ lab-exec: ## run CMD='…' inside the running lab
 localacr: ## the local ACR alone: no root, no cluster
 	@lab/run.sh localacr
 
-bench: ## pull 1 GB beside skopeo, oras, crane and containerd (root, Linux)
+bench: bench-controller bench-pulls ## all numbers of docs/reference/benchmarks.md; about an hour
+
+bench-controller: ## what the controller costs a cluster: time, requests, memory (Linux)
+	@lab/run.sh lab scale
+
+bench-pulls: ## pull 1 GB beside skopeo, oras, crane and containerd (root, Linux)
 	@lab/run.sh lab bench
 
 image: .bin/release ## the controller's image in dist/image, for amd64 and arm64; VERSION=v1.2.3 names it

@@ -5,12 +5,12 @@ set -eu
 command=$1
 shift
 cd "$(dirname "$0")/.."
-if [ "$command" = lab ] && { [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; }; then
+if [ "$command" = lab ] && [ "${1:-}" != scale ] && { [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; }; then
 	echo "This needs Linux and root: it makes namespaces, mounts and cgroups." >&2
 	echo "hint: make localacr runs the local ACR alone, anywhere; make check runs the tests that need no root" >&2
 	exit 1
 fi
-if [ "$command" = lab ]; then
+if [ "$command" = lab ] && [ "${1:-}" != scale ]; then
 	. lab/packages.sh
 	needs ip:iproute2
 	[ "${1:-}" != bench ] || needs skopeo:skopeo

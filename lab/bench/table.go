@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The numbers that pullkey shall keep (docs/reference/bench.md).
+// The numbers that pullkey shall keep (docs/reference/benchmarks.md).
 const (
 	mostRatio   = 1.1
 	mostPeakMB  = 40

@@ -18,6 +18,7 @@ const usage = `Usage: lab COMMAND
   exec   run a command inside the running lab:  lab exec docker login …
   down   stop it
   bench  measure pullkey's pull beside those of others
+  scale  measure what the controller costs a cluster; needs no root
 
 Run it through make (make demo, make lab-up, make lab-down, make bench), from the
 repository's root. It needs Linux, root and Go; the rest is built or installed.
@@ -38,6 +39,7 @@ var commands = map[string]command{
 	"bench": func(ctx context.Context, root string, _ []string, out io.Writer) error {
 		return bench.Run(ctx, bench.Options{Root: root, Out: out})
 	},
+	"scale": measure,
 	"bench-registry": func(ctx context.Context, _ string, _ []string, out io.Writer) error {
 		return bench.Registry(ctx, os.Stdin, out)
 	},
