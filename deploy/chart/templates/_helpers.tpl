@@ -134,6 +134,7 @@ rules:
 {{- end }}
 - --after-expiry={{ .Values.afterExpiry }}
 - --workers={{ .Values.workers }}
+- --pace={{ .Values.pace }}
 - --address=:{{ .Values.metrics.port }}
 {{- if include "pullkey.hooks" . }}
 - --webhook-address=:{{ .Values.webhook.port }}
