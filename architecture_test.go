@@ -60,7 +60,8 @@ var rooms = map[string][]string{
 	"internal/source": join(knows, "internal/acr", "internal/alicloud", "internal/acrconfig", "internal/broker", "internal/registry", "internal/openapi", "internal/status"),
 	"internal/controller": join(clientGo, "internal/acr", "internal/selection", "internal/openapi", "internal/acrconfig", "internal/broker", "internal/source", "internal/status",
 		"internal/dockerconfig", "internal/footprint", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
-	"internal/webhook": join(clientGo, "internal/status"),
+	"internal/webhook":        {"k8s.io/api/", "k8s.io/apimachinery/", "internal/status"},
+	"internal/webhook/caches": join(clientGo, "internal/webhook"),
 	"internal/cli": join(clientGo, "internal/image", "internal/credential", "internal/acr", "internal/alicloud", "internal/openapi", "internal/dockerconfig",
 		"internal/acrconfig", "internal/footprint", "internal/selection", "internal/source", "internal/status", "internal/registry", "sigs.k8s.io/yaml", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
 

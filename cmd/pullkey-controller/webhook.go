@@ -16,6 +16,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/controller"
 	"github.com/pullkey/pullkey/internal/webhook"
+	"github.com/pullkey/pullkey/internal/webhook/caches"
 )
 
 // webhookFlags are those of the webhook, and what the chart has told the API server
@@ -64,10 +65,10 @@ func (f *webhookFlags) serve(ctx context.Context, client kubernetes.Interface, o
 		return nil, nil, fmt.Errorf("serve the webhook: %w", err)
 	}
 	living, end := context.WithCancel(context.WithoutCancel(ctx))
-	caches := webhook.NewCaches(client, of.namespace, controller.InjectionName)
-	caches.Start(living)
+	known := caches.New(client, of.namespace, controller.InjectionName)
+	known.Start(living)
 	server := &http.Server{
-		Handler:           webhook.Handler(webhook.Birth{Namespace: of.namespace, SecretName: of.secretName}, caches),
+		Handler:           webhook.Handler(webhook.Birth{Namespace: of.namespace, SecretName: of.secretName}, known),
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.Get},
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -78,7 +79,7 @@ func (f *webhookFlags) serve(ctx context.Context, client kubernetes.Interface, o
 			log.Error("serve the webhook", "error", err)
 		}
 	}()
-	return caches.Ready, func() {
+	return known.Ready, func() {
 		defer end()
 		if ctx.Err() != nil {
 			lingering, over := context.WithTimeout(living, linger)

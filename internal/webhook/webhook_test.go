@@ -218,7 +218,7 @@ func TestWhatIsAskedIsNeverRefused(t *testing.T) {
 		{"another operation", review("pods", "UPDATE", "new", podOfOurs), here, 200, ""},
 		{"another kind", review("secrets", "CREATE", "new", podOfOurs), here, 200, ""},
 		{"no parameters", review("pods", "CREATE", "new", podOfOurs), facts{}, 200, ""},
-		{"the caches are not filled", review("pods", "CREATE", "new", podOfOurs), facts{err: errEmpty}, 503, "not filled yet"},
+		{"the caches are not filled", review("pods", "CREATE", "new", podOfOurs), facts{err: errors.New("not filled yet")}, 503, "not filled yet"},
 		{"a namespace that cannot be looked at", review("pods", "CREATE", "lost", podOfOurs), here, 503, "read namespace lost"},
 		{"a namespace that need not be", review("pods", "CREATE", "lost", podOfOurs), facts{data: map[string]string{"ns.lost": "", "host.acr.example.com": ""}}, 200, made},
 		{"no request", `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`, here, 400, "no AdmissionReview of admission.k8s.io/v1 with a request"},

@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/pullkey/pullkey/internal/webhook"
+	"github.com/pullkey/pullkey/internal/webhook/caches"
 	"github.com/pullkey/pullkey/lab/chart"
 	"github.com/pullkey/pullkey/lab/cluster"
 )
@@ -117,10 +118,10 @@ func (h *hook) install(ctx context.Context, c *cluster.Cluster, values ...string
 // answer serves the webhook with pullkey's own rights until the test ends.
 func (h *hook) answer(t *testing.T, client kubernetes.Interface) {
 	t.Helper()
-	caches := webhook.NewCaches(client, home, parameters)
+	known := caches.New(client, home, parameters)
 	ctx, cancel := context.WithCancel(t.Context())
-	caches.Start(ctx)
-	handler := webhook.Handler(webhook.Birth{Namespace: home, SecretName: secretName}, caches)
+	known.Start(ctx)
+	handler := webhook.Handler(webhook.Birth{Namespace: home, SecretName: secretName}, known)
 	h.handler.Store(&handler)
 	t.Cleanup(func() { h.handler.Store(nil); cancel() })
 }
@@ -180,20 +181,20 @@ func TestANamespaceThatTheWebhookHasNotSeenIsLookedAt(t *testing.T) {
 	o := openOffice(t)
 	o.stop()
 	namespace := o.labelled(t, "unseen-"+strings.ToLower(rand.Text()[:6]), "team", "a")
-	caches := webhook.NewCaches(o.pullkey, home, parameters) // not begun: they show nothing
-	if err := caches.Ready(); err == nil {
+	known := caches.New(o.pullkey, home, parameters) // not begun: they show nothing
+	if err := known.Ready(); err == nil {
 		t.Error("caches that are empty are ready")
 	}
-	got, err := caches.Namespace(t.Context(), namespace)
+	got, err := known.Namespace(t.Context(), namespace)
 	if err != nil || got.Labels["team"] != "a" || got.Name != namespace {
 		t.Errorf("got %+v (%v)", got, err)
 	}
-	if got, err := caches.Namespace(t.Context(), "is-nowhere"); err != nil || len(got.Labels) > 0 {
+	if got, err := known.Namespace(t.Context(), "is-nowhere"); err != nil || len(got.Labels) > 0 {
 		t.Errorf("of none: got %+v (%v)", got, err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := caches.Namespace(ended, namespace); err == nil {
+	if got, err := known.Namespace(ended, namespace); err == nil {
 		t.Errorf("when nobody answers: got %+v", got)
 	}
 }

@@ -1,4 +1,6 @@
-package webhook
+// Package caches is what a replica that serves the webhook knows of the cluster.
+// It stands apart from the decision, which needs no client.
+package caches
 
 import (
 	"context"
@@ -14,6 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/pullkey/pullkey/internal/webhook"
 )
 
 // Caches are a replica's own, whoever leads: the one ConfigMap, and of namespaces
@@ -23,12 +27,12 @@ type Caches struct {
 	factories  []informers.SharedInformerFactory
 	synced     []cache.InformerSynced
 	namespaces corelisters.NamespaceLister
-	parameters atomic.Pointer[Parameters] // nil for no ConfigMap
+	parameters atomic.Pointer[webhook.Parameters] // nil for no ConfigMap
 }
 
-// NewCaches returns caches that are not filled. The ConfigMap with the parameters
+// New returns caches that are not filled. The ConfigMap with the parameters
 // is named.
-func NewCaches(client kubernetes.Interface, namespace, name string) *Caches {
+func New(client kubernetes.Interface, namespace, name string) *Caches {
 	all := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
 	one := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = nameIs(name) }))
@@ -36,7 +40,7 @@ func NewCaches(client kubernetes.Interface, namespace, name string) *Caches {
 	configMaps := one.Core().V1().ConfigMaps().Informer()
 	keep := func(o any) {
 		if found, ok := o.(*corev1.ConfigMap); ok {
-			c.parameters.Store(Parse(found.Data))
+			c.parameters.Store(webhook.Parse(found.Data))
 		}
 	}
 	// The only error is that of an informer that has been stopped.
@@ -79,24 +83,24 @@ func (c *Caches) Ready() error {
 }
 
 // Parameters returns those in force.
-func (c *Caches) Parameters() (*Parameters, error) { return c.parameters.Load(), c.Ready() }
+func (c *Caches) Parameters() (*webhook.Parameters, error) { return c.parameters.Load(), c.Ready() }
 
 // Namespace returns what the cache shows. It cannot show one that was made in the
 // same breath as the pod: that is looked at. By a list, since pullkey may list
 // namespaces and has no need to get one.
-func (c *Caches) Namespace(ctx context.Context, name string) (Namespace, error) {
+func (c *Caches) Namespace(ctx context.Context, name string) (webhook.Namespace, error) {
 	found, err := c.namespaces.Get(name)
 	if apierrors.IsNotFound(err) {
 		var all *corev1.NamespaceList
 		if all, err = c.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{FieldSelector: nameIs(name)}); err == nil {
 			if len(all.Items) == 0 {
-				return Namespace{Name: name}, nil // whoever asks learns that it is not there
+				return webhook.Namespace{Name: name}, nil // whoever asks learns that it is not there
 			}
 			found = &all.Items[0]
 		}
 	}
 	if err != nil {
-		return Namespace{}, fmt.Errorf("read namespace %s: %w", name, err)
+		return webhook.Namespace{}, fmt.Errorf("read namespace %s: %w", name, err)
 	}
-	return Namespace{found.Name, found.Labels}, nil
+	return webhook.Namespace{Name: found.Name, Labels: found.Labels}, nil
 }
