@@ -1,6 +1,6 @@
 # pullkey: `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench bench-controller bench-pulls fuzz golden manifests tools image release
+.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench bench-controller bench-pulls drill fuzz golden manifests tools image release
 
 GO ?= go
 # The tests of lab that need neither root nor a Kubernetes.
@@ -55,6 +55,9 @@ bench-controller: ## what the controller costs a cluster: time, requests, memory
 
 bench-pulls: ## pull 1 GB beside skopeo, oras, crane and containerd (root, Linux)
 	@lab/run.sh lab bench
+
+drill: ## faults on the real program, each judged write by write; the report goes to docs/reference/drills.md (Linux)
+	$(GO) -C lab test ./drill -count=1 -timeout 3h -v -args -long -keep
 
 image: .bin/release ## the controller's image in dist/image, for amd64 and arm64; VERSION=v1.2.3 names it
 	@rm -rf dist/image

@@ -26,6 +26,11 @@ type Process struct {
 // Start starts a controller with more flags, and variables (NAME=value), than it
 // needs.
 func (s *Stand) Start(ctx context.Context, more ...string) (*Process, error) {
+	return s.StartProgram(ctx, s.path("pullkey-controller"), more...)
+}
+
+// StartProgram starts another build of the controller.
+func (s *Stand) StartProgram(ctx context.Context, path string, more ...string) (*Process, error) {
 	flags := []string{
 		"--kubeconfig", s.kubeconfig, "--address", "127.0.0.1:0", "--region", lab.Region,
 		"--acr-endpoint", s.ACR.Endpoint(lab.Region), "--sts-endpoint", s.ACR.STS(), "--metadata-endpoint", s.ACR.Metadata(),
@@ -42,7 +47,7 @@ func (s *Stand) Start(ctx context.Context, more ...string) (*Process, error) {
 	p := &Process{Log: s.path(fmt.Sprintf("controller-%d.log", s.started)), Began: time.Now()}
 	var err error
 	p.Daemon, err = daemon.Start(ctx, "pullkey-controller", p.Log, func(ctx context.Context) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, s.path("pullkey-controller"), flags...) //nolint:gosec // our own program
+		cmd := exec.CommandContext(ctx, path, flags...) //nolint:gosec // our own program
 		cmd.Env = variables
 		return cmd
 	})

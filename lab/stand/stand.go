@@ -123,9 +123,15 @@ func (s *Stand) Apply(ctx context.Context, manifests string) error {
 }
 
 func (s *Stand) build(ctx context.Context) error {
-	build := exec.CommandContext(ctx, "go", "-C", s.Root, "build", "-trimpath", "-buildvcs=false", //nolint:gosec // our own program
-		"-ldflags", "-s -w", "-o", s.path("pullkey-controller"), "./cmd/pullkey-controller")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off") // as it is released
+	return s.BuildController(ctx, s.path("pullkey-controller"))
+}
+
+// BuildController builds the controller as it is released, with further arguments
+// for the compiler.
+func (s *Stand) BuildController(ctx context.Context, path string, more ...string) error {
+	args := append([]string{"-C", s.Root, "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", path}, more...)
+	build := exec.CommandContext(ctx, "go", append(args, "./cmd/pullkey-controller")...) //nolint:gosec // our own program
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 	if err := progress.Run(s.Progress, "building pullkey-controller", build); err != nil {
 		return fmt.Errorf("build pullkey-controller: %w", err)
 	}
