@@ -266,6 +266,7 @@ func (n *node) injectsAlone(t *testing.T) {
 }
 
 func (n *node) leavesServiceAccounts(t *testing.T) {
+	n.mendsAnAccount(t) // as long as it may
 	if err := n.Upgrade(t.Context(), "--set", "inject.serviceAccounts=false"); err != nil {
 		t.Fatal(err)
 	}
@@ -289,6 +290,23 @@ func (n *node) leavesServiceAccounts(t *testing.T) {
 		}
 	}
 	n.without(t, "lean", born)
+}
+
+// mendsAnAccount takes the entry out of a ServiceAccount, and waits until pullkey
+// has written it again: those that are born with it need no write.
+func (n *node) mendsAnAccount(t *testing.T) {
+	t.Helper()
+	accounts := n.plane.admin.CoreV1().ServiceAccounts("team-witness")
+	if _, err := accounts.Patch(t.Context(), "default", types.JSONPatchType, []byte(`[{"op":"remove","path":"/imagePullSecrets"}]`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	n.plane.eventually(t, "the ServiceAccount names the Secret again", func(ctx context.Context) error {
+		sa, err := accounts.Get(ctx, "default", metav1.GetOptions{})
+		if err == nil && !slices.Contains(listed(sa), secretName) {
+			err = errors.New("it does not")
+		}
+		return err
+	})
 }
 
 func (n *node) uninstalls(t *testing.T) {
