@@ -24,6 +24,9 @@ type kind struct{ name, path, resource string }
 // chartLabel is what every object of the chart has.
 const chartLabel = "app.kubernetes.io/name=pullkey"
 
+// controllerLabels are on the controller's Deployment and pods.
+const controllerLabels = chartLabel + ",app.kubernetes.io/component=controller"
+
 // metadata reads what objects of a kind are called; where the kind is not served
 // there are none.
 func (c *cleaner) metadata(ctx context.Context, k kind, namespace, selector string) ([]metav1.PartialObjectMetadata, error) {

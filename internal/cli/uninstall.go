@@ -75,6 +75,9 @@ func (p *program) uninstall(ctx context.Context, f *uninstallFlags) error {
 	if c.own, err = controllers(ctx, api, f.namespace); err != nil {
 		return err
 	}
+	if err := c.inTheRightPlace(ctx); err != nil {
+		return err
+	}
 	if release := c.release(); release != "" && f.all {
 		return advise(fmt.Errorf("remove all: Helm has installed it, as release %s", release), "leave out --all, and then: helm uninstall %s -n %s", release, f.namespace)
 	}
@@ -136,7 +139,7 @@ func (c *cleaner) parts() []part {
 	if c.all {
 		all = append(all, part{"remove the manifests", c.manifests}, part{"remove the namespace", c.ownNamespace})
 	}
-	return all
+	return append(all, part{"look whether it stays stopped", c.staysStopped})
 }
 
 func (c *cleaner) clean(ctx context.Context) error {

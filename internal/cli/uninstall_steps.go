@@ -39,6 +39,65 @@ func (c *cleaner) injectors(ctx context.Context) error {
 	})
 }
 
+// inTheRightPlace refuses to work beside a controller of another namespace, which
+// would make all of it anew.
+func (c *cleaner) inTheRightPlace(ctx context.Context) error {
+	var at, what string
+	if c.own == nil {
+		found, err := c.metadata(ctx, kind{"Deployment", "/apis/apps/v1", "deployments"}, "", controllerLabels)
+		if err != nil {
+			return err
+		}
+		for _, d := range found {
+			if d.Name == footprint.Controller && d.Namespace != c.namespace {
+				at, what = d.Namespace, "Deployment "+d.Namespace+"/"+d.Name
+			}
+		}
+	}
+	err := c.pods(ctx, func(pod *corev1.Pod) {
+		if pod.Namespace != c.namespace {
+			at, what = pod.Namespace, "pod "+pod.Namespace+"/"+pod.Name
+		}
+	})
+	if err != nil || at == "" {
+		return err
+	}
+	return advise(fmt.Errorf("nothing is removed: pullkey stands in another namespace than %s: %s", c.namespace, what), "say so: -n %s", at)
+}
+
+// staysStopped looks once more whether nobody works: who sets the Deployment's
+// replicas again has all of it made anew.
+func (c *cleaner) staysStopped(ctx context.Context) error {
+	if c.dryRun {
+		return nil
+	}
+	who, err := c.working(ctx)
+	if err != nil {
+		return err
+	}
+	if own, err := controllers(ctx, c.api, c.namespace); who == "" && own != nil && own.replicas() > 0 {
+		who = fmt.Sprintf("Deployment %s/%s, with %s,", c.namespace, footprint.Controller, many(int(own.replicas()), "replica"))
+	} else if err != nil {
+		return err
+	}
+	if who == "" {
+		return nil
+	}
+	return advise(fmt.Errorf("%s is there again, and makes anew what was removed", who), "have whoever starts it leave it stopped, Argo CD's self-heal for example")
+}
+
+// pods has each pod of the controller that has not ended looked at, in whatever
+// namespace.
+func (c *cleaner) pods(ctx context.Context, look func(*corev1.Pod)) error {
+	return all(ctx, c.api, "", "pods", metav1.ListOptions{LabelSelector: controllerLabels}, func() list { return &corev1.PodList{} }, func(l list) {
+		for _, pod := range l.(*corev1.PodList).Items {
+			if !ended(&pod) {
+				look(&pod)
+			}
+		}
+	})
+}
+
 // stopPatience is how long the controller's pods may take to end, and its lease
 // to be free: their grace is half a minute, a lease that nobody gave back lasts 15
 // seconds.
@@ -78,14 +137,7 @@ func (c *cleaner) stopController(ctx context.Context) error {
 // working tells who of pullkey's still works: a pod, or who holds the lease.
 func (c *cleaner) working(ctx context.Context) (string, error) {
 	var who string
-	pods := metav1.ListOptions{LabelSelector: chartLabel + ",app.kubernetes.io/component=controller"}
-	err := all(ctx, c.api, c.namespace, "pods", pods, func() list { return &corev1.PodList{} }, func(l list) {
-		for _, pod := range l.(*corev1.PodList).Items {
-			if !ended(&pod) {
-				who = "pod " + c.namespace + "/" + pod.Name
-			}
-		}
-	})
+	err := c.pods(ctx, func(pod *corev1.Pod) { who = "pod " + pod.Namespace + "/" + pod.Name })
 	if err != nil || who != "" {
 		return who, err
 	}

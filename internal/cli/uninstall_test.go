@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -42,5 +43,73 @@ func TestNothingIsRemovedWithoutAWord(t *testing.T) {
 	_, all, code := runAt(t, "uninstall", "--kubeconfig", kubeconfig)
 	if code != exitUsage || asked || !strings.Contains(all, "hint: see what would go with --dry-run, and say yes with --yes") {
 		t.Errorf("got %s, asked %v", all, asked)
+	}
+}
+
+// servedObjects is an API server with these objects, by the path of their list or their
+// own, and the paths of what was changed or deleted.
+type servedObjects struct {
+	mu      sync.Mutex
+	there   map[string]string
+	changed []string
+}
+
+func (o *servedObjects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	kinds := map[string]string{"pods": "PodList", "secrets": "SecretList", "serviceaccounts": "ServiceAccountList"}
+	last := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
+	asked := r.URL.Path
+	if r.Method != http.MethodGet {
+		o.changed = append(o.changed, r.Method+" "+asked)
+	}
+	if name, ok := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name="); ok {
+		asked += "?" + name
+	}
+	body, found := o.there[asked]
+	switch kind := kinds[last]; {
+	case found && strings.HasPrefix(body, "["):
+		if kind == "" || r.Header.Get("Accept") != "" && strings.Contains(r.Header.Get("Accept"), "PartialObjectMetadataList") {
+			kind = "PartialObjectMetadataList"
+		}
+		_, _ = fmt.Fprintf(w, `{"kind":%q,"apiVersion":"v1","metadata":{},"items":%s}`, kind, body)
+	case found:
+		_, _ = w.Write([]byte(body))
+	case kind != "":
+		_, _ = fmt.Fprintf(w, `{"kind":%q,"apiVersion":"v1","metadata":{},"items":[]}`, kind)
+	default:
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"NotFound","code":404,"message":"none"}`))
+	}
+}
+
+func TestNothingIsRemovedBesideAControllerElsewhere(t *testing.T) {
+	t.Parallel()
+	const pullkey = `[{"metadata":{"name":"pullkey-controller","namespace":"elsewhere"}}]`
+	for _, c := range []struct{ name, path, want string }{
+		{"its Deployment", "/apis/apps/v1/deployments", "than pullkey-system: Deployment elsewhere/pullkey-controller"},
+		{"its pod", "/api/v1/pods", "than pullkey-system: pod elsewhere/pullkey-controller"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := &servedObjects{there: map[string]string{
+				c.path: pullkey, "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies": `[{"metadata":{"name":"pullkey-inject-pods"}}]`,
+			}}
+			_, all, code := runAt(t, "uninstall", "--yes", "--kubeconfig", clusterOf(t, o.ServeHTTP))
+			if code != exitFailed || !strings.Contains(all, c.want) || !strings.Contains(all, "hint: say so: -n elsewhere") || len(o.changed) > 0 {
+				t.Errorf("got %s, changed %q", all, o.changed)
+			}
+		})
+	}
+}
+
+// The answer to a patch is what was there: whoever owns the Deployment has set its
+// replicas again.
+func TestAControllerThatIsStartedAgainIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	o := &servedObjects{there: map[string]string{"/apis/apps/v1/namespaces/pullkey-system/deployments/pullkey-controller": `{"spec":{"replicas":2}}`}}
+	_, all, code := runAt(t, "uninstall", "--yes", "--kubeconfig", clusterOf(t, o.ServeHTTP))
+	if code != exitFailed || !strings.Contains(all, "Deployment pullkey-system/pullkey-controller, with 2 replicas, is there again") || !strings.Contains(all, "self-heal for example; then run it again") {
+		t.Errorf("got %s", all)
 	}
 }
