@@ -179,7 +179,9 @@ func split(data []byte, shown string) (vendors, own *given) {
 			Metadata metav1.ObjectMeta `json:"metadata"`
 			Data     map[string]string `json:"data"`
 		}
+		var content any
 		switch err := yaml.Unmarshal(document, &o); {
+		case err == nil && yaml.Unmarshal(document, &content) == nil && content == nil: // a comment
 		case err == nil && o.Kind == "ConfigMap" && o.Metadata.Name == selection.Name:
 			own = &given{from: "ConfigMap " + selection.Name + " of " + shown, data: o.Data}
 		case err != nil || o.Kind != "" || len(bytes.TrimSpace(document)) > 0:

@@ -144,6 +144,7 @@ func TestAPlanThatCannotBeMadeSaysWhy(t *testing.T) {
 		want          []string
 	}{
 		{"all is there", "", []string{"-f", both}, exitDone, []string{"0  namespaces", "ConfigMap pullkey of"}},
+		{"a comment is no configuration", "", []string{"-f", file("# ours\n---\n" + twoConfigMaps[strings.Index(twoConfigMaps, "---\n")+4:])}, exitFailed, []string{"read ConfigMap acr-configuration in namespace kube-system: there is none"}},
 		{"no configuration", "", nil, exitFailed, []string{"read ConfigMap acr-configuration in namespace kube-system: there is none", "hint: make it, or see what one would do: pullkey plan -f FILE"}},
 		{"an invalid one", "", []string{"-f", file(strings.Replace(twoConfigMaps, "cri-shop", "shop", 1))}, exitFailed, []string{"is not valid", "pullkey config check"}},
 		{"an invalid own one", "", []string{"-f", file(strings.Replace(twoConfigMaps, "exclude", "excluded", 1))}, exitFailed, []string{"namespaces.excluded: is no key of ConfigMap pullkey", "hint: the keys are"}},
