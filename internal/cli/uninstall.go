@@ -19,8 +19,9 @@ const uninstallAbout = `Remove every trace that pullkey made in this cluster, an
 it. First what injects is switched off and the controller stopped, so that
 nothing is made anew; then ServiceAccounts lose the Secret's name, the Secrets
 go, and what pullkey keeps in its own namespace. A Secret is pullkey's if its
-label and its annotation say so, whatever its name; where the Secret is somebody
-else's, so is the name in ServiceAccounts.
+label and its annotation say so and it has the name that the installation gives;
+where none is there any more, whatever its name, if pullkey has written it.
+Where the Secret is somebody else's, so is the name in ServiceAccounts.
 
 A Secret that a pod names is kept, for a pod that starts again on another node,
 until it ends; --force deletes it too. The manifests are left to who installed

@@ -16,13 +16,18 @@ import (
 	"github.com/pullkey/pullkey/internal/footprint"
 )
 
-// find reads which pull Secrets are pullkey's, whatever their name is.
+// find reads which pull Secrets are pullkey's: those of the installation's name,
+// and where it is not known, those that pullkey has written, whatever their name.
 func (c *cleaner) find(ctx context.Context) error {
 	c.pulls = nil
 	ours := metav1.ListOptions{LabelSelector: footprint.LabelManagedBy + "=" + footprint.ManagedBy}
 	return all(ctx, c.api, "", "secrets", ours, func() list { return &corev1.SecretList{} }, func(l list) {
 		for _, s := range l.(*corev1.SecretList).Items {
-			if footprint.Ours(&s) && s.DeletionTimestamp == nil {
+			ours := footprint.Made(&s)
+			if c.own != nil {
+				ours = footprint.Ours(&s) && s.Name == c.secretNameOf()
+			}
+			if ours && s.DeletionTimestamp == nil {
 				c.pulls = append(c.pulls, pullSecret{
 					s.Namespace, s.Name, string(s.UID), s.ResourceVersion, s.Annotations[footprint.AnnotationExpiresAt], s.Annotations[footprint.AnnotationKept],
 				})

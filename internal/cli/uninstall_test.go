@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +99,37 @@ func TestNothingIsRemovedBesideAControllerElsewhere(t *testing.T) {
 			_, all, code := runAt(t, "uninstall", "--yes", "--kubeconfig", clusterOf(t, o.ServeHTTP))
 			if code != exitFailed || !strings.Contains(all, c.want) || !strings.Contains(all, "hint: say so: -n elsewhere") || len(o.changed) > 0 {
 				t.Errorf("got %s, changed %q", all, o.changed)
+			}
+		})
+	}
+}
+
+func TestACopyOfAPullSecretIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	secret := func(name, manager string) string {
+		return fmt.Sprintf(`{"metadata":{"name":%q,"namespace":"shop","labels":{"app.kubernetes.io/managed-by":"pullkey"},"annotations":{"pullkey.dev/namespace":"shop"},`+
+			`"managedFields":[{"manager":%q}]},"type":"kubernetes.io/dockerconfigjson"}`, name, manager)
+	}
+	for _, c := range []struct {
+		name, deployment string
+		want             []string
+	}{
+		{"the installation is known", `{"spec":{"replicas":0,"template":{"spec":{"containers":[{"args":["--secret-name=pull"]}]}}}}`, []string{"pull"}},
+		{"it is not known", "", []string{"pull", "former"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := &servedObjects{there: map[string]string{
+				"/api/v1/secrets": "[" + secret("pull", "pullkey") + "," + secret("former", "pullkey") + "," + secret("copy", "kubectl") + "]",
+			}}
+			if c.deployment != "" {
+				o.there["/apis/apps/v1/namespaces/pullkey-system/deployments/pullkey-controller"] = c.deployment
+			}
+			_, all, _ := runAt(t, "uninstall", "--yes", "--kubeconfig", clusterOf(t, o.ServeHTTP))
+			for _, name := range []string{"pull", "former", "copy"} {
+				if got, want := slices.Contains(o.changed, "DELETE /api/v1/namespaces/shop/secrets/"+name), slices.Contains(c.want, name); got != want {
+					t.Errorf("%s is deleted: got %v, want %v\n%s", name, got, want, all)
+				}
 			}
 		})
 	}

@@ -31,6 +31,24 @@ func foreign(s *corev1.Secret)   { s.Labels = nil }
 func immutable(s *corev1.Secret) { yes := true; s.Immutable = &yes }
 func deleted(s *corev1.Secret)   { now := metav1.Now(); s.DeletionTimestamp = &now }
 
+func TestACopyUnderAnotherNameWasNotMadeByPullkey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		change func(*corev1.Secret)
+		want   bool
+	}{
+		{"made by pullkey", func(*corev1.Secret) {}, true},
+		{"written by others alone", func(s *corev1.Secret) { s.ManagedFields = s.ManagedFields[1:2] }, false},
+		{"of another type", func(s *corev1.Secret) { s.Type = corev1.SecretTypeOpaque }, false},
+		{"somebody else's", foreign, false},
+	} {
+		if got := Made(secret(c.change)); got != c.want {
+			t.Errorf("%s: got %v", c.name, got)
+		}
+	}
+}
+
 func TestWhatPullkeyDoesInANamespace(t *testing.T) {
 	t.Parallel()
 	writers := []string{"kubectl", "pullkey"}

@@ -49,6 +49,12 @@ const (
 // and its annotation say. A name proves nothing.
 func Ours(s *corev1.Secret) bool { return Strange(s) == "" }
 
+// Made tells whether a Secret that says so is also of the form and by the hand of
+// pullkey: under another name, label and annotation may be a copy's.
+func Made(s *corev1.Secret) bool {
+	return Ours(s) && s.Type == corev1.SecretTypeDockerConfigJson && slices.Contains(writers(s), ManagedBy)
+}
+
 // Strange says why the Secret is not ours.
 func Strange(s *corev1.Secret) string {
 	switch madeFor := s.Annotations[AnnotationNamespace]; {
