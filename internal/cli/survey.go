@@ -26,11 +26,11 @@ type list interface {
 	GetContinue() string
 }
 
-// all reads every object of a kind in a namespace, or in all for "", and has
-// each page taken as it comes.
-func all(ctx context.Context, api *rest.RESTClient, namespace, resource string, options metav1.ListOptions, into func() list, take func(list)) error {
+// all reads every object of a kind in all namespaces, and has each page taken as it
+// comes.
+func all(ctx context.Context, api *rest.RESTClient, resource string, options metav1.ListOptions, into func() list, take func(list)) error {
 	for next := ""; ; {
-		request := api.Get().NamespaceIfScoped(namespace, namespace != "").Resource(resource).Param("limit", page)
+		request := api.Get().Resource(resource).Param("limit", page)
 		for key, value := range map[string]string{"fieldSelector": options.FieldSelector, "labelSelector": options.LabelSelector, "continue": next} {
 			if value != "" {
 				request = request.Param(key, value)
@@ -38,7 +38,7 @@ func all(ctx context.Context, api *rest.RESTClient, namespace, resource string, 
 		}
 		found := into()
 		if err := request.Do(ctx).Into(found); err != nil {
-			return notListed(namespace, resource, options, err)
+			return notListed(resource, options, err)
 		}
 		take(found)
 		if next = found.GetContinue(); next == "" {
@@ -48,19 +48,15 @@ func all(ctx context.Context, api *rest.RESTClient, namespace, resource string, 
 }
 
 // notListed says what could not be read, and which right it takes.
-func notListed(namespace, resource string, options metav1.ListOptions, err error) error {
-	where, flag := "all namespaces", "--all-namespaces"
-	if namespace != "" {
-		where, flag = "namespace "+namespace, "-n "+namespace
-	}
-	what := fmt.Sprintf("list %s in %s", resource, where)
+func notListed(resource string, options metav1.ListOptions, err error) error {
+	what := "list " + resource + " in all namespaces"
 	if apierrors.IsForbidden(err) {
 		named := ""
 		if name, ok := strings.CutPrefix(options.FieldSelector, metav1.ObjectNameField+"="); ok {
 			named = "; of this one name is enough: resourceNames: [" + name + "]"
 		}
 		return permissionError{advise(fmt.Errorf("%s: the API server says: %w", what, err),
-			"it takes the right to do so: kubectl auth can-i list %s %s%s", resource, flag, named)}
+			"it takes the right to do so: kubectl auth can-i list %s --all-namespaces%s", resource, named)}
 	}
 	return notAnswered(what, err)
 }
@@ -130,21 +126,21 @@ func controllers(ctx context.Context, api *rest.RESTClient, namespace string) (*
 func standing(ctx context.Context, api *rest.RESTClient, secretName string, withAccounts bool) ([]footprint.Found, error) {
 	secrets := map[string]*corev1.Secret{}
 	named := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, secretName).String()}
-	errs := []error{all(ctx, api, "", "secrets", named, func() list { return &corev1.SecretList{} }, func(l list) {
+	errs := []error{all(ctx, api, "secrets", named, func() list { return &corev1.SecretList{} }, func(l list) {
 		for _, s := range l.(*corev1.SecretList).Items {
 			secrets[s.Namespace] = &corev1.Secret{ObjectMeta: s.ObjectMeta, Type: s.Type, Immutable: s.Immutable}
 		}
 	})}
 	accounts := map[string][]footprint.Account{}
 	if withAccounts {
-		errs = append(errs, all(ctx, api, "", "serviceaccounts", metav1.ListOptions{}, func() list { return &corev1.ServiceAccountList{} }, func(l list) {
+		errs = append(errs, all(ctx, api, "serviceaccounts", metav1.ListOptions{}, func() list { return &corev1.ServiceAccountList{} }, func(l list) {
 			for _, a := range l.(*corev1.ServiceAccountList).Items {
 				accounts[a.Namespace] = append(accounts[a.Namespace], footprint.Account{Name: a.Name, Named: footprint.Named(a.ImagePullSecrets, secretName)})
 			}
 		}))
 	}
 	var found []footprint.Found
-	errs = append(errs, all(ctx, api, "", "namespaces", metav1.ListOptions{}, func() list { return &corev1.NamespaceList{} }, func(l list) {
+	errs = append(errs, all(ctx, api, "namespaces", metav1.ListOptions{}, func() list { return &corev1.NamespaceList{} }, func(l list) {
 		for _, n := range l.(*corev1.NamespaceList).Items {
 			found = append(found, footprint.Found{
 				Namespace: n.Name, Labels: n.Labels, Terminating: n.DeletionTimestamp != nil,

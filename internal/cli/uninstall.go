@@ -60,7 +60,7 @@ func (p *program) uninstallCommand() *cobra.Command {
 	s.BoolVar(&f.dryRun, "dry-run", false, "list what would go; the API server looks at each write, and does none")
 	s.BoolVar(&f.yes, "yes", false, "ask nothing")
 	s.BoolVar(&f.force, "force", false, "delete Secrets that pods name too")
-	s.BoolVar(&f.all, "all", false, "remove what was applied from install.yaml too: Deployment, rights, limits, namespace")
+	s.BoolVar(&f.all, "all", false, "remove what was applied from install.yaml too: Deployment, rights, limits")
 	s.StringVarP(&f.namespace, "namespace", "n", controllersNamespace, "`namespace` of the controller")
 	f.defineCluster(cmd)
 	return cmd
@@ -72,17 +72,7 @@ func (p *program) uninstall(ctx context.Context, f *uninstallFlags) error {
 		return err
 	}
 	c := &cleaner{program: p, api: api, uninstallFlags: f}
-	c.report.Namespace, c.report.DryRun = f.namespace, f.dryRun
-	if c.own, err = controllers(ctx, api, f.namespace); err != nil {
-		return err
-	}
-	if err := c.inTheRightPlace(ctx); err != nil {
-		return err
-	}
-	if release := c.release(); release != "" && f.all {
-		return advise(fmt.Errorf("remove all: Helm has installed it, as release %s", release), "leave out --all, and then: helm uninstall %s -n %s", release, f.namespace)
-	}
-	if err := c.find(ctx); err != nil {
+	if err := c.begin(ctx); err != nil {
 		return err
 	}
 	if err := c.confirm(ctx); err != nil {
@@ -105,6 +95,22 @@ func (p *program) uninstall(ctx context.Context, f *uninstallFlags) error {
 		return advise(fmt.Errorf("not all of pullkey is gone: pods name %s", many(n, "Secret")), "run it again once these pods are gone or renewed, or with --force")
 	}
 	return nil
+}
+
+// begin finds out what is there, before anything is written, and refuses where it
+// must not go on.
+func (c *cleaner) begin(ctx context.Context) (err error) {
+	c.report.Namespace, c.report.DryRun = c.namespace, c.dryRun
+	if c.own, err = controllers(ctx, c.api, c.namespace); err != nil {
+		return err
+	}
+	if err := c.inTheRightPlace(ctx); err != nil {
+		return err
+	}
+	if release := c.release(); release != "" && c.all {
+		return advise(fmt.Errorf("remove all: Helm has installed it, as release %s", release), "leave out --all, and then: helm uninstall %s -n %s", release, c.namespace)
+	}
+	return c.find(ctx)
 }
 
 // cleaner is one run of uninstall.
@@ -138,7 +144,7 @@ func (c *cleaner) parts() []part {
 		{"remove what pullkey keeps for itself", c.ownObjects},
 	}
 	if c.all {
-		all = append(all, part{"remove the manifests", c.manifests}, part{"remove the namespace", c.ownNamespace})
+		all = append(all, part{"remove the manifests", c.manifests}, part{"look for the namespace", c.ownNamespace})
 	}
 	return append(all, part{"look whether it stays stopped", c.staysStopped})
 }

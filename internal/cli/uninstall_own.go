@@ -40,7 +40,6 @@ func (c *cleaner) manifests(ctx context.Context) error {
 		{"ServiceMonitor", monitoring, "servicemonitors"},
 		{"PrometheusRule", monitoring, "prometheusrules"},
 		{"Service", coreV1, "services"},
-		{"Secret", coreV1, "secrets"},
 		{"ConfigMap", coreV1, "configmaps"},
 		{"RoleBinding", rbac, "rolebindings"},
 		{"Role", rbac, "roles"},
@@ -52,62 +51,25 @@ func (c *cleaner) manifests(ctx context.Context) error {
 	})
 }
 
-// ownNamespace removes pullkey's own namespace if install.yaml has made it and
-// nothing of anybody else stands there.
+// ownNamespace says how pullkey's own namespace is removed, if install.yaml has made
+// it: what else stands there, an access key for instance, is for a person to know.
 func (c *cleaner) ownNamespace(ctx context.Context) error {
 	found, err := c.ofTheChart(ctx, kind{"Namespace", coreV1, "namespaces"})
-	if err != nil || !slices.ContainsFunc(found, func(o metav1.PartialObjectMetadata) bool { return o.Name == c.namespace }) {
-		return err
+	if err == nil && slices.ContainsFunc(found, func(o metav1.PartialObjectMetadata) bool { return o.Name == c.namespace }) {
+		c.report.Remains = append(c.report.Remains, "kubectl delete namespace "+c.namespace)
 	}
-	if c.dryRun {
-		c.report.Done = append(c.report.Done, trace{actDeleted, "Namespace", "", c.namespace})
-		return nil
-	}
-	others, err := c.others(ctx)
-	if err != nil {
-		return err
-	}
-	if len(others) > 0 {
-		c.report.Remains = append(c.report.Remains, "kubectl delete namespace "+c.namespace+"  # with what is not pullkey's: "+some(others, false))
-		return nil
-	}
-	return c.delete(ctx, coreV1, "namespaces", trace{actDeleted, "Namespace", "", c.namespace}, nil)
-}
-
-// others are the objects in pullkey's own namespace that neither pullkey nor
-// Kubernetes has made.
-func (c *cleaner) others(ctx context.Context) ([]string, error) {
-	var others []string
-	for _, k := range []kind{
-		{"Secret", coreV1, "secrets"},
-		{"ConfigMap", coreV1, "configmaps"},
-		{"ServiceAccount", coreV1, "serviceaccounts"},
-		{"Pod", coreV1, "pods"},
-		{"Service", coreV1, "services"},
-		{"PersistentVolumeClaim", coreV1, "persistentvolumeclaims"},
-		{"Deployment", "/apis/apps/v1", "deployments"},
-		{"StatefulSet", "/apis/apps/v1", "statefulsets"},
-		{"DaemonSet", "/apis/apps/v1", "daemonsets"},
-		{"CronJob", "/apis/batch/v1", "cronjobs"},
-		{"Job", "/apis/batch/v1", "jobs"},
-	} {
-		found, err := c.metadata(ctx, k, c.namespace, "")
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range found {
-			if id := k.name + " " + o.Name; id != "ConfigMap kube-root-ca.crt" && id != "ServiceAccount default" {
-				others = append(others, id)
-			}
-		}
-	}
-	return others, nil
+	return err
 }
 
 // ofTheChart reads the objects of a kind that the chart has made: they have its
-// label, and a name of pullkey's own.
+// label and a name of pullkey's own, and stand in its own namespace, those excepted
+// that give rights elsewhere.
 func (c *cleaner) ofTheChart(ctx context.Context, k kind) ([]metav1.PartialObjectMetadata, error) {
-	found, err := c.metadata(ctx, k, "", chartLabel)
+	namespace := ""
+	if slices.Contains([]string{"Deployment", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "Service", "ConfigMap", "ServiceAccount"}, k.name) {
+		namespace = c.namespace
+	}
+	found, err := c.metadata(ctx, k, namespace, chartLabel)
 	return slices.DeleteFunc(found, func(o metav1.PartialObjectMetadata) bool {
 		return o.Name != footprint.ManagedBy && !strings.HasPrefix(o.Name, "pullkey-")
 	}), err

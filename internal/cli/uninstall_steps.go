@@ -21,7 +21,7 @@ import (
 func (c *cleaner) find(ctx context.Context) error {
 	c.pulls = nil
 	ours := metav1.ListOptions{LabelSelector: footprint.LabelManagedBy + "=" + footprint.ManagedBy}
-	return all(ctx, c.api, "", "secrets", ours, func() list { return &corev1.SecretList{} }, func(l list) {
+	return all(ctx, c.api, "secrets", ours, func() list { return &corev1.SecretList{} }, func(l list) {
 		for _, s := range l.(*corev1.SecretList).Items {
 			ours := footprint.Made(&s)
 			if c.own != nil {
@@ -94,7 +94,7 @@ func (c *cleaner) staysStopped(ctx context.Context) error {
 // pods has each pod of the controller that has not ended looked at, in whatever
 // namespace.
 func (c *cleaner) pods(ctx context.Context, look func(*corev1.Pod)) error {
-	return all(ctx, c.api, "", "pods", metav1.ListOptions{LabelSelector: controllerLabels}, func() list { return &corev1.PodList{} }, func(l list) {
+	return all(ctx, c.api, "pods", metav1.ListOptions{LabelSelector: controllerLabels}, func() list { return &corev1.PodList{} }, func(l list) {
 		for _, pod := range l.(*corev1.PodList).Items {
 			if !ended(&pod) {
 				look(&pod)
@@ -218,7 +218,7 @@ func (c *cleaner) naming(ctx context.Context, ours map[string][]string) ([]corev
 	var naming []corev1.ServiceAccount
 	c.report.Left = nil
 	name := c.secretNameOf()
-	err := all(ctx, c.api, "", "serviceaccounts", metav1.ListOptions{}, func() list { return &corev1.ServiceAccountList{} }, func(l list) {
+	err := all(ctx, c.api, "serviceaccounts", metav1.ListOptions{}, func() list { return &corev1.ServiceAccountList{} }, func(l list) {
 		for _, sa := range l.(*corev1.ServiceAccountList).Items {
 			switch {
 			case slices.ContainsFunc(ours[sa.Namespace], func(name string) bool { return footprint.Named(sa.ImagePullSecrets, name) }):
@@ -293,7 +293,7 @@ func (c *cleaner) podsNaming(ctx context.Context) (map[string][]string, error) {
 	if len(pods) == 0 || c.force {
 		return pods, nil
 	}
-	return pods, all(ctx, c.api, "", "pods", metav1.ListOptions{}, func() list { return &corev1.PodList{} }, func(l list) {
+	return pods, all(ctx, c.api, "pods", metav1.ListOptions{}, func() list { return &corev1.PodList{} }, func(l list) {
 		for _, pod := range l.(*corev1.PodList).Items {
 			for _, entry := range pod.Spec.ImagePullSecrets {
 				at := pod.Namespace + "/" + entry.Name

@@ -337,8 +337,11 @@ func (v *visit) byKubectl(t *testing.T) {
 	}
 	v.works(t)
 	g, said := v.cli.uninstall(t, 0, "--yes", "--all")
-	if len(g.Remains) > 0 || !g.did("deleted", "Namespace", "", home) {
-		t.Errorf("got %v, remains %q\n%s", g.Done, g.Remains, said)
+	if len(g.Remains) != 1 || g.Remains[0] != "kubectl delete namespace "+home {
+		t.Fatalf("got %v, remains %q\n%s", g.Done, g.Remains, said)
+	}
+	if out, err := v.Kubectl(t.Context(), strings.Fields(g.Remains[0])[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	v.isAs(t, v.before)
 	if g, _ := v.cli.uninstall(t, 0, "--yes", "--all"); len(g.Done) > 0 {
