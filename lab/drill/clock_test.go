@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/lab/localacr"
+	"github.com/pullkey/pullkey/lab/stand"
 )
 
 // leaping are the files of a program whose wall clock is set by a file: the
@@ -133,7 +134,7 @@ func TestTheClockJumps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	start := func() {
+	start := func() *stand.Process {
 		t.Helper()
 		p, err := g.StartProgram(t.Context(), program, "--leader-elect=false", "--pace=0", "DRILL_LEAP="+file)
 		if err != nil {
@@ -141,9 +142,10 @@ func TestTheClockJumps(t *testing.T) {
 		}
 		t.Cleanup(p.Kill)
 		g.logs = append(g.logs, p.Log)
+		return p
 	}
 	set(0)
-	start()
+	first := start()
 	g.served(t, g.numbers(0, n)...)
 	calls, made := g.calls(), n
 	// Certificates limit how far a clock may be wrong: those of the API server are
@@ -164,6 +166,7 @@ func TestTheClockJumps(t *testing.T) {
 	}
 	// Started with a clock that is wrong, it takes its credential for one that has
 	// ended: it asks for another, says that the clocks differ, and drops nothing.
+	first.Kill()
 	set(2 * time.Hour)
 	start()
 	g.eventually(t, "another credential is asked for", func(context.Context) error {

@@ -87,10 +87,7 @@ type ground struct {
 	*stand.Stand
 	prefix string
 	place  int64 // in the audit log, where the drill began
-	began  time.Time
 	logs   []string
-	// undone are namespaces whose objects are not judged at the end.
-	users int
 }
 
 // take readies the control plane for a drill whose namespaces are chosen by a
@@ -107,7 +104,7 @@ func take(t *testing.T, prefix string) *ground {
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
-	g := &ground{Stand: shared.stand, prefix: prefix, began: time.Now()}
+	g := &ground{Stand: shared.stand, prefix: prefix}
 	if err := g.Forget(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -398,5 +395,5 @@ func (g *ground) addEntry(ctx context.Context, namespace, account, entry string)
 
 // moment is a random part of a time.
 func moment(most time.Duration) time.Duration {
-	return time.Duration(rand.Int64N(int64(most))) //nolint:gosec // no secret
+	return time.Duration(rand.Int64N(int64(most)))
 }

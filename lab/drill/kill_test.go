@@ -21,7 +21,8 @@ import (
 )
 
 // The lease, as cmd/pullkey-controller has it: how long it lasts, and how long the
-// one that waits may sleep between two looks (RetryPeriod with client-go's jitter).
+// one that waits may sleep between two looks (RetryPeriod with client-go's jitter):
+// it may see the last renewal one look late, and the end another.
 const (
 	leaseDuration = 15 * time.Second
 	leaseLook     = 4400 * time.Millisecond
@@ -50,20 +51,16 @@ func TestTheLeaderIsKilled(t *testing.T) {
 	g.served(t, g.numbers(0, n+1)...)
 	first := time.Time{}
 	for _, e := range g.events(t) {
-		if e.User == stand.Identity && ourSecret(e) && e.Namespace == g.name(n) && (first.IsZero() || e.Time.Before(first)) {
+		if e.User == stand.Identity && ourSecret(e) && e.Time.After(killed) && (first.IsZero() || e.Time.Before(first)) {
 			first = e.Time
 		}
 	}
 	took := first.Sub(killed)
-	if most := leaseDuration + leaseLook + 5*time.Second; took > most { // the rest is for slow machines
+	if most := leaseDuration + 2*leaseLook + 5*time.Second; took > most { // the rest is for slow machines
 		t.Errorf("the other worked %s after the leader's death, want at most %s", took, most)
 	}
 	v := g.judged(t, "the leader is killed (`kill -9`) while it serves "+fmt.Sprint(n)+" namespaces", "the other worked %s later (lease: %s); each object was written once", took.Round(100*time.Millisecond), leaseDuration)
-	for what, writes := range v.Written {
-		if writes > 1 {
-			t.Errorf("%s was written %d times", what, writes)
-		}
-	}
+	once(t, v)
 }
 
 // leader is which of them holds the lease.
@@ -206,7 +203,7 @@ func (u *edits) one(ctx context.Context, g *ground) {
 		u.mu.Unlock()
 		return
 	}
-	namespace, account := u.namespaces[rand.IntN(len(u.namespaces))], []string{"default", "app"}[rand.IntN(2)] //nolint:gosec // no secret
+	namespace, account := u.namespaces[rand.IntN(len(u.namespaces))], []string{"default", "app"}[rand.IntN(2)]
 	at := namespace + "/" + account
 	if len(u.made[at]) >= 20 {
 		u.mu.Unlock()

@@ -153,25 +153,7 @@ func TestAWatchThatIsTooOld(t *testing.T) {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	secrets := g.Admin.CoreV1().Secrets
-	if err := secrets(g.name(0)).Delete(t.Context(), secretName, metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := secrets(g.name(1)).Patch(t.Context(), secretName, types.MergePatchType, []byte(`{"data":{".dockerconfigjson":"e30="}}`), metav1.PatchOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := g.addEntry(t.Context(), g.name(2), "app", "mine"); err != nil {
-		t.Fatal(err)
-	}
-	g.namespaces(t, n, n+2)
-	limited, cancel := context.WithTimeout(t.Context(), restartLimit)
-	defer cancel()
-	if err := g.Cluster.Compact(limited); err != nil {
-		t.Fatal(err)
-	}
-	if err := g.Cluster.RestartAPIServer(limited); err != nil {
-		t.Fatal(err)
-	}
+	g.missed(t, n)
 	if err := p.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
@@ -195,6 +177,30 @@ func TestAWatchThatIsTooOld(t *testing.T) {
 	}
 }
 
+// missed makes changes that nobody sees, and has forgotten what was before them.
+func (g *ground) missed(t *testing.T, n int) {
+	t.Helper()
+	secrets := g.Admin.CoreV1().Secrets
+	if err := secrets(g.name(0)).Delete(t.Context(), secretName, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secrets(g.name(1)).Patch(t.Context(), secretName, types.MergePatchType, []byte(`{"data":{".dockerconfigjson":"e30="}}`), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.addEntry(t.Context(), g.name(2), "app", "mine"); err != nil {
+		t.Fatal(err)
+	}
+	g.namespaces(t, n, n+2)
+	limited, cancel := context.WithTimeout(t.Context(), restartLimit)
+	defer cancel()
+	if err := g.Cluster.Compact(limited); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Cluster.RestartAPIServer(limited); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestNamespacesAreDeletedWhileTheyAreServed(t *testing.T) {
 	g := take(t, "deleted")
 	n := pick(200, 20)
@@ -206,20 +212,7 @@ func TestNamespacesAreDeletedWhileTheyAreServed(t *testing.T) {
 		}
 		return nil
 	})
-	// Half of those that are served now, and as many that come and go at once.
-	err := stand.Each(t.Context(), n, 8, func(ctx context.Context, i int) error {
-		if i%2 == 0 {
-			return g.Admin.CoreV1().Namespaces().Delete(ctx, g.name(i), metav1.DeleteOptions{})
-		}
-		name := g.prefix + "-brief-" + fmt.Sprint(i)
-		if _, err := g.Admin.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
-			return err
-		}
-		return g.Admin.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.deleteSome(t, n)
 	for i := range n / 2 {
 		g.served(t, g.name(2*i+1))
 	}
@@ -235,7 +228,37 @@ func TestNamespacesAreDeletedWhileTheyAreServed(t *testing.T) {
 		}
 		return nil
 	})
-	refused, told := 0, 0
+	refused, told := g.late(t)
+	if most := 4 * n; refused > most || told > 0 {
+		t.Errorf("%d requests were refused and %d Events written for %d namespaces, want at most %d and none", refused, told, n, most)
+	}
+	g.judged(t, fmt.Sprintf("%d namespaces are deleted while they are served", n),
+		"%d others were served, those are gone, %d requests came too late, no Event", n/2, refused)
+}
+
+// deleteSome deletes half of those that are served now, and as many that come and
+// go at once.
+func (g *ground) deleteSome(t *testing.T, n int) {
+	t.Helper()
+	err := stand.Each(t.Context(), n, 8, func(ctx context.Context, i int) error {
+		if i%2 == 0 {
+			return g.Admin.CoreV1().Namespaces().Delete(ctx, g.name(i), metav1.DeleteOptions{})
+		}
+		name := g.prefix + "-brief-" + fmt.Sprint(i)
+		if _, err := g.Admin.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+		return g.Admin.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// late counts what pullkey asked too late, and the Events that it wrote, in the
+// drill's namespaces.
+func (g *ground) late(t *testing.T) (refused, told int) {
+	t.Helper()
 	for _, e := range g.events(t) {
 		if e.User != stand.Identity || !strings.HasPrefix(e.Namespace, g.prefix) || e.Verb == "watch" {
 			continue
@@ -246,11 +269,7 @@ func TestNamespacesAreDeletedWhileTheyAreServed(t *testing.T) {
 			refused++
 		}
 	}
-	if most := 4 * n; refused > most || told > 0 {
-		t.Errorf("%d requests were refused and %d Events written for %d namespaces, want at most %d and none", refused, told, n, most)
-	}
-	g.judged(t, fmt.Sprintf("%d namespaces are deleted while they are served", n),
-		"%d others were served, those are gone, %d requests came too late, no Event", n/2, refused)
+	return refused, told
 }
 
 func TestTheConfigurationIsDeletedAndRestored(t *testing.T) {

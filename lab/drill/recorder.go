@@ -76,28 +76,29 @@ func (r *Recorder) Judge(events []cluster.AuditEvent) Verdict {
 	v := Verdict{Failed: map[string]int{}, Written: map[string]int{}, Passwords: map[string]struct{}{}}
 	lives := map[string]*life{}
 	for _, e := range events {
-		ours := e.User == r.Identity
-		if ours {
-			r.rights(&v, e)
+		if e.User == r.Identity && !r.business(e) {
+			v.broken(e, "pullkey has no business there")
 		}
-		if e.Resource != "secrets" && e.Resource != "serviceaccounts" || e.Sub != "" || strings.Contains(e.RequestURI, "dryRun=All") {
-			continue
-		}
-		switch {
-		case e.Code >= 300:
-			if ours && writes(e.Verb) && r.outside(e) {
-				v.Failed[fmt.Sprintf("%s %s %d", e.Verb, e.Resource, e.Code)]++
-			}
-		case e.Verb == "delete":
-			r.deletion(&v, lives, e)
-		case writes(e.Verb):
-			r.note(&v, lives, e)
+		if (e.Resource == "secrets" || e.Resource == "serviceaccounts") && e.Sub == "" && writes(e.Verb) && !strings.Contains(e.RequestURI, "dryRun=All") {
+			r.write(&v, lives, e)
 		}
 	}
 	for _, uid := range slices.Sorted(maps.Keys(lives)) {
 		r.judge(&v, lives[uid])
 	}
 	return v
+}
+
+// write notes one write.
+func (r *Recorder) write(v *Verdict, lives map[string]*life, e cluster.AuditEvent) {
+	switch {
+	case e.Code < 300 && e.Verb == "delete":
+		r.deletion(v, lives, e)
+	case e.Code < 300:
+		r.note(v, lives, e)
+	case e.User == r.Identity && r.outside(e):
+		v.Failed[fmt.Sprintf("%s %s %d", e.Verb, e.Resource, e.Code)]++
+	}
 }
 
 func writes(verb string) bool {
@@ -112,18 +113,21 @@ func (v *Verdict) broken(e cluster.AuditEvent, what string, args ...any) {
 	v.Broken = append(v.Broken, fmt.Sprintf("%s %s %s %s/%s: ", e.Time.Format("15:04:05.000"), e.Verb, e.Resource, e.Namespace, e.Name)+fmt.Sprintf(what, args...))
 }
 
-// rights tells of requests that pullkey has no business with.
-func (r *Recorder) rights(v *Verdict, e cluster.AuditEvent) {
-	reads := e.Verb == "get" || e.Verb == "list" || e.Verb == "watch"
+// business tells whether pullkey has any with a request: it reads Secrets by name
+// alone, and writes what is its own, and in namespaces that are served its Secret
+// and the ServiceAccounts' lists.
+func (r *Recorder) business(e cluster.AuditEvent) bool {
 	switch {
-	case e.Resource == "secrets" && reads && e.Name == "" && !strings.Contains(e.RequestURI, "fieldSelector=metadata.name"):
-		v.broken(e, "it reads Secrets without naming them")
-	case !writes(e.Verb), e.Resource == "events", e.Namespace == r.Home, e.Resource == "serviceaccounts" && e.Verb == "patch" && r.Mine(e.Namespace),
-		e.Resource == "secrets" && e.Name == r.SecretName && (e.Verb == "patch" || e.Verb == "delete") && r.Mine(e.Namespace),
-		e.Resource == "subjectaccessreviews" || e.Resource == "selfsubjectaccessreviews":
-	default:
-		v.broken(e, "pullkey has no business there")
+	case !writes(e.Verb):
+		return e.Resource != "secrets" || e.Name != "" || strings.Contains(e.RequestURI, "fieldSelector=metadata.name")
+	case e.Resource == "events", e.Namespace == r.Home:
+		return true
+	case !r.Mine(e.Namespace):
+		return false
+	case e.Resource == "secrets":
+		return e.Name == r.SecretName && (e.Verb == "patch" || e.Verb == "delete")
 	}
+	return e.Resource == "serviceaccounts" && e.Verb == "patch"
 }
 
 // note adds what an object is after a write.
@@ -206,21 +210,33 @@ func (r *Recorder) judge(v *Verdict, l *life) {
 			r.account(v, w, before)
 		} else {
 			r.secret(v, w, before)
-			content := fmt.Sprintf("%q", w.object.Data)
-			if before != nil && slices.Contains(own, content) && fmt.Sprintf("%q", before.Data) != content {
-				v.broken(w.event, "it goes back to a content that it had replaced")
-			}
-			own = append(own, content)
+			own = forth(v, w, before, own)
 		}
 		before = &w.object
 	}
+	r.end(v, l, before)
+}
+
+// forth tells of a content that pullkey had replaced and that comes back. It returns
+// those that pullkey has written so far.
+func forth(v *Verdict, w *write, before *object, own []string) []string {
+	content := fmt.Sprintf("%q", w.object.Data)
+	if before != nil && slices.Contains(own, content) && fmt.Sprintf("%q", before.Data) != content {
+		v.broken(w.event, "it goes back to a content that it had replaced")
+	}
+	return append(own, content)
+}
+
+// end judges deletions; before is what stood there.
+func (r *Recorder) end(v *Verdict, l *life, before *object) {
 	for _, e := range l.deleted {
-		if e.User == r.Identity && r.outside(e) {
-			v.Writes++
-			v.Written[l.resource+" "+l.at]++
-			if before != nil && !r.ours(*before) {
-				v.broken(e, "it was not pullkey's")
-			}
+		if e.User != r.Identity || !r.outside(e) {
+			continue
+		}
+		v.Writes++
+		v.Written[l.resource+" "+l.at]++
+		if before != nil && !r.ours(*before) {
+			v.broken(e, "it was not pullkey's")
 		}
 	}
 }

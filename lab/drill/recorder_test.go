@@ -80,9 +80,10 @@ func event(resource, name, user string, version int, o map[string]any, edits []s
 	}
 }
 
-func deletion(user, request string) cluster.AuditEvent {
+// deletion is one of pullkey's.
+func deletion(request string) cluster.AuditEvent {
 	return cluster.AuditEvent{
-		Time: noon, User: user, Verb: "delete", Resource: "secrets", Namespace: "mine", Name: "pull", Code: 200,
+		Time: noon, User: "pullkey", Verb: "delete", Resource: "secrets", Namespace: "mine", Name: "pull", Code: 200,
 		Request: json.RawMessage(request), Result: json.RawMessage(`{"kind":"Status","details":{"uid":"s"}}`),
 	}
 }
@@ -101,7 +102,7 @@ func TestTheRecorderSeesWhatMustNotBe(t *testing.T) {
 		{"what ended is replaced", []cluster.AuditEvent{secret("pullkey", 1, "dead"), secret("pullkey", 2, "new")}, ""},
 		{"somebody's edit is undone", []cluster.AuditEvent{secret("pullkey", 1, "old"), secret("somebody", 2, "x"), secret("pullkey", 3, "old")}, ""},
 		{"an answer stands in the log before an earlier one", []cluster.AuditEvent{secret("pullkey", 2, "new"), secret("pullkey", 1, "old")}, ""},
-		{"ours is deleted", []cluster.AuditEvent{secret("pullkey", 1, "old"), deletion("pullkey", precisely)}, ""},
+		{"ours is deleted", []cluster.AuditEvent{secret("pullkey", 1, "old"), deletion(precisely)}, ""},
 		{"an entry comes and goes", []cluster.AuditEvent{account("somebody", 1, []string{"a"}), account("pullkey", 2, []string{"a", "pull"}), account("pullkey", 3, []string{"a"})}, ""},
 
 		{"a working credential gets worse", []cluster.AuditEvent{secret("pullkey", 1, "new"), secret("pullkey", 2, "old")}, "its successor works until 13:00:00"},
@@ -109,8 +110,8 @@ func TestTheRecorderSeesWhatMustNotBe(t *testing.T) {
 		{"a content comes back", []cluster.AuditEvent{secret("pullkey", 1, "dead"), secret("pullkey", 2, "old"), secret("pullkey", 3, "dead")}, "goes back to a content"},
 		{"nothing is written", []cluster.AuditEvent{secret("pullkey", 1, "old"), secret("pullkey", 1, "old")}, "changed nothing"},
 		{"somebody else's Secret is written", []cluster.AuditEvent{foreign, secret("pullkey", 2, "new")}, "what stood there was not pullkey's"},
-		{"somebody else's Secret is deleted", []cluster.AuditEvent{foreign, deletion("pullkey", precisely)}, "it was not pullkey's"},
-		{"any version is deleted", []cluster.AuditEvent{secret("pullkey", 1, "old"), deletion("pullkey", `{}`)}, "which version is meant"},
+		{"somebody else's Secret is deleted", []cluster.AuditEvent{foreign, deletion(precisely)}, "it was not pullkey's"},
+		{"any version is deleted", []cluster.AuditEvent{secret("pullkey", 1, "old"), deletion(`{}`)}, "which version is meant"},
 		{"any version is replaced", []cluster.AuditEvent{secret("pullkey", 1, "old"), secret("pullkey", 2, "new", "of=0")}, "does not name the version"},
 		{"a user's label is lost", []cluster.AuditEvent{secret("pullkey", 1, "old"), secret("pullkey", 2, "new", "metadata.labels.theirs=")}, "the user's label theirs is lost"},
 		{"another type", []cluster.AuditEvent{secret("pullkey", 1, "old", "type=Opaque")}, "of type Opaque"},
@@ -121,7 +122,7 @@ func TestTheRecorderSeesWhatMustNotBe(t *testing.T) {
 		{"a user's field is lost", []cluster.AuditEvent{account("somebody", 1, nil, "automountServiceAccountToken=no"), account("pullkey", 2, []string{"pull"})}, "more than the list"},
 		{"another namespace", []cluster.AuditEvent{{User: "pullkey", Verb: "patch", Resource: "serviceaccounts", Namespace: "other", Code: 403}}, "no business there"},
 		{"another Secret", []cluster.AuditEvent{{User: "pullkey", Verb: "delete", Resource: "secrets", Namespace: "mine", Name: "other", Code: 403}}, "no business there"},
-		{"all Secrets", []cluster.AuditEvent{{User: "pullkey", Verb: "list", Resource: "secrets", RequestURI: "/api/v1/secrets", Code: 403}}, "without naming them"},
+		{"all Secrets", []cluster.AuditEvent{{User: "pullkey", Verb: "list", Resource: "secrets", RequestURI: "/api/v1/secrets", Code: 403}}, "no business there"},
 	} {
 		v := recorder().Judge(c.events)
 		if c.want == "" && len(v.Broken) > 0 || c.want != "" && !strings.Contains(strings.Join(v.Broken, "\n"), c.want) {
@@ -135,7 +136,7 @@ func TestTheRecorderCounts(t *testing.T) {
 	refused := secret("pullkey", 9, "new")
 	refused.Code = 409
 	v := recorder().Judge([]cluster.AuditEvent{
-		secret("pullkey", 1, "old"), secret("pullkey", 2, "new"), refused, deletion("pullkey", `{"preconditions":{"uid":"s","resourceVersion":"2"}}`),
+		secret("pullkey", 1, "old"), secret("pullkey", 2, "new"), refused, deletion(`{"preconditions":{"uid":"s","resourceVersion":"2"}}`),
 		account("somebody", 1, nil), account("pullkey", 2, []string{"pull"}),
 	})
 	if v.Writes != 4 || v.Replaced != 1 || v.Failed["patch secrets 409"] != 1 || v.Written["secrets mine/pull"] != 3 || v.Written["serviceaccounts mine/app"] != 1 || len(v.Passwords) != 2 {
