@@ -52,7 +52,10 @@ func everyRequestIsAudited(t *testing.T, c *Cluster) {
 	if since := time.Since(got.Time); since < 0 || since > time.Minute || !strings.HasPrefix(got.UserAgent, "kubectl/") {
 		t.Errorf("time %s, user agent %s", got.Time, got.UserAgent)
 	}
-	got.Time, got.UserAgent = time.Time{}, ""
+	if got.Ended.Before(got.Time) {
+		t.Errorf("it ended at %s, before it came", got.Ended)
+	}
+	got.Time, got.Ended, got.UserAgent = time.Time{}, time.Time{}, ""
 	want := AuditEvent{
 		User: "admin", Groups: []string{"system:masters", "system:authenticated"},
 		Verb: "create", RequestURI: "/api/v1/namespaces?fieldManager=kubectl-create&fieldValidation=Strict",
