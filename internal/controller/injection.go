@@ -87,9 +87,10 @@ func names(data map[string]string, all bool, everything, prefix string, list []s
 }
 
 // globExpression translates a host with stars, each of which stands for part
-// of one label, as kubelet reads it.
+// of one label, as kubelet reads it. The policy evaluates it over many hosts, a line
+// each.
 func globExpression(host string) string {
-	return strings.ReplaceAll(regexp.QuoteMeta(host), `\*`, `[^.]*`)
+	return strings.ReplaceAll(regexp.QuoteMeta(host), `\*`, `[^.\n]*`)
 }
 
 // parameters returns the ConfigMap as it stands, nil where there is none: the

@@ -35,7 +35,7 @@ func TestTheParametersOfTheInjection(t *testing.T) {
 			"globs are one anchored expression",
 			[]string{"registry.*.aliyuncs.com", "a.cn-*.example.com:5000"},
 			acrconfig.Settings{},
-			map[string]string{"hosts-matching": `^(a\.cn-[^.]*\.example\.com:5000|registry\.[^.]*\.aliyuncs\.com)$`},
+			map[string]string{"hosts-matching": `^(a\.cn-[^.\n]*\.example\.com:5000|registry\.[^.\n]*\.aliyuncs\.com)$`},
 		},
 		{
 			"what no key may hold is matched",
@@ -149,5 +149,21 @@ func TestThePoliciesReadTheKeysThatAreWritten(t *testing.T) {
 	}
 	if got := strings.Count(string(text), "name: "+InjectionName+"\n"); got != 2 {
 		t.Errorf("%d bindings name the ConfigMap %s, want 2", got, InjectionName)
+	}
+}
+
+// The policy has all hosts of a pod in one text.
+func TestAGlobMatchesOneOfManyHostsAndNotTwoTogether(t *testing.T) {
+	t.Parallel()
+	glob := regexp.MustCompile("(?m)" + injection(&plan{managed: []string{"registry.*.aliyuncs.com"}})["hosts-matching"])
+	for hosts, want := range map[string]bool{
+		"docker.io\nregistry.cn-hangzhou.aliyuncs.com\nquay.io": true,
+		"registry.cn\nhangzhou.aliyuncs.com":                    false,
+		"registry.cn-hangzhou.aliyuncs.com.example.com":         false,
+		"": false,
+	} {
+		if got := glob.MatchString(hosts); got != want {
+			t.Errorf("%q: got %t", hosts, got)
+		}
 	}
 }
