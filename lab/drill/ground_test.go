@@ -110,12 +110,31 @@ func take(t *testing.T, prefix string) *ground {
 	}
 	g.ACR.Faults().Clear()
 	g.configure(t)
+	g.alone(t)
 	_, place, err := g.Cluster.AuditFrom(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.place = place
 	return g
+}
+
+// alone waits until the namespaces of earlier drills are gone: a controller would
+// leave them, and be right.
+func (g *ground) alone(t *testing.T) {
+	t.Helper()
+	g.within(t, 10*time.Minute, "the namespaces of earlier drills are gone", func(ctx context.Context) error {
+		all, err := g.Admin.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, ns := range all.Items {
+			if ns.DeletionTimestamp != nil {
+				return fmt.Errorf("%s is there", ns.Name)
+			}
+		}
+		return nil
+	})
 }
 
 // configure has the drill's namespaces served, and none besides.
