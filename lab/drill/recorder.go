@@ -37,6 +37,7 @@ type Recorder struct {
 // Verdict is what the recorder found.
 type Verdict struct {
 	Writes    int                 // of pullkey's to Secrets and ServiceAccounts of others' namespaces
+	Repeated  int                 // creations that were asked for once more, and found what was there
 	Replaced  int                 // working entries that pullkey wrote over
 	Failed    map[string]int      // writes that were refused, by verb, resource and status
 	Broken    []string            // what must not be, oldest first
@@ -201,11 +202,12 @@ func (r *Recorder) judge(v *Verdict, l *life) {
 		if !r.outside(w.event) {
 			continue
 		}
+		if i > 0 && w.version == l.writes[i-1].version {
+			r.nothing(v, w)
+			continue
+		}
 		v.Writes++
 		v.Written[l.resource+" "+l.at]++
-		if i > 0 && w.version == l.writes[i-1].version {
-			v.broken(w.event, "it changed nothing")
-		}
 		if l.resource == "serviceaccounts" {
 			r.account(v, w, before)
 		} else {
@@ -215,6 +217,17 @@ func (r *Recorder) judge(v *Verdict, l *life) {
 		before = &w.object
 	}
 	r.end(v, l, before)
+}
+
+// nothing judges a write that changed nothing. Only a creation may be such a one:
+// its answer was lost, with the API server or with the program, and it is asked for
+// again by an apply, which does no more than to find what is there.
+func (r *Recorder) nothing(v *Verdict, w *write) {
+	if bytes.HasPrefix(bytes.TrimSpace(w.event.Request), []byte("[")) || !r.ours(w.object) {
+		v.broken(w.event, "it changed nothing")
+		return
+	}
+	v.Repeated++
 }
 
 // forth tells of a content that pullkey had replaced and that comes back. It returns

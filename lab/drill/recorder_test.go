@@ -91,6 +91,10 @@ func deletion(request string) cluster.AuditEvent {
 func TestTheRecorderSeesWhatMustNotBe(t *testing.T) {
 	t.Parallel()
 	const precisely = `{"preconditions":{"uid":"s","resourceVersion":"1"}}`
+	repeated := secret("pullkey", 1, "old")
+	repeated.Request = json.RawMessage(`{"kind":"Secret"}`)
+	overwritten := secret("pullkey", 2, "new")
+	overwritten.Request = repeated.Request
 	foreign := secret("somebody", 1, "old")
 	foreign.Result = json.RawMessage(strings.Replace(string(foreign.Result), `"app.kubernetes.io/managed-by":"pullkey",`, "", 1))
 	for _, c := range []struct {
@@ -102,6 +106,7 @@ func TestTheRecorderSeesWhatMustNotBe(t *testing.T) {
 		{"what ended is replaced", []cluster.AuditEvent{secret("pullkey", 1, "dead"), secret("pullkey", 2, "new")}, ""},
 		{"somebody's edit is undone", []cluster.AuditEvent{secret("pullkey", 1, "old"), secret("somebody", 2, "x"), secret("pullkey", 3, "old")}, ""},
 		{"an answer stands in the log before an earlier one", []cluster.AuditEvent{secret("pullkey", 2, "new"), secret("pullkey", 1, "old")}, ""},
+		{"a creation whose answer was lost is repeated", []cluster.AuditEvent{secret("pullkey", 1, "old"), repeated}, ""},
 		{"ours is deleted", []cluster.AuditEvent{secret("pullkey", 1, "old"), deletion(precisely)}, ""},
 		{"an entry comes and goes", []cluster.AuditEvent{account("somebody", 1, []string{"a"}), account("pullkey", 2, []string{"a", "pull"}), account("pullkey", 3, []string{"a"})}, ""},
 
@@ -113,6 +118,7 @@ func TestTheRecorderSeesWhatMustNotBe(t *testing.T) {
 		{"somebody else's Secret is deleted", []cluster.AuditEvent{foreign, deletion(precisely)}, "it was not pullkey's"},
 		{"any version is deleted", []cluster.AuditEvent{secret("pullkey", 1, "old"), deletion(`{}`)}, "which version is meant"},
 		{"any version is replaced", []cluster.AuditEvent{secret("pullkey", 1, "old"), secret("pullkey", 2, "new", "of=0")}, "does not name the version"},
+		{"a creation changes what is there", []cluster.AuditEvent{secret("pullkey", 1, "old"), overwritten}, "does not name the version"},
 		{"a user's label is lost", []cluster.AuditEvent{secret("pullkey", 1, "old"), secret("pullkey", 2, "new", "metadata.labels.theirs=")}, "the user's label theirs is lost"},
 		{"another type", []cluster.AuditEvent{secret("pullkey", 1, "old", "type=Opaque")}, "of type Opaque"},
 		{"an error in place of a credential", []cluster.AuditEvent{secret("pullkey", 1, "old", "data=")}, "no configuration of docker"},
