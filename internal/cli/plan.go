@@ -102,10 +102,6 @@ func (p *program) plan(ctx context.Context, f *planFlags) error {
 	return found.trouble()
 }
 
-// The vendor's helper where its users run it; the managed one is outside the
-// cluster, and shows as a field manager alone.
-const helpersNamespace, helpersDeployment = "kube-system", "aliyun-acr-credential-helper"
-
 // helper is the vendor's, as far as it is seen in the cluster.
 type helper struct {
 	Deployment string `json:"deployment"`
@@ -114,11 +110,11 @@ type helper struct {
 
 func helperIn(ctx context.Context, api *rest.RESTClient) (*helper, error) {
 	d := &deployment{}
-	found, err := object(ctx, api, deploymentPath(helpersNamespace, helpersDeployment), d)
+	found, err := object(ctx, api, deploymentPath(footprint.VendorsNamespace, footprint.VendorsHelper), d)
 	if err != nil || !found {
 		return nil, err
 	}
-	return &helper{helpersNamespace + "/" + helpersDeployment, d.replicas()}, nil
+	return &helper{footprint.VendorsNamespace + "/" + footprint.VendorsHelper, d.replicas()}, nil
 }
 
 // choice reads both configurations, each from the file if it is there, else from

@@ -45,13 +45,11 @@ type planCounts struct {
 // decide asks for every namespace what the controller does there.
 func (f *planFound) decide(choice *footprint.Choice, standing []footprint.Found) {
 	f.Pods, f.ServiceAccounts = !choice.Selection.NoPods, !choice.Selection.NoServiceAccounts
-	if f.HandBack = choice.Selection.HandBack; f.HandBack {
-		f.Pods, f.ServiceAccounts = false, false
-	}
+	f.HandBack = choice.Selection.HandBack
 	f.Namespaces = []footprint.Decision{}
 	c := &f.Counts
 	for _, s := range standing {
-		d := choice.Decide(s, choice.Selection.Adopt)
+		d := choice.Decide(s)
 		c.Namespaces++
 		c.Attach += len(d.Attach)
 		c.Detach += len(d.Detach)

@@ -285,7 +285,7 @@ func (p *program) uninstallText(r *uninstalled) string {
 	}
 	if len(r.Left) > 0 {
 		lines := facts{}
-		lines.lines(fmt.Sprintf("LEFT ALONE: ServiceAccount (%d): names a Secret that is not pullkey's to delete", len(r.Left)))
+		lines.lines(fmt.Sprintf("LEFT ALONE: ServiceAccount (%d): names a Secret that is not pullkey's to delete, or is not there", len(r.Left)))
 		lines.margin = "  "
 		lines.lines(some(objects(r.Left), false))
 		b.WriteString(lines.String())

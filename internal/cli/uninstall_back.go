@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -43,12 +42,7 @@ func handedBack(read *corev1.Secret) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("its document cannot be read") // the reader's own error could quote it
 	}
-	labels, annotations := maps.Clone(read.Labels), maps.Clone(read.Annotations)
-	delete(labels, footprint.LabelManagedBy)
-	if before, changed := annotations[footprint.AnnotationBefore]; changed {
-		labels[footprint.LabelManagedBy] = before
-	}
-	maps.DeleteFunc(annotations, func(k, _ string) bool { return strings.HasPrefix(k, footprint.AnnotationPrefix) })
+	labels, annotations := footprint.Unmarked(read)
 	body, err := json.Marshal([]jsonPatch{
 		{Op: "replace", Path: "/metadata/resourceVersion", Value: read.ResourceVersion},
 		{Op: "add", Path: "/data", Value: map[string][]byte{corev1.DockerConfigJsonKey: document}},

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/footprint"
 	"github.com/pullkey/pullkey/internal/selection"
 )
 
@@ -35,15 +36,15 @@ func (a choice) same(b choice) bool {
 		slices.Equal(a.own.ServiceAccounts.Names, b.own.ServiceAccounts.Names)
 }
 
-// plan is one that chooses the same.
-func (a choice) plan() *plan {
-	return &plan{settings: acrconfig.Settings{Namespaces: a.Namespaces, ServiceAccounts: a.ServiceAccounts}, selection: a.own}
+// chooser evaluates it.
+func (a choice) chooser() *footprint.Choice {
+	return &footprint.Choice{Settings: acrconfig.Settings{Namespaces: a.Namespaces, ServiceAccounts: a.ServiceAccounts}, Selection: a.own}
 }
 
 // attached tells whether pullkey put its entry into the ServiceAccount. Where it
 // has no right on ServiceAccounts, it did not.
 func (a choice) attached(account string) bool {
-	return !a.own.NoServiceAccounts && a.plan().attaches(account)
+	return !a.own.NoServiceAccounts && a.chooser().Attaches(account)
 }
 
 // choiceOf is that of the settings in force.
@@ -150,9 +151,9 @@ func (c *Controller) dropEntries() {
 		return // of a cache, never
 	}
 	for ; c.taken < len(c.before); c.taken++ {
-		before := c.before[c.taken].plan()
+		before := c.before[c.taken].chooser()
 		for _, namespace := range all {
-			if before.watches(namespace) {
+			if before.Watches(namespace.Name, namespace.Labels) {
 				c.dropped.add(namespace.Name, c.before[c.taken])
 			}
 		}

@@ -222,8 +222,7 @@ func (e *evictions) evict(ctx context.Context, pod *corev1.Pod) {
 
 // passes tells that the same may go well in a moment.
 func passes(err error) bool {
-	return apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) ||
-		apierrors.IsServiceUnavailable(err) || apierrors.IsInternalError(err)
+	return apierrors.IsTooManyRequests(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsServiceUnavailable(err)
 }
 
 // stays says once why a pod is left as it is. Who mends that tells nobody, so it is

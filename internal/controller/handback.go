@@ -2,10 +2,10 @@ package controller
 
 import (
 	"context"
-	"maps"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullkey/pullkey/internal/footprint"
 )
 
 // handBack leaves our Secret in a namespace to others. It goes on as it is, and so
@@ -23,12 +23,7 @@ func (c *Controller) handBack(ctx context.Context, namespace string) error {
 // unmark takes our label and annotations off a Secret and changes nothing else: it
 // is not ours any more.
 func (c *Controller) unmark(ctx context.Context, secret *corev1.Secret) error {
-	labels, annotations := maps.Clone(secret.Labels), maps.Clone(secret.Annotations)
-	delete(labels, labelManagedBy)
-	if before, changed := annotations[annotationBefore]; changed {
-		labels[labelManagedBy] = before
-	}
-	maps.DeleteFunc(annotations, func(k, _ string) bool { return strings.HasPrefix(k, annotationPrefix) })
+	labels, annotations := footprint.Unmarked(secret)
 	return c.patchSecret(ctx, secret, "hand back", []jsonPatch{
 		{Op: "add", Path: "/metadata/labels", Value: labels},
 		{Op: "add", Path: "/metadata/annotations", Value: annotations},

@@ -21,7 +21,6 @@ const (
 	labelManagedBy = footprint.LabelManagedBy
 	managedBy      = footprint.ManagedBy
 
-	annotationPrefix     = footprint.AnnotationPrefix
 	annotationNamespace  = footprint.AnnotationNamespace
 	annotationIssuedAt   = "pullkey.dev/issued-at"
 	annotationExpiresAt  = footprint.AnnotationExpiresAt

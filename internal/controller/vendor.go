@@ -11,15 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/pullkey/pullkey/internal/footprint"
 	"github.com/pullkey/pullkey/internal/selection"
 	"github.com/pullkey/pullkey/internal/status"
-)
-
-// The Deployment of the vendor's helper where the cluster's owner runs it. The
-// managed one has no object in the cluster: its field manager gives it away.
-const (
-	vendorsNamespace = "kube-system"
-	vendorsName      = "aliyun-acr-credential-helper"
 )
 
 // isVendors tells whether a field manager is the vendor's helper, self-managed or
@@ -37,7 +31,7 @@ func byWhom(managers string) string {
 // lookForVendor asks for the Deployment of the vendor's helper. It is asked for with
 // each new plan: a watch for one object that hardly any cluster has is not worth it.
 func (c *Controller) lookForVendor(ctx context.Context) {
-	found, err := c.Client.AppsV1().Deployments(vendorsNamespace).Get(ctx, vendorsName, metav1.GetOptions{})
+	found, err := c.Client.AppsV1().Deployments(footprint.VendorsNamespace).Get(ctx, footprint.VendorsHelper, metav1.GetOptions{})
 	switch {
 	case err == nil:
 		c.vendor = found.Spec.Replicas == nil || *found.Spec.Replicas > 0
@@ -52,7 +46,7 @@ func (c *Controller) lookForVendor(ctx context.Context) {
 func (c *Controller) others() status.Others {
 	o := status.Others{Foreign: c.metrics.foreign.many()}
 	if c.vendor {
-		o.Helper = vendorsNamespace + "/" + vendorsName
+		o.Helper = footprint.VendorsNamespace + "/" + footprint.VendorsHelper
 	}
 	all, err := c.caches.secrets.List(labels.Everything())
 	if err != nil {

@@ -84,7 +84,7 @@ func Takes(secret *corev1.Secret, adopt bool) (Act, string) {
 }
 
 // Decide tells what pullkey does in a namespace, once it has a credential for it.
-func (c *Choice) Decide(f Found, adopt bool) Decision {
+func (c *Choice) Decide(f Found) Decision {
 	d := Decision{Namespace: f.Namespace, Act: Nothing, Watched: c.Watches(f.Namespace, f.Labels), Terminating: f.Terminating}
 	standing := f.Secret != nil && Ours(f.Secret) && f.Secret.DeletionTimestamp == nil
 	switch {
@@ -97,7 +97,7 @@ func (c *Choice) Decide(f Found, adopt bool) Decision {
 		return d
 	}
 	if d.Watched && c.Serves(f.Namespace) {
-		d.Act, d.Why = Takes(f.Secret, adopt)
+		d.Act, d.Why = Takes(f.Secret, c.Selection.Adopt)
 	} else if standing {
 		d.Act = Remove
 	}

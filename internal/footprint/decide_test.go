@@ -49,6 +49,8 @@ func TestACopyUnderAnotherNameWasNotMadeByPullkey(t *testing.T) {
 	}
 }
 
+func adopts(c *Choice) { c.Selection.Adopt = true }
+
 func TestWhatPullkeyDoesInANamespace(t *testing.T) {
 	t.Parallel()
 	writers := []string{"kubectl", "pullkey"}
@@ -57,71 +59,62 @@ func TestWhatPullkeyDoesInANamespace(t *testing.T) {
 		name   string
 		found  Found
 		choice func(*Choice)
-		adopt  bool
 		want   Decision
 	}{
-		{"nothing stands there", Found{}, nil, false, Decision{Act: Create, Watched: true, Attach: []string{"default"}}},
-		{"ours", Found{Secret: secret()}, nil, false, Decision{Act: Keep, Watched: true, Attach: []string{"default"}}},
-		{"ours, and never to be adopted", Found{Secret: secret()}, nil, true, Decision{Act: Keep, Watched: true, Attach: []string{"default"}}},
-		{"somebody else's", Found{Secret: secret(foreign)}, nil, false, Decision{Act: LeaveAlone, Watched: true, Why: "was not made by pullkey", Writers: writers, Adoptable: true}},
-		{"somebody else's, adopted", Found{Secret: secret(foreign)}, nil, true, Decision{Act: Adopt, Watched: true, Why: "was not made by pullkey", Writers: writers, Attach: []string{"default"}}},
-		{"somebody else's that cannot be adopted", Found{Secret: secret(foreign, immutable)}, nil, true, Decision{Act: LeaveAlone, Watched: true, Why: "is immutable", Writers: writers}},
-		{"ours that cannot be changed", Found{Secret: secret(immutable)}, nil, false, Decision{Act: LeaveAlone, Watched: true, Why: "is immutable", Writers: writers}},
-		{"a namespace that goes away", Found{Terminating: true, Secret: secret()}, nil, false, Decision{Act: Nothing, Watched: true, Terminating: true}},
+		{"nothing stands there", Found{}, nil, Decision{Act: Create, Watched: true, Attach: []string{"default"}}},
+		{"ours", Found{Secret: secret()}, nil, Decision{Act: Keep, Watched: true, Attach: []string{"default"}}},
+		{"ours, and never to be adopted", Found{Secret: secret()}, adopts, Decision{Act: Keep, Watched: true, Attach: []string{"default"}}},
+		{"somebody else's", Found{Secret: secret(foreign)}, nil, Decision{Act: LeaveAlone, Watched: true, Why: "was not made by pullkey", Writers: writers, Adoptable: true}},
+		{"somebody else's, adopted", Found{Secret: secret(foreign)}, adopts, Decision{Act: Adopt, Watched: true, Why: "was not made by pullkey", Writers: writers, Attach: []string{"default"}}},
+		{"somebody else's that cannot be adopted", Found{Secret: secret(foreign, immutable)}, adopts, Decision{Act: LeaveAlone, Watched: true, Why: "is immutable", Writers: writers}},
+		{"ours that cannot be changed", Found{Secret: secret(immutable)}, nil, Decision{Act: LeaveAlone, Watched: true, Why: "is immutable", Writers: writers}},
+		{"a namespace that goes away", Found{Terminating: true, Secret: secret()}, nil, Decision{Act: Nothing, Watched: true, Terminating: true}},
 		{
 			"ours where nobody is served any more",
 			Found{Secret: secret()},
 			func(c *Choice) { c.Settings.Namespaces.All = false },
-			false,
 			Decision{Act: Remove, Detach: []string{"old"}},
 		},
 		{
 			"ours where no instance is for",
 			Found{Secret: secret()},
 			func(c *Choice) { c.Settings.Instances[0].Namespaces = []string{"other"} },
-			false,
 			Decision{Act: Remove, Watched: true, Detach: []string{"old"}},
 		},
 		{
 			"ours that is going already",
 			Found{Secret: secret(deleted)},
 			func(c *Choice) { c.Settings.Namespaces.All = false },
-			false,
 			Decision{Act: Nothing},
 		},
 		{
 			"somebody else's where nobody is served",
 			Found{Secret: secret(foreign)},
-			func(c *Choice) { c.Settings.Namespaces.All = false },
-			true,
+			func(c *Choice) { c.Settings.Namespaces.All, c.Selection.Adopt = false, true },
 			Decision{Act: Nothing},
 		},
 		{
 			"ServiceAccounts are none of its business",
 			Found{Secret: secret()},
 			func(c *Choice) { c.Selection.NoServiceAccounts = true },
-			false,
 			Decision{Act: Keep, Watched: true},
 		},
 		{
 			"ours, where all is handed back",
 			Found{Secret: secret()},
 			func(c *Choice) { c.Selection = parsed(t, "handBack", "true") },
-			false,
 			Decision{Act: HandBack, Watched: true},
 		},
 		{
 			"somebody else's, where all is handed back",
 			Found{Secret: secret(foreign)},
 			func(c *Choice) { c.Selection = parsed(t, "handBack", "true") },
-			false,
 			Decision{Act: Nothing, Watched: true},
 		},
 		{
 			"chosen by a label, but excluded",
 			Found{Labels: map[string]string{"team": "a"}},
 			func(c *Choice) { c.Selection = parsed(t, "namespaces.selector", "team=a", "namespaces.exclude", "sh*") },
-			false,
 			Decision{Act: Nothing},
 		},
 		{
@@ -131,7 +124,6 @@ func TestWhatPullkeyDoesInANamespace(t *testing.T) {
 				c.Settings.Namespaces.All = false
 				c.Selection = parsed(t, "namespaces.selector", "team=a", "serviceAccounts.include", "build*")
 			},
-			false,
 			Decision{Act: Create, Watched: true, Attach: []string{"builder", "default"}},
 		},
 	} {
@@ -145,7 +137,7 @@ func TestWhatPullkeyDoesInANamespace(t *testing.T) {
 				c.choice(choice)
 			}
 			c.found.Namespace, c.found.Accounts, c.want.Namespace = "shop", accounts, "shop"
-			if diff := cmp.Diff(c.want, choice.Decide(c.found, c.adopt)); diff != "" {
+			if diff := cmp.Diff(c.want, choice.Decide(c.found)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -8,7 +8,9 @@
 package footprint
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -33,6 +35,10 @@ const (
 
 	// SecretName is the pull Secret's unless the installation names another.
 	SecretName = "acr-credential-secret-aggregation" //nolint:gosec // a name
+	// VendorsNamespace and VendorsHelper name the Deployment of the vendor's helper
+	// where the cluster's owner runs it. The managed one has no object in the cluster.
+	VendorsNamespace = "kube-system"
+	VendorsHelper    = "aliyun-acr-credential-helper"
 	// Controller names the Deployment, its ServiceAccount and its lease.
 	Controller = "pullkey-controller"
 
@@ -53,6 +59,18 @@ func Ours(s *corev1.Secret) bool { return Strange(s) == "" }
 // pullkey: under another name, label and annotation may be a copy's.
 func Made(s *corev1.Secret) bool {
 	return Ours(s) && s.Type == corev1.SecretTypeDockerConfigJson && slices.Contains(writers(s), ManagedBy)
+}
+
+// Unmarked are the labels and annotations of a Secret that is left to others: those
+// of pullkey are gone, and what its label was before is back.
+func Unmarked(s *corev1.Secret) (labels, annotations map[string]string) {
+	labels, annotations = maps.Clone(s.Labels), maps.Clone(s.Annotations)
+	delete(labels, LabelManagedBy)
+	if before, changed := annotations[AnnotationBefore]; changed {
+		labels[LabelManagedBy] = before
+	}
+	maps.DeleteFunc(annotations, func(k, _ string) bool { return strings.HasPrefix(k, AnnotationPrefix) })
+	return labels, annotations
 }
 
 // Strange says why the Secret is not ours.

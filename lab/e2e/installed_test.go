@@ -21,21 +21,14 @@ import (
 // label alone.
 func TestTheChartOnARealNode(t *testing.T) {
 	n := onNode(t)
-	for _, step := range []struct {
-		name string
-		show func(*node, *testing.T)
-	}{
+	n.shows(t, func() string { return n.ControllerLogs(context.WithoutCancel(t.Context())) }, []step{
 		{"two replicas are ready, under their own identity", (*node).installsTheChart},
 		{"60 deployments run at once, none of their pods made twice", (*node).runsDeployments},
 		{"when the leader is gone the other goes on", (*node).losesItsLeader},
 		{"with no controller 200 deployments' pods are born with the name", (*node).injectsAlone},
 		{"without the right on ServiceAccounts none is written and pods run", (*node).leavesServiceAccounts},
 		{"a release that is uninstalled leaves the Secrets, and the pods run on", (*node).uninstalls},
-	} {
-		if !t.Run(step.name, func(t *testing.T) { step.show(n, t) }) {
-			t.Fatalf("the controllers' logs:\n%s", n.ControllerLogs(context.WithoutCancel(t.Context())))
-		}
-	}
+	})
 }
 
 // chosen is the label by which namespaces are chosen.

@@ -27,10 +27,7 @@ import (
 // server's audit log and the pod's status.
 func TestTheMainJobOnARealNode(t *testing.T) {
 	n := onNode(t)
-	for _, step := range []struct {
-		name string
-		show func(*node, *testing.T)
-	}{
+	n.shows(t, func() string { return fileText(t, n.ControllerLog()) }, []step{
 		{"a pod runs that names a Secret made by hand", (*node).byHand},
 		{"200 namespaces cost one call per instance and two writes each", (*node).costsLittle},
 		{"30 idle seconds cost nothing", (*node).idleCostsNothing},
@@ -41,10 +38,22 @@ func TestTheMainJobOnARealNode(t *testing.T) {
 		{"both editions pull in the name of every identity", (*node).everyIdentity},
 		{"packets that vanish are no more than an outage", (*node).packetsVanish},
 		{"an outage of two lives takes no working credential away", (*node).outage},
-	} {
-		if !t.Run(step.name, func(t *testing.T) { step.show(n, t) }) {
-			log, _ := os.ReadFile(n.ControllerLog())
-			t.Fatalf("the controller's log:\n%s", log)
+	})
+}
+
+// step is one of what a lab shows, in order.
+type step struct {
+	name string
+	show func(*node, *testing.T)
+}
+
+// shows takes the steps up to the first that fails, and then shows the controller's
+// log.
+func (n *node) shows(t *testing.T, log func() string, steps []step) {
+	t.Helper()
+	for _, s := range steps {
+		if !t.Run(s.name, func(t *testing.T) { s.show(n, t) }) {
+			t.Fatalf("the controller's log:\n%s", log())
 		}
 	}
 }
