@@ -21,7 +21,7 @@ import (
 // label alone.
 func TestTheChartOnARealNode(t *testing.T) {
 	n := onNode(t)
-	n.shows(t, func() string { return n.ControllerLogs(context.WithoutCancel(t.Context())) }, []step{
+	n.take(t, func() string { return n.ControllerLogs(context.WithoutCancel(t.Context())) }, []step{
 		{"two replicas are ready, under their own identity", (*node).installsTheChart},
 		{"60 deployments run at once, none of their pods made twice", (*node).runsDeployments},
 		{"when the leader is gone the other goes on", (*node).losesItsLeader},

@@ -27,7 +27,7 @@ import (
 // server's audit log and the pod's status.
 func TestTheMainJobOnARealNode(t *testing.T) {
 	n := onNode(t)
-	n.shows(t, func() string { return fileText(t, n.ControllerLog()) }, []step{
+	n.take(t, func() string { return fileText(t, n.ControllerLog()) }, []step{
 		{"a pod runs that names a Secret made by hand", (*node).byHand},
 		{"200 namespaces cost one call per instance and two writes each", (*node).costsLittle},
 		{"30 idle seconds cost nothing", (*node).idleCostsNothing},
@@ -47,9 +47,9 @@ type step struct {
 	show func(*node, *testing.T)
 }
 
-// shows takes the steps up to the first that fails, and then shows the controller's
+// take goes through the steps, up to the first that fails, and then shows the controller's
 // log.
-func (n *node) shows(t *testing.T, log func() string, steps []step) {
+func (n *node) take(t *testing.T, log func() string, steps []step) {
 	t.Helper()
 	for _, s := range steps {
 		if !t.Run(s.name, func(t *testing.T) { s.show(n, t) }) {
