@@ -19,9 +19,10 @@ const uninstallAbout = `Remove every trace that pullkey made in this cluster, an
 it. First what injects is switched off and the controller stopped, so that
 nothing is made anew; then ServiceAccounts lose the Secret's name, the Secrets
 go, and what pullkey keeps in its own namespace. A Secret is pullkey's if its
-label and its annotation say so and it has the name that the installation gives;
-where none is there any more, whatever its name, if pullkey has written it.
-Where the Secret is somebody else's, so is the name in ServiceAccounts.
+label and its annotation say so, and it has the name that the installation
+gives, or pullkey has written it. Where the Secret is somebody else's, so is the
+name in ServiceAccounts. Where there is none, nothing tells whose the name is:
+it stays and is listed, and goes with --force.
 
 A Secret that a pod names is kept, for a pod that starts again on another node,
 until it ends; --force deletes it too. The manifests are left to who installed
@@ -59,7 +60,7 @@ func (p *program) uninstallCommand() *cobra.Command {
 	s.SortFlags = false
 	s.BoolVar(&f.dryRun, "dry-run", false, "list what would go; the API server looks at each write, and does none")
 	s.BoolVar(&f.yes, "yes", false, "ask nothing")
-	s.BoolVar(&f.force, "force", false, "delete Secrets that pods name too")
+	s.BoolVar(&f.force, "force", false, "delete Secrets that pods name too, and names of Secrets that are not there")
 	s.BoolVar(&f.all, "all", false, "remove what was applied from install.yaml too: Deployment, rights, limits")
 	s.StringVarP(&f.namespace, "namespace", "n", controllersNamespace, "`namespace` of the controller")
 	f.defineCluster(cmd)
@@ -229,7 +230,8 @@ type uninstalled struct {
 	Done []trace `json:"done"`
 	// Kept are the Secrets that pods name.
 	Kept []keptSecret `json:"kept"`
-	// Left is what names pullkey's Secret and is not known to be pullkey's.
+	// Left is what names a Secret that is not pullkey's, or that is not there (then its
+	// act is dangling): the name is not known to be pullkey's.
 	Left []trace `json:"left"`
 	// Remains are the commands for what is left to who installed it.
 	Remains []string `json:"remains"`
@@ -283,11 +285,15 @@ func (p *program) uninstallText(r *uninstalled) string {
 		lines.lines(some(k.Pods, false))
 		b.WriteString(lines.String())
 	}
-	if len(r.Left) > 0 {
+	why := map[string]string{
+		actLeft:     "names a Secret that is not pullkey's to delete",
+		actDangling: "names a Secret that is not there; no Secret tells whose the name is: --force removes it",
+	}
+	for _, group := range alike(r.Left) {
 		lines := facts{}
-		lines.lines(fmt.Sprintf("LEFT ALONE: ServiceAccount (%d): names a Secret that is not pullkey's to delete, or is not there", len(r.Left)))
+		lines.lines(fmt.Sprintf("LEFT ALONE: ServiceAccount (%d): %s", len(group), why[group[0].Act]))
 		lines.margin = "  "
-		lines.lines(some(objects(r.Left), false))
+		lines.lines(some(objects(group), false))
 		b.WriteString(lines.String())
 	}
 	for i, command := range r.Remains {
@@ -329,6 +335,8 @@ const (
 	actDetached = "detached"
 	actStopped  = "stopped"
 	actHanded   = "handed back"
+	actLeft     = "left"     // names a Secret that is not pullkey's
+	actDangling = "dangling" // names a Secret that is not there
 )
 
 // secretNameOf is the pull Secret's name in this installation.

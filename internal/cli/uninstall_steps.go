@@ -16,17 +16,15 @@ import (
 	"github.com/pullkey/pullkey/internal/footprint"
 )
 
-// find reads which pull Secrets are pullkey's: those of the installation's name,
-// and where it is not known, those that pullkey has written, whatever their name.
+// find reads which pull Secrets are pullkey's: those of the installation's name, and
+// those that pullkey has written, whatever their name, which may have been another
+// before.
 func (c *cleaner) find(ctx context.Context) error {
 	c.pulls = nil
 	ours := metav1.ListOptions{LabelSelector: footprint.LabelManagedBy + "=" + footprint.ManagedBy}
 	return all(ctx, c.api, "secrets", ours, func() list { return &corev1.SecretList{} }, func(l list) {
 		for _, s := range l.(*corev1.SecretList).Items {
-			ours := footprint.Made(&s)
-			if c.own != nil {
-				ours = footprint.Ours(&s) && s.Name == c.secretNameOf()
-			}
+			ours := footprint.Made(&s) || c.own != nil && footprint.Ours(&s) && s.Name == c.secretNameOf()
 			if ours && s.DeletionTimestamp == nil {
 				c.pulls = append(c.pulls, pullSecret{
 					s.Namespace, s.Name, string(s.UID), s.ResourceVersion, s.Annotations[footprint.AnnotationExpiresAt], s.Annotations[footprint.AnnotationKept],
@@ -180,21 +178,19 @@ func (c *cleaner) detach(ctx context.Context) error {
 	if err := c.find(ctx); err != nil { // again: nothing is made any more
 		return err
 	}
-	ours := map[string][]string{}
-	for _, s := range c.pulls {
-		if s.kept == "" { // else it stays, and so does its name
-			ours[s.namespace] = append(ours[s.namespace], s.name)
-		}
+	r, err := c.removable(ctx)
+	if err != nil {
+		return err
 	}
 	var conflict error
 	for range rounds {
-		naming, err := c.naming(ctx, ours)
+		naming, err := c.naming(ctx, r)
 		if err != nil || len(naming) == 0 {
 			return err
 		}
 		conflict = nil
 		for i, sa := range naming {
-			switch err := c.detachOne(ctx, &sa, ours[sa.Namespace]); {
+			switch err := c.detachOne(ctx, &sa, r.names(sa.Namespace)); {
 			case apierrors.IsConflict(err):
 				conflict = err
 			case err != nil:
@@ -212,19 +208,52 @@ func (c *cleaner) detach(ctx context.Context) error {
 	return fmt.Errorf("ServiceAccounts still name the Secret after %d rounds: %w", rounds, conflict)
 }
 
-// naming returns the ServiceAccounts that name a Secret of pullkey's, and notes
-// those that name its name where the Secret is not pullkey's.
-func (c *cleaner) naming(ctx context.Context, ours map[string][]string) ([]corev1.ServiceAccount, error) {
+// removable are the names that ServiceAccounts lose.
+type removable struct {
+	ours     map[string][]string // by the namespace, of pullkey's Secrets
+	name     string              // the installation's
+	standing map[string]bool     // the namespaces with a Secret of that name, whosever
+	dangling bool                // the name goes where there is no Secret of it too
+}
+
+func (c *cleaner) removable(ctx context.Context) (*removable, error) {
+	r := &removable{map[string][]string{}, c.secretNameOf(), map[string]bool{}, c.force}
+	for _, s := range c.pulls {
+		if s.kept == "" { // else it stays, and so does its name
+			r.ours[s.namespace] = append(r.ours[s.namespace], s.name)
+		}
+	}
+	named := metav1.ListOptions{FieldSelector: "metadata.name=" + r.name}
+	return r, all(ctx, c.api, "secrets", named, func() list { return &corev1.SecretList{} }, func(l list) {
+		for _, s := range l.(*corev1.SecretList).Items {
+			r.standing[s.Namespace] = true
+		}
+	})
+}
+
+func (r *removable) names(namespace string) []string {
+	if r.dangling && !r.standing[namespace] {
+		return append(slices.Clone(r.ours[namespace]), r.name)
+	}
+	return r.ours[namespace]
+}
+
+// naming returns the ServiceAccounts that lose a name, and notes those that keep
+// the installation's: the Secret is somebody else's, or there is none.
+func (c *cleaner) naming(ctx context.Context, r *removable) ([]corev1.ServiceAccount, error) {
 	var naming []corev1.ServiceAccount
 	c.report.Left = nil
-	name := c.secretNameOf()
 	err := all(ctx, c.api, "serviceaccounts", metav1.ListOptions{}, func() list { return &corev1.ServiceAccountList{} }, func(l list) {
 		for _, sa := range l.(*corev1.ServiceAccountList).Items {
 			switch {
-			case slices.ContainsFunc(ours[sa.Namespace], func(name string) bool { return footprint.Named(sa.ImagePullSecrets, name) }):
+			case slices.ContainsFunc(r.names(sa.Namespace), func(name string) bool { return footprint.Named(sa.ImagePullSecrets, name) }):
 				naming = append(naming, sa)
-			case footprint.Named(sa.ImagePullSecrets, name):
-				c.report.Left = append(c.report.Left, trace{"left", "ServiceAccount", sa.Namespace, sa.Name})
+			case footprint.Named(sa.ImagePullSecrets, r.name):
+				act := actLeft
+				if !r.standing[sa.Namespace] {
+					act = actDangling
+				}
+				c.report.Left = append(c.report.Left, trace{act, "ServiceAccount", sa.Namespace, sa.Name})
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ func TestWhatUninstallDidIsListed(t *testing.T) {
 			{actStopped, "Deployment", "pullkey-system", "pullkey-controller"},
 		},
 		Kept: []keptSecret{{"bank", "acr-credential-secret-aggregation", "2026-11-23T12:43:00Z", []string{"ledger-0", "ledger-1"}}},
-		Left: []trace{{"left", "ServiceAccount", "stranger", "foreign"}},
+		Left: []trace{{actLeft, "ServiceAccount", "stranger", "foreign"}, {actDangling, "ServiceAccount", "new", "default"}},
 		Remains: []string{
 			"helm uninstall pullkey -n pullkey-system", "kubectl delete namespace pullkey-system",
 		},
@@ -52,6 +53,7 @@ func TestNothingIsRemovedWithoutAWord(t *testing.T) {
 type servedObjects struct {
 	mu      sync.Mutex
 	there   map[string]string
+	after   map[string]string // what is there once something was patched
 	changed []string
 }
 
@@ -63,6 +65,9 @@ func (o *servedObjects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	asked := r.URL.Path
 	if r.Method != http.MethodGet {
 		o.changed = append(o.changed, r.Method+" "+asked)
+	}
+	if r.Method == http.MethodPatch {
+		maps.Copy(o.there, o.after)
 	}
 	if name, ok := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name="); ok {
 		asked += "?" + name
@@ -104,6 +109,34 @@ func TestNothingIsRemovedBesideAControllerElsewhere(t *testing.T) {
 	}
 }
 
+func TestANameWhoseSecretIsNotThereGoesOnlyByForce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		flags []string
+		said  string
+		want  []string
+	}{
+		{nil, "LEFT ALONE: ServiceAccount (1): names a Secret that is not there", nil},
+		{[]string{"--force"}, "ServiceAccount (1): names the Secret no more", []string{"PATCH /api/v1/namespaces/new/serviceaccounts/default"}},
+	} {
+		t.Run(strings.Join(c.flags, " "), func(t *testing.T) {
+			t.Parallel()
+			const theirs = `{"metadata":{"name":"default","namespace":"theirs"},"imagePullSecrets":[{"name":"acr-credential-secret-aggregation"}]}`
+			o := &servedObjects{there: map[string]string{
+				"/api/v1/secrets?acr-credential-secret-aggregation": `[{"metadata":{"name":"acr-credential-secret-aggregation","namespace":"theirs"}}]`,
+				"/api/v1/serviceaccounts":                           `[{"metadata":{"name":"default","namespace":"new"},"imagePullSecrets":[{"name":"mine"},{"name":"acr-credential-secret-aggregation"}]},` + theirs + "]",
+				"/api/v1/namespaces/new/serviceaccounts/default":    `{}`,
+			}, after: map[string]string{"/api/v1/serviceaccounts": "[" + theirs + "]"}}
+			args := append([]string{"uninstall", "--yes", "--kubeconfig", clusterOf(t, o.ServeHTTP)}, c.flags...)
+			_, all, code := runAt(t, args...)
+			patched := slices.DeleteFunc(slices.Clone(o.changed), func(request string) bool { return !strings.HasPrefix(request, http.MethodPatch) })
+			if code != 0 || !slices.Equal(patched, c.want) || !strings.Contains(all, c.said) || !strings.Contains(all, "names a Secret that is not pullkey's to delete\n  theirs/default") {
+				t.Errorf("exit code %d, changed %q\n%s", code, o.changed, all)
+			}
+		})
+	}
+}
+
 func TestACopyOfAPullSecretIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	secret := func(name, manager string) string {
@@ -114,7 +147,7 @@ func TestACopyOfAPullSecretIsNotDeleted(t *testing.T) {
 		name, deployment string
 		want             []string
 	}{
-		{"the installation is known", `{"spec":{"replicas":0,"template":{"spec":{"containers":[{"args":["--secret-name=pull"]}]}}}}`, []string{"pull"}},
+		{"the installation is known", `{"spec":{"replicas":0,"template":{"spec":{"containers":[{"args":["--secret-name=pull"]}]}}}}`, []string{"pull", "former"}},
 		{"it is not known", "", []string{"pull", "former"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
