@@ -51,6 +51,7 @@ func TestAValueThatCannotBeIsRefusedByItsPlace(t *testing.T) {
 		{"rrsa.roleARN=role/pull", "at '/rrsa/roleARN'"},
 		{"rrsa.serviceAccount=helper", "at '/rrsa/serviceAccount'"},
 		{"proxy.https=http://user:password@proxy.example.com", "at '/proxy/https'"},
+		{`podLabels.app\.kubernetes\.io/name=mine`, "at '/podLabels'"},
 		{"replicas=-1", "at '/replicas': minimum: got -1, want 0"},
 		{"workers=0", "at '/workers': minimum: got 0, want 1"},
 		{"maxUnavailable=many", "at '/maxUnavailable'"},
