@@ -64,14 +64,26 @@ func (s Source) Build(ctx context.Context, p Platform, folder string, names ...s
 	for _, name := range names {
 		args = append(args, "./cmd/"+name)
 	}
-	var said bytes.Buffer
-	build := exec.CommandContext(ctx, "go", args...) //nolint:gosec // our own programs
-	build.Dir, build.Stdout, build.Stderr = s.Root, &said, &said
-	build.Env = environment(os.Environ(), p)
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("build %s for %s: %w\n%s", strings.Join(names, ", "), p, err, said.String())
+	run := func(args ...string) (string, error) {
+		var said bytes.Buffer
+		command := exec.CommandContext(ctx, "go", args...) //nolint:gosec // our own programs
+		command.Dir, command.Stdout, command.Stderr = s.Root, &said, &said
+		command.Env = environment(os.Environ(), p)
+		if err := command.Run(); err != nil {
+			return "", fmt.Errorf("build %s for %s: %w\n%s", strings.Join(names, ", "), p, err, said.String())
+		}
+		return strings.TrimSpace(said.String()), nil
 	}
-	return nil
+	// The environment cannot overrule what the file holds, nor leave the file out:
+	// it may name the module proxy too.
+	switch experiment, err := run("env", "GOEXPERIMENT"); {
+	case err != nil:
+		return err
+	case experiment != "":
+		return fmt.Errorf("build for %s: the person who builds has GOEXPERIMENT=%s in the file of go env -w, which makes other bytes: go env -u GOEXPERIMENT removes it", p, experiment)
+	}
+	_, err = run(args...)
+	return err
 }
 
 // environment is the given one without what would make other bytes.

@@ -65,6 +65,18 @@ func TestWhatTheBuilderPrefersIsNotInTheProgram(t *testing.T) {
 	}
 }
 
+func TestWhatTheBuilderHasWrittenIntoTheFileOfGoEnvIsSaid(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "env")
+	if err := os.WriteFile(file, []byte("GOEXPERIMENT=nogreenteagc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOENV", file)
+	err := checkout(t).Build(t.Context(), program.Platform{OS: "linux", Architecture: "amd64"}, t.TempDir(), "hello")
+	if err == nil || !strings.Contains(err.Error(), "GOEXPERIMENT=nogreenteagc") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAProgramIsStaticAndForItsPlatform(t *testing.T) {
 	t.Parallel()
 	source := checkout(t)
