@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,16 +40,15 @@ func (c *Controller) loadLastGood(ctx context.Context) error {
 	if kept == nil {
 		return nil
 	}
-	if c.fallback, err = decodeSettings(kept.Data); err != nil {
+	fallback, err := decodeSettings(kept.Data)
+	selected, chosen, wrong := decodeSelection(kept.Data)
+	before, broken := decodeChoices(kept.Data)
+	if err := cmp.Or(err, wrong, broken); err != nil {
+		c.choiceLost = kept.Data[lastGoodOwn] != ""
 		return fmt.Errorf("read ConfigMap %s/%s: %w: %w", c.Namespace, lastGoodName, errNotAsWritten, err)
 	}
-	if c.selection, c.chosen, err = decodeSelection(kept.Data); err != nil {
-		return fmt.Errorf("read ConfigMap %s/%s: %w: %w", c.Namespace, lastGoodName, errNotAsWritten, err)
-	}
-	c.choice = &choice{c.fallback.Namespaces, c.fallback.ServiceAccounts, c.chosen, c.selection}
-	if c.before, err = decodeChoices(kept.Data); err != nil {
-		return fmt.Errorf("read ConfigMap %s/%s: %w: %w", c.Namespace, lastGoodName, errNotAsWritten, err)
-	}
+	c.fallback, c.selection, c.chosen, c.before = fallback, selected, chosen, before
+	c.choice = &choice{fallback.Namespaces, fallback.ServiceAccounts, chosen, selected}
 	return nil
 }
 

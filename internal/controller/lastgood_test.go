@@ -14,9 +14,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/selection"
 )
 
 func TestTheLastValidSettingsComeBackAsTheyWere(t *testing.T) {
@@ -145,6 +148,52 @@ func TestTheLastValidSettingsCountOnlyWithoutAValidConfiguration(t *testing.T) {
 				}
 				k.queue.ShutDown()
 			})
+		})
+	}
+}
+
+// What was chosen before and cannot be read is not nothing: taken for that, every
+// namespace that it chose would lose its Secret.
+func TestAChoiceThatCannotBeReadIsNotAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	valid, err := encodeSettings(settings(func(s *acrconfig.Settings) {
+		s.Instances, s.ExpiringThreshold = []acrconfig.Instance{{Region: "cn-hangzhou"}}, time.Minute
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid[lastGoodOwn] = `{"namespaces.include":"team-*","a.key.of.another.version":"x"}`
+	kept := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "pullkey-system", Name: lastGoodName}, Data: valid}
+	for _, c := range []struct {
+		name string
+		data map[string]string // of pullkey's own ConfigMap; nil for none
+		want bool
+	}{
+		{"beside none", nil, false},
+		{"beside one that cannot be read either", map[string]string{"a.key.of.another.version": "x"}, false},
+		{"beside a valid one", map[string]string{"namespaces.include": "team-*"}, true},
+		{"beside an empty one", map[string]string{}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			k, _ := planner(t, slowCloud{})
+			k.Client = fake.NewClientset(kept)
+			if err := k.begin(t.Context(), k.loadLastGood); err != nil {
+				t.Fatal(err)
+			}
+			if k.fallback != nil || k.chosen != nil {
+				t.Error("half of what was kept is in force")
+			}
+			own := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+			if c.data != nil {
+				if err := own.Add(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "pullkey-system", Name: selection.Name}, Data: c.data}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			k.caches.own = corelisters.NewConfigMapLister(own)
+			if got := k.choose(); got != c.want {
+				t.Errorf("something is in force: %v, want %v", got, c.want)
+			}
 		})
 	}
 }
