@@ -85,10 +85,17 @@ func writers(s *corev1.Secret) (names string, last time.Time) {
 	return strings.Join(slices.Compact(all), ", "), last
 }
 
-// manages tells whether a registry is one of an account's, and so its entry ours to
-// write. host is written as in a docker configuration, perhaps with a path.
-func (p *plan) manages(host string) bool {
-	return slices.ContainsFunc(p.managed, func(managed string) bool {
+// replaces tells whether an entry is ours to write: for a registry that the namespace
+// has a credential of; of another account's the entry is ours too where it has the
+// user name that accounts are given, and somebody's own login else. host is written
+// as in a docker configuration, perhaps with a path.
+func (p *plan) replaces(c *content, host, username string) bool {
+	return covers(c.hosts, host) || slices.Contains(p.users, username) && covers(p.managed, host)
+}
+
+// covers tells whether a host is one of a list, which may have "*".
+func covers(hosts []string, host string) bool {
+	return slices.ContainsFunc(hosts, func(managed string) bool {
 		pattern, err := image.ParseHostPattern(managed)
 		return managed == host || err == nil && (pattern.String() == host || pattern.Match(host))
 	})
@@ -150,8 +157,8 @@ func takenOver(read *corev1.Secret, plan *plan, content *content) (*corev1.Secre
 	if read.Labels[labelManagedBy] == managedBy {
 		wrote = strings.Split(read.Annotations[annotationRegistries], ",")
 	}
-	document, err := dockerconfig.Merge(read.Data[corev1.DockerConfigJsonKey], func(host string) bool {
-		if plan.manages(host) || slices.Contains(wrote, host) {
+	document, err := dockerconfig.Merge(read.Data[corev1.DockerConfigJsonKey], func(host, username string) bool {
+		if plan.replaces(content, host, username) || slices.Contains(wrote, host) {
 			return false
 		}
 		kept = append(kept, host)

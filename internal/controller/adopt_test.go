@@ -48,7 +48,8 @@ func TestOfATakenSecretTheEntriesOfOthersStay(t *testing.T) {
 		{"other registries", `{"auths":{"b.io":{"auth": "x"},"https://c.io/v1/":7}}`, nil, "b.io,c.io", nil},
 		{"ours in every spelling", `{"auths":{"https://a.example.com/v2/":{},"A.example.com":{},"b.io":{}}}`, nil, "b.io", []string{"https", "A.example"}},
 		{"ours with a path is somebody's own", `{"auths":{"a.example.com/team":{}}}`, nil, "a.example.com/team", nil},
-		{"of an account that the namespace may not have", `{"auths":{"x.managed.io":{},"b.io":{}}}`, nil, "b.io", []string{"managed"}},
+		{"somebody's own login for a registry of an account that the namespace may not have", `{"auths":{"x.managed.io":{"username":"me"},"b.io":{}}}`, nil, "b.io,x.managed.io", nil},
+		{"what such an account was given", `{"auths":{"x.managed.io":{"username":"cr_temp_user"},"b.io":{}}}`, nil, "b.io", []string{"managed"}},
 		{"a copy of ours, with what pullkey wrote then", `{"auths":{"was.io":{},"b.io":{}}}`, func(s *corev1.Secret) {
 			s.Labels = map[string]string{labelManagedBy: managedBy}
 			s.Annotations = map[string]string{annotationNamespace: "other", annotationRegistries: "a.example.com,was.io"}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
+	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/selection"
 	"github.com/pullkey/pullkey/internal/source"
 	"github.com/pullkey/pullkey/internal/status"
@@ -84,6 +85,10 @@ func (c *Controller) choose() bool {
 	const about = "selection"
 	object := &corev1.ObjectReference{Kind: "ConfigMap", APIVersion: "v1", Namespace: c.Namespace, Name: selection.Name}
 	found, err := c.caches.own.ConfigMaps(c.Namespace).Get(selection.Name)
+	if err != nil && c.choiceLost {
+		c.mistaken(about, object, "is missing, and what was in force before cannot be read", inForceNothing, "make an empty one to choose nothing beyond acr-configuration")
+		return false
+	}
 	if err != nil {
 		if len(c.chosen) > 0 {
 			c.mistaken(about, object, "is missing", inForceLastGood, "make an empty one to choose nothing beyond acr-configuration")
@@ -101,7 +106,7 @@ func (c *Controller) choose() bool {
 		return began
 	}
 	c.unsay(about)
-	c.selection = s
+	c.selection, c.choiceLost = s, false
 	if !maps.Equal(c.chosen, found.Data) {
 		c.chosen, c.lastGoodKept = found.Data, false
 	}
@@ -153,6 +158,7 @@ func (c *Controller) enforce(ctx context.Context, s acrconfig.Settings) {
 		old[a.Key()] = a
 	}
 	c.accounts = c.Cloud.Accounts(s, c.home().Name)
+	c.bequeath(old)
 	var sources []broker.Source
 	for i, a := range c.accounts {
 		// The broker keeps the one that asks for the same, and so do we: it knows
@@ -170,6 +176,44 @@ func (c *Controller) enforce(ctx context.Context, s acrconfig.Settings) {
 	}
 	c.broker.Set(ctx, sources, s.ExpiringThreshold)
 	go c.look(ctx, slices.Clone(c.accounts))
+}
+
+// bequeath notes what accounts had whose identity is another now, and with it their
+// key, for those that take their place: a key that is renamed or mistyped must not
+// take a working credential out of Secrets.
+func (c *Controller) bequeath(old map[string]*source.Account) {
+	had := map[string]credential.Credential{}
+	maps.Copy(had, c.bequeathed)
+	for _, s := range c.states() {
+		if s.Usable() {
+			had[s.Key] = s.Credential
+		}
+	}
+	heirs := map[string]credential.Credential{}
+	for _, a := range c.accounts {
+		if what, waits := c.bequeathed[a.Key()]; waits && old[a.Key()] != nil {
+			heirs[a.Key()] = what
+		}
+		for _, key := range slices.Sorted(maps.Keys(old)) {
+			if what, ok := had[key]; ok && old[a.Key()] == nil && a.Succeeds(old[key]) {
+				heirs[a.Key()] = what
+			}
+		}
+	}
+	c.bequeathed = heirs
+}
+
+// inherited are the states, in which those that have never had a credential have
+// what was bequeathed to them.
+func (c *Controller) inherited(states []broker.State) []broker.State {
+	for i, s := range states {
+		if what, ok := c.bequeathed[s.Key]; ok && s.Credential.Username == "" {
+			states[i].Credential = what
+		} else {
+			delete(c.bequeathed, s.Key)
+		}
+	}
+	return states
 }
 
 func (c *Controller) configurationReference() *corev1.ObjectReference {

@@ -104,6 +104,12 @@ type Controller struct {
 	stated     map[[2]string]bool // accounts and states with a gauge
 	who        map[string]string  // who each account was last said to be
 
+	// bequeathed are the credentials of accounts that are gone, by the key of who
+	// takes their place and has none so far.
+	bequeathed map[string]credential.Credential
+	// choiceLost tells that what pullkey's own configuration chose in an earlier run
+	// cannot be read: until it is there and valid nothing is done.
+	choiceLost bool
 	// lastGood is the ConfigMap with the last valid settings as far as
 	// lastGoodRead; nil for none.
 	lastGood     *corev1.ConfigMap

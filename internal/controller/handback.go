@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -40,9 +41,10 @@ func (c *Controller) release(ctx context.Context, namespace string, plan *plan) 
 	case secret.Annotations[annotationKept] == "":
 		return c.deleteSecret(ctx, secret)
 	}
-	if err := c.mendSecret(ctx, secret, plan, (&content{}).emptied()); err != nil {
+	err := c.mendSecret(ctx, secret, plan, (&content{}).emptied())
+	if _, left := errors.AsType[foreignError](err); err != nil && !left {
 		return err
-	}
+	} // what cannot be mended is left as it is
 	if secret = c.secretIn(namespace); secret == nil || !ours(secret) {
 		return nil
 	}

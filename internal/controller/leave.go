@@ -39,9 +39,12 @@ func (c *Controller) detach(ctx context.Context, namespace string, plan *plan, m
 		c.SecretName+" anew, although this namespace is not watched any more: pullkey leaves it alone") {
 		return nil
 	}
-	entries := c.eachServiceAccount(namespace, plan, func(sa *corev1.ServiceAccount) error {
-		return c.keepEntry(ctx, sa, false)
-	})
+	var entries error
+	if secret.Annotations[annotationKept] == "" { // else it stays, and so do those who name it
+		entries = c.eachServiceAccount(namespace, plan, func(sa *corev1.ServiceAccount) error {
+			return c.keepEntry(ctx, sa, false)
+		})
+	}
 	if entries == nil {
 		c.dropDone(namespace, allOf)
 	}

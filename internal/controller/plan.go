@@ -29,6 +29,7 @@ type plan struct {
 	general *content
 	special map[string]*content
 	hosts   []string  // of all accounts
+	users   []string  // the user names of all accounts
 	managed []string  // with those of accounts without a credential that works: pods are born for the next one
 	ends    time.Time // the earliest end of all credentials; zero for never
 }
@@ -86,6 +87,9 @@ func newPlan(s acrconfig.Settings, states []broker.State, only map[string][]stri
 	}
 	for _, state := range states {
 		p.managed = append(p.managed, state.Credential.Hosts...)
+		if user := state.Credential.Username; user != "" {
+			p.users = append(p.users, user)
+		}
 	}
 	p.sum()
 	return p, distinct(problems)
@@ -309,7 +313,7 @@ func (c *Controller) Plan(ctx context.Context, waiting bool) {
 	if old == nil && waiting && !c.broker.Settled() {
 		return
 	}
-	next, problems := newPlan(*settings, states, c.limits())
+	next, problems := newPlan(*settings, c.inherited(states), c.limits())
 	if err := errors.Join(problems...); err != nil {
 		c.say("plan", c.configurationReference(), reasonInvalidConfiguration, err.Error())
 	} else {

@@ -249,3 +249,59 @@ func TestAPlannedRenewalTakesItsTimeAndAllElseIsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// The key of an account that is limited to namespaces holds who it is: another
+// identity is another account, which has nothing yet.
+func TestAnotherIdentityTakesNoWorkingCredentialAway(t *testing.T) {
+	limited := func(namespaces, key string) *corev1.ConfigMap {
+		configuration := twoInstances.DeepCopy()
+		configuration.Data["watch-namespace"] = "team,other"
+		configuration.Data["acr-registry-info"] = "- instanceId: cri-quick\n  domains: " + quickHost + "\n  namespaces: [" + namespaces + "]\n" + key +
+			"- instanceId: cri-slow\n  domains: " + slowHost + "\n"
+		return configuration
+	}
+	const mistyped = "  customAccessKey: LTAI5tMistyped\n  customAccessKeySecret: x\n"
+	for _, c := range []struct {
+		name, before, after string
+		want                []string // the hosts of namespace team
+		later               []string // and when the new account has answered
+	}{
+		{"for the same namespaces", "team", "team", []string{quickHost, slowHost}, []string{quickHost, slowHost}},
+		{"for fewer", "team, other", "team", []string{quickHost, slowHost}, []string{quickHost, slowHost}},
+		{"for more, which had nothing so far", "other", "other, team", []string{slowHost}, []string{quickHost, slowHost}},
+		{"for others alone", "team", "other", []string{slowHost}, []string{slowHost}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer synctest.Wait()
+				defer cancel()
+				cloud := slowCloud{}
+				k, configuration := planner(t, cloud)
+				if err := configuration.Add(limited(c.before, "")); err != nil {
+					t.Fatal(err)
+				}
+				go k.planAll(ctx)
+				pass(firstPatience + time.Second)
+				cloud["cri-quick"] = 5 * time.Second
+				if err := configuration.Update(limited(c.after, mistyped)); err != nil {
+					t.Fatal(err)
+				}
+				k.replan()
+				for _, then := range []struct {
+					after time.Duration
+					want  []string
+				}{{time.Second, c.want}, {2 * time.Minute, c.later}} {
+					pass(then.after)
+					if got := k.plan.Load().content("team"); !slices.Equal(got.hosts, then.want) {
+						t.Errorf("after %s team has %q, want %q", then.after, got.hosts, then.want)
+					}
+				}
+				if len(k.bequeathed) > 0 && len(c.later) == 2 {
+					t.Error("what was bequeathed is kept although the account has its own")
+				}
+				k.queue.ShutDown()
+			})
+		})
+	}
+}

@@ -24,6 +24,11 @@ const (
 	// somebody's policy stays for a while, and whoever changes it tells nobody.
 	refusedPatience = 4
 	refusedAgain    = 5 * time.Minute
+	// limitsPatience is for pullkey's own limits, which come a moment after the rest
+	// of an installation, and which the API servers see one after the other: it is a
+	// minute or so.
+	limitsPatience = 12
+	ownLimits      = "ValidatingAdmissionPolicy 'pullkey-limit-"
 )
 
 // failed tells of a namespace that is not as it should be, and when to try again:
@@ -34,7 +39,11 @@ func (c *Controller) failed(name string, err error, tries int) time.Duration {
 		c.complain(name, err, tries)
 		return 0
 	}
-	if tries < refusedPatience {
+	patience := refusedPatience
+	if strings.Contains(err.Error(), ownLimits) {
+		patience = limitsPatience
+	}
+	if tries < patience {
 		return 0
 	}
 	c.metrics.refused.set(name, true)

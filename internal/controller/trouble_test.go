@@ -118,3 +118,23 @@ func TestWhatIsRefusedInANamespaceIsTriedSeldomAndToldOnce(t *testing.T) {
 		t.Errorf("when it comes back: %d Events", len(events.Events))
 	}
 }
+
+func TestOwnLimitsHaveAMinuteToComeIntoForce(t *testing.T) {
+	t.Parallel()
+	k := &Controller{
+		Options:  Options{Events: record.NewFakeRecorder(10), Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return noon }},
+		troubles: &troubles{}, metrics: newMetrics(), reported: map[string]said{},
+	}
+	denied := apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "x",
+		errors.New("ValidatingAdmissionPolicy 'pullkey-limit-secrets' with binding 'pullkey-limit-secrets' denied request: pullkey may not"))
+	var total time.Duration
+	for tries := 0; ; tries++ {
+		if k.failed("a", denied, tries) > 0 {
+			break
+		}
+		total += retryFirst << tries
+	}
+	if total < time.Minute || total > 3*time.Minute {
+		t.Errorf("it is tried often for %s", total)
+	}
+}

@@ -137,9 +137,9 @@ func PullSecret(creds []credential.Credential, email string) ([]byte, error) {
 
 // Merge returns the document data with creds instead of the entries for which
 // keep is false. keep is asked with the key of the entry less its scheme and
-// version path, as kubelet compares it. All else stays as it is. Empty data
-// is an empty document.
-func Merge(data []byte, keep func(host string) bool, creds []credential.Credential, email string) ([]byte, error) {
+// version path, as kubelet compares it, and with its user name, which is empty
+// where it cannot be read. All else stays as it is. Empty data is an empty document.
+func Merge(data []byte, keep func(host, username string) bool, creds []credential.Credential, email string) ([]byte, error) {
 	if len(data) == 0 {
 		return PullSecret(creds, email)
 	}
@@ -147,7 +147,10 @@ func Merge(data []byte, keep func(host string) bool, creds []credential.Credenti
 	if err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(c.auths, func(key string, _ json.RawMessage) bool { return !keep(hostOf(key)) })
+	maps.DeleteFunc(c.auths, func(key string, entry json.RawMessage) bool {
+		login, _ := readLogin(entry, place(key)) // an unreadable one is nobody's we know
+		return !keep(hostOf(key), login.Username)
+	})
 	return c.with(creds, email)
 }
 

@@ -100,7 +100,10 @@ func TestMergeKeepsWhatIsNotOurs(t *testing.T) {
 		"https://b.io/v2/":{"auth":"b2xkOm9sZA==","identitytoken":"<&>","x":[1,2]},
 		"c.io/team":{"username":"u","password":"p"}}}`
 	var asked []string
-	keep := func(host string) bool { asked = append(asked, host); return host != "a.io" && host != "b.io" }
+	keep := func(host, user string) bool {
+		asked = append(asked, user+"@"+host)
+		return host != "a.io" && host != "b.io"
+	}
 	got, err := Merge([]byte(old), keep, []credential.Credential{cred("new", "pw", "b.io", "c.io")}, "")
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +121,7 @@ func TestMergeKeepsWhatIsNotOurs(t *testing.T) {
 func TestMergeKeepsEntriesByteForByte(t *testing.T) {
 	t.Parallel()
 	entry := `{ "identitytoken":"<&>\u00e9", "x" :[1,  2.50],"auth":null}`
-	got, err := Merge([]byte(`{"auths": {"b.io": `+entry+`, "q":7}}`), func(string) bool { return true }, nil, "")
+	got, err := Merge([]byte(`{"auths": {"b.io": `+entry+`, "q":7}}`), func(string, string) bool { return true }, nil, "")
 	if want := `{"auths":{"b.io":` + entry + `,"q":7}}`; err != nil || string(got) != want {
 		t.Errorf("got %v\n%s\nwant\n%s", err, got, want)
 	}
@@ -132,7 +135,7 @@ func TestEntriesAreThoseAskedForAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	theirs := `{"HttpHeaders":{"X":"y"},"auths":{"c.io":{"auth": "eA=="},"https://d.io/v1/":{}}}`
-	both, err := Merge([]byte(theirs), func(string) bool { return true }, creds, "")
+	both, err := Merge([]byte(theirs), func(string, string) bool { return true }, creds, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +150,7 @@ func TestEntriesAreThoseAskedForAndNothingElse(t *testing.T) {
 
 func TestMergeRefusesAnEntryThatIsBothKeptAndOurs(t *testing.T) {
 	t.Parallel()
-	_, err := Merge([]byte(`{"auths":{"https://a.io/":{}}}`), func(string) bool { return true }, []credential.Credential{cred("u", "p", "a.io")}, "")
+	_, err := Merge([]byte(`{"auths":{"https://a.io/":{}}}`), func(string, string) bool { return true }, []credential.Credential{cred("u", "p", "a.io")}, "")
 	if err == nil || !strings.Contains(err.Error(), "two credentials for the registry a.io") {
 		t.Errorf("got %v", err)
 	}
@@ -161,7 +164,7 @@ func TestMergeIntoNothingIsAPullSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, old := range []string{"", "{}", `{"auths":{}}`, `{"auths":null}`} {
-		got, err := Merge([]byte(old), func(string) bool { return true }, creds, "e@example.com")
+		got, err := Merge([]byte(old), func(string, string) bool { return true }, creds, "e@example.com")
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("Merge(%q) = %s, %v; want %s", old, got, err, want)
 		}
@@ -198,7 +201,7 @@ func TestParseNamesThePlaceAndNeverTheContent(t *testing.T) {
 			if _, err := Hosts([]byte(c.in)); err == nil {
 				t.Error("Hosts reads it")
 			}
-			if _, err := Merge([]byte(c.in), func(string) bool { return true }, nil, ""); err == nil && c.in != "" {
+			if _, err := Merge([]byte(c.in), func(string, string) bool { return true }, nil, ""); err == nil && c.in != "" {
 				t.Error("Merge reads it")
 			}
 		})
@@ -238,7 +241,7 @@ func FuzzRoundTrip(f *testing.F) {
 		if err != nil {
 			t.Skip("larger than a Secret when written out")
 		}
-		kept, err := Merge(data, func(string) bool { return true }, nil, "")
+		kept, err := Merge(data, func(string, string) bool { return true }, nil, "")
 		if err != nil && len(data) > 0 || !bytes.Equal(once, kept) {
 			t.Fatalf("Merge of nothing changes the document: %v\n%s\n%s", err, once, kept)
 		}

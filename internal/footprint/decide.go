@@ -117,7 +117,7 @@ func (c *Choice) decideAccounts(f Found, d Decision) Decision {
 		switch serves := d.Act == Create || d.Act == Keep || d.Act == Adopt; {
 		case serves && c.Attaches(account.Name) && !account.Named:
 			d.Attach = append(d.Attach, account.Name)
-		case d.Act == Remove && account.Named:
+		case d.Act == Remove && account.Named && f.Secret.Annotations[AnnotationKept] == "":
 			d.Detach = append(d.Detach, account.Name)
 		}
 	}

@@ -67,6 +67,14 @@ func (c *Cloud) Accounts(s acrconfig.Settings, home string) []*Account {
 	return accounts
 }
 
+// Succeeds tells whether the account asks for the same instance as old did, which has
+// another key, and serves no namespace that old did not serve: until it has a
+// credential of its own, what old had is as good.
+func (a *Account) Succeeds(old *Account) bool {
+	return a.key != old.key && a.Instance == old.Instance &&
+		(len(old.Namespaces) == 0 || len(a.Namespaces) > 0 && !slices.ContainsFunc(a.Namespaces, func(n string) bool { return !slices.Contains(old.Namespaces, n) }))
+}
+
 func orPersonal(id string) string {
 	if id == "" {
 		return "personal"

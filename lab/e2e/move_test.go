@@ -145,6 +145,7 @@ func TestOfASecretThatWasTakenOverTheEntriesOfOthersStay(t *testing.T) {
 	o.adopts(t)
 	kept, bare := o.namespace(t, "kept"), o.namespace(t, "bare")
 	theirs := o.foreign(t, kept, `{"auths":{"registry.example.com":{"auth":"bWU6bWU="}}}`)
+	o.account(t, kept, "builder", secretName, "mine")
 	o.foreign(t, bare, `{"auths":{}}`)
 	o.choose(t, "adopt", "true")
 	o.configure(t, o.config(kept, bare))
@@ -159,7 +160,7 @@ func TestOfASecretThatWasTakenOverTheEntriesOfOthersStay(t *testing.T) {
 		}
 		return err
 	})
-	o.attached(t, kept, "default")
+	o.attached(t, kept, "builder", secretName, "mine")
 }
 
 func TestASecretThatCannotHoldTheCredentialIsNotTakenOver(t *testing.T) {
