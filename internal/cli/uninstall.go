@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,9 +94,18 @@ func (p *program) uninstall(ctx context.Context, f *uninstallFlags) error {
 	case err != nil:
 		return err
 	case n > 0:
-		return advise(fmt.Errorf("not all of pullkey is gone: pods name %s", many(n, "Secret")), "run it again once these pods are gone or renewed, or with --force")
+		return c.notAll(n)
 	}
 	return nil
+}
+
+// notAll says that Secrets are kept.
+func (c *cleaner) notAll(n int) error {
+	if slices.ContainsFunc(c.report.Kept, func(k keptSecret) bool { return k.Why != "" }) {
+		return advise(fmt.Errorf("not all of pullkey is gone: %s kept", many(n, "Secret")+map[bool]string{true: " is", false: " are"}[n == 1]),
+			"take what cannot be changed out of the way yourself, and run it again once pods name the others no more, or with --force")
+	}
+	return advise(fmt.Errorf("not all of pullkey is gone: pods name %s", many(n, "Secret")), "run it again once these pods are gone or renewed, or with --force")
 }
 
 // begin finds out what is there, before anything is written, and refuses where it
@@ -219,7 +229,7 @@ type pullSecret struct {
 	namespace, name      string
 	uid, resourceVersion string
 	ends                 string
-	kept                 string // the registries of others whose entries are in it
+	shared               bool // it was somebody's before, and holds entries that pullkey did not write
 }
 
 // uninstalled is the JSON document of the command uninstall.
@@ -228,7 +238,7 @@ type uninstalled struct {
 	Namespace string `json:"namespace"`
 	// Done is what is gone or changed, in the order in which it was done.
 	Done []trace `json:"done"`
-	// Kept are the Secrets that pods name.
+	// Kept are the Secrets that pods name, or that could not be changed.
 	Kept []keptSecret `json:"kept"`
 	// Left is what names a Secret that is not pullkey's, or that is not there (then its
 	// act is dangling): the name is not known to be pullkey's.
@@ -257,7 +267,9 @@ type keptSecret struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	// Ends is when its credential does, as its annotation says.
-	Ends string   `json:"ends,omitempty"`
+	Ends string `json:"ends,omitempty"`
+	// Why it could not be changed; empty where pods name it.
+	Why  string   `json:"why,omitempty"`
 	Pods []string `json:"pods"`
 }
 
@@ -280,9 +292,12 @@ func (p *program) uninstallText(r *uninstalled) string {
 	}
 	for _, k := range r.Kept {
 		lines := facts{}
-		lines.lines(fmt.Sprintf("KEPT: Secret %s/%s, because pods name it; its credential ends %s, and nobody renews it", k.Namespace, k.Name, cmp.Or(k.Ends, "soon")))
+		lines.lines(fmt.Sprintf("KEPT: Secret %s/%s, because %s; its credential ends %s, and nobody renews it",
+			k.Namespace, k.Name, cmp.Or(k.Why, "pods name it"), cmp.Or(k.Ends, "soon")))
 		lines.margin = "  "
-		lines.lines(some(k.Pods, false))
+		if len(k.Pods) > 0 {
+			lines.lines(some(k.Pods, false))
+		}
 		b.WriteString(lines.String())
 	}
 	why := map[string]string{

@@ -27,7 +27,7 @@ func (c *cleaner) find(ctx context.Context) error {
 			ours := footprint.Made(&s) || c.own != nil && footprint.Ours(&s) && s.Name == c.secretNameOf()
 			if ours && s.DeletionTimestamp == nil {
 				c.pulls = append(c.pulls, pullSecret{
-					s.Namespace, s.Name, string(s.UID), s.ResourceVersion, s.Annotations[footprint.AnnotationExpiresAt], s.Annotations[footprint.AnnotationKept],
+					s.Namespace, s.Name, string(s.UID), s.ResourceVersion, s.Annotations[footprint.AnnotationExpiresAt], shared(&s),
 				})
 			}
 		}
@@ -219,7 +219,7 @@ type removable struct {
 func (c *cleaner) removable(ctx context.Context) (*removable, error) {
 	r := &removable{map[string][]string{}, c.secretNameOf(), map[string]bool{}, c.force}
 	for _, s := range c.pulls {
-		if s.kept == "" { // else it stays, and so does its name
+		if !s.shared { // else it stays, and so does its name
 			r.ours[s.namespace] = append(r.ours[s.namespace], s.name)
 		}
 	}
@@ -292,14 +292,14 @@ func (c *cleaner) pullSecrets(ctx context.Context) error {
 		return err
 	}
 	for i, s := range c.pulls {
-		if s.kept != "" {
+		if names := pods[s.namespace+"/"+s.name]; len(names) > 0 && !c.force {
+			c.report.Kept = append(c.report.Kept, keptSecret{Namespace: s.namespace, Name: s.name, Ends: s.ends, Pods: names})
+			continue
+		}
+		if s.shared {
 			if err := c.handBack(ctx, s); err != nil {
 				return err
 			}
-			continue
-		}
-		if names := pods[s.namespace+"/"+s.name]; len(names) > 0 && !c.force {
-			c.report.Kept = append(c.report.Kept, keptSecret{s.namespace, s.name, s.ends, names})
 			continue
 		}
 		uid := types.UID(s.uid)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"net/http"
@@ -19,7 +20,7 @@ func TestWhatUninstallDidIsListed(t *testing.T) {
 			{actDeleted, "MutatingAdmissionPolicy", "", "pullkey-inject-pods"},
 			{actStopped, "Deployment", "pullkey-system", "pullkey-controller"},
 		},
-		Kept: []keptSecret{{"bank", "acr-credential-secret-aggregation", "2026-11-23T12:43:00Z", []string{"ledger-0", "ledger-1"}}},
+		Kept: []keptSecret{{Namespace: "bank", Name: "acr-credential-secret-aggregation", Ends: "2026-11-23T12:43:00Z", Pods: []string{"ledger-0", "ledger-1"}}},
 		Left: []trace{{actLeft, "ServiceAccount", "stranger", "foreign"}, {actDangling, "ServiceAccount", "new", "default"}},
 		Remains: []string{
 			"helm uninstall pullkey -n pullkey-system", "kubectl delete namespace pullkey-system",
@@ -72,6 +73,9 @@ func (o *servedObjects) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if name, ok := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "metadata.name="); ok {
 		asked += "?" + name
 	}
+	if last == "pods" && r.URL.Query().Get("labelSelector") != "" {
+		asked += "?controllers"
+	}
 	body, found := o.there[asked]
 	switch kind := kinds[last]; {
 	case found && strings.HasPrefix(body, "["):
@@ -94,7 +98,7 @@ func TestNothingIsRemovedBesideAControllerElsewhere(t *testing.T) {
 	const pullkey = `[{"metadata":{"name":"pullkey-controller","namespace":"elsewhere"}}]`
 	for _, c := range []struct{ name, path, want string }{
 		{"its Deployment", "/apis/apps/v1/deployments", "than pullkey-system: Deployment elsewhere/pullkey-controller"},
-		{"its pod", "/api/v1/pods", "than pullkey-system: pod elsewhere/pullkey-controller"},
+		{"its pod", "/api/v1/pods?controllers", "than pullkey-system: pod elsewhere/pullkey-controller"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -176,5 +180,44 @@ func TestAControllerThatIsStartedAgainIsNoSuccess(t *testing.T) {
 	_, all, code := runAt(t, "uninstall", "--yes", "--kubeconfig", clusterOf(t, o.ServeHTTP))
 	if code != exitFailed || !strings.Contains(all, "Deployment pullkey-system/pullkey-controller, with 2 replicas, is there again") || !strings.Contains(all, "self-heal for example; then run it again") {
 		t.Errorf("got %s", all)
+	}
+}
+
+func TestATakenSecretKeepsWhatPullkeyDidNotWrite(t *testing.T) {
+	t.Parallel()
+	const path = "/api/v1/namespaces/shop/secrets/acr-credential-secret-aggregation"
+	secret := func(document, more string) string {
+		return fmt.Sprintf(`{"metadata":{"name":"acr-credential-secret-aggregation","namespace":"shop","labels":{"app.kubernetes.io/managed-by":"pullkey"},`+
+			`"annotations":{"pullkey.dev/namespace":"shop","pullkey.dev/kept":"","pullkey.dev/registries":"a.io"},"managedFields":[{"manager":"pullkey"}]},`+
+			`"type":"kubernetes.io/dockerconfigjson"%s,"data":{".dockerconfigjson":%q}}`, more, base64.StdEncoding.EncodeToString([]byte(document)))
+	}
+	const pod = `[{"metadata":{"name":"app-0","namespace":"shop"},"spec":{"imagePullSecrets":[{"name":"acr-credential-secret-aggregation"}]}}]`
+	const both = `{"auths":{"a.io":{},"b.io":{}}}`
+	for _, c := range []struct {
+		name, secret, pods string
+		flags              []string
+		want, said         string
+	}{
+		{"an entry that was added while pullkey was away", secret(both, ""), "[]", nil, "PATCH " + path, "handed back"},
+		{"nothing but pullkey's", secret(`{"auths":{"a.io":{}}}`, ""), "[]", nil, "DELETE " + path, "Secret (1): deleted"},
+		{"a pod names it", secret(both, ""), pod, nil, "", "because pods name it"},
+		{"a pod names it, and that does not count", secret(both, ""), pod, []string{"--force"}, "PATCH " + path, "handed back"},
+		{"it is immutable", secret(both, `,"immutable":true`), "[]", nil, "", "because it is immutable"},
+		{"it cannot be read", secret("{", ""), "[]", nil, "", "because its document cannot be read"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := &servedObjects{there: map[string]string{"/api/v1/secrets": "[" + c.secret + "]", path: c.secret, "/api/v1/pods": c.pods}}
+			_, all, _ := runAt(t, append([]string{"uninstall", "--yes", "--kubeconfig", clusterOf(t, o.ServeHTTP)}, c.flags...)...)
+			var changed []string
+			for _, request := range o.changed {
+				if strings.HasSuffix(request, path) {
+					changed = append(changed, request)
+				}
+			}
+			if strings.Join(changed, " ") != c.want || !strings.Contains(strings.Join(strings.Fields(all), " "), c.said) {
+				t.Errorf("changed %q, want %q\n%s", changed, c.want, all)
+			}
+		})
 	}
 }

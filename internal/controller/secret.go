@@ -24,7 +24,7 @@ const (
 	annotationNamespace  = footprint.AnnotationNamespace
 	annotationIssuedAt   = "pullkey.dev/issued-at"
 	annotationExpiresAt  = footprint.AnnotationExpiresAt
-	annotationRegistries = "pullkey.dev/registries"
+	annotationRegistries = footprint.AnnotationRegistries
 )
 
 // foreignError says why the Secret of our name is left alone.

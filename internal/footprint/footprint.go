@@ -26,6 +26,9 @@ const (
 	ManagedBy           = "pullkey"
 	AnnotationNamespace = "pullkey.dev/namespace"
 	AnnotationExpiresAt = "pullkey.dev/expires-at"
+	// AnnotationRegistries names the registries whose entries pullkey wrote, with
+	// commas.
+	AnnotationRegistries = "pullkey.dev/registries"
 	// AnnotationKept marks a Secret that was somebody else's until pullkey took it
 	// over, and names the registries whose entries are theirs still, with commas;
 	// AnnotationBefore is the value that our label had then.

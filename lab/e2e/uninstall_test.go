@@ -498,7 +498,7 @@ func TestUninstallHandsBackWhatWasTakenOver(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: secretName, Labels: map[string]string{"app.kubernetes.io/managed-by": "pullkey", "team": "a"},
 			Annotations: map[string]string{
-				"pullkey.dev/namespace": namespace, "pullkey.dev/kept": "mine.example.com", "pullkey.dev/managed-by-before": "Helm", "note": "mine",
+				"pullkey.dev/namespace": namespace, "pullkey.dev/kept": "mine.example.com", "pullkey.dev/registries": "shop-registry.cn-hangzhou.cr.aliyuncs.com", "pullkey.dev/managed-by-before": "Helm", "note": "mine",
 			},
 		},
 		Type:       corev1.SecretTypeDockerConfigJson,
