@@ -25,9 +25,9 @@ const (
 	refusedPatience = 4
 	refusedAgain    = 5 * time.Minute
 	// limitsPatience is for pullkey's own limits, which come a moment after the rest
-	// of an installation, and which the API servers see one after the other: it is a
-	// minute or so.
-	limitsPatience = 12
+	// of an installation, and which the API servers see one after the other: it is some
+	// twenty seconds.
+	limitsPatience = 10
 	ownLimits      = "ValidatingAdmissionPolicy 'pullkey-limit-"
 )
 
