@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,14 +17,17 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
 	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/source"
+	"github.com/pullkey/pullkey/internal/status"
 )
 
 // slowCloud answers for each instance after its own time, on the fake clock.
@@ -304,4 +308,39 @@ func TestAnotherIdentityTakesNoWorkingCredentialAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nothing tells when somebody deletes a policy that injects.
+func TestThatInjectionIsActiveIsLookedAtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		k, configuration := planner(t, slowCloud{})
+		var asked atomic.Int32
+		var broken atomic.Bool
+		k.Client.(*fake.Clientset).PrependReactor("create", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
+			asked.Add(1)
+			pod := a.(clienttesting.CreateAction).GetObject().(*corev1.Pod).DeepCopy()
+			if !broken.Load() {
+				pod.Spec.ImagePullSecrets = append(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: "ours"})
+			}
+			return true, pod, nil
+		})
+		if err := configuration.Add(twoInstances); err != nil {
+			t.Fatal(err)
+		}
+		go k.planAll(ctx)
+		pass(probeActive - time.Minute)
+		before := asked.Load() // each set of credentials is looked at once
+		if is := k.injectionStatus(); is.State != status.InjectionActive || before == 0 {
+			t.Errorf("got %+v after %d looks", is, before)
+		}
+		broken.Store(true)
+		pass(probeActive + 2*time.Minute)
+		if is := k.injectionStatus(); is.State != status.InjectionInactive {
+			t.Errorf("got %+v", is)
+		}
+		k.queue.ShutDown()
+	})
 }

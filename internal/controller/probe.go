@@ -25,8 +25,10 @@ const (
 	probeAgain   = 250 * time.Millisecond
 	probeTimeout = 15 * time.Second
 	// probeSeldom is when pods are looked at again that were born without the
-	// name: whoever mends that tells nobody.
+	// name, and probeActive when they were born with it: whoever mends or breaks
+	// that tells nobody.
 	probeSeldom = 10 * time.Minute
+	probeActive = 20 * time.Minute
 )
 
 // proof is what was found of the pods that are born.
@@ -49,7 +51,7 @@ func (c *Controller) prove(ctx context.Context, p *plan, goal string) {
 		return
 	case len(p.managed) == 0 || c.proving:
 		return // there is nothing to inject for; or it is being looked at
-	case known.goal == goal && (known.is.State == status.InjectionActive || c.Now().Sub(known.at) < probeSeldom):
+	case known.goal == goal && c.Now().Sub(known.at) < until(known.is.State):
 		return
 	}
 	c.proving = true
@@ -60,6 +62,13 @@ func (c *Controller) prove(ctx context.Context, p *plan, goal string) {
 		c.mu.Unlock()
 		c.replan()
 	}()
+}
+
+func until(state status.InjectionState) time.Duration {
+	if state == status.InjectionActive {
+		return probeActive
+	}
+	return probeSeldom
 }
 
 // probe asks the API server for a pod that is not made, until it is born with the
