@@ -349,6 +349,15 @@ func (v *visit) byKubectl(t *testing.T) {
 	}
 }
 
+// withoutLease removes the lease that an earlier test has left.
+func (p *plane) withoutLease(t *testing.T) {
+	t.Helper()
+	err := p.admin.CoordinationV1().Leases(home).Delete(t.Context(), "pullkey-controller", metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		t.Fatal(err)
+	}
+}
+
 // cleaning are the rights that uninstall needs, in the order of its steps. Each
 // verb of the table is granted only after uninstall has failed without it.
 var cleaning = []struct{ fails, group, resource, verb string }{
@@ -404,10 +413,7 @@ subjects: [{kind: User, name: cleaner}]
 kind: Lease
 metadata: {name: pullkey-controller, namespace: ` + home + `}
 `
-	err = o.admin.CoordinationV1().Leases(home).Delete(t.Context(), "pullkey-controller", metav1.DeleteOptions{}) // an earlier test's
-	if err != nil && !apierrors.IsNotFound(err) {
-		t.Fatal(err)
-	}
+	o.withoutLease(t)
 	o.apply(t, lease)
 	c := cli{o.cli(t).path, kubeconfig}
 	for i, step := range cleaning {
