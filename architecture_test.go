@@ -34,6 +34,7 @@ var rooms = map[string][]string{
 	"internal/credential": {},
 	"internal/status":     {},
 	"internal/image":      {"github.com/distribution/reference"},
+	"internal/keyring":    {"internal/credential"},
 
 	// What pullkey talks to: beside each other, never through each other.
 	"internal/selection":    {"k8s.io/apimachinery/pkg/labels", "k8s.io/apimachinery/pkg/selection"},
@@ -82,7 +83,7 @@ var rooms = map[string][]string{
 }
 
 // pure rooms touch no network, files, clock or log.
-var pure = []string{"internal/credential", "internal/image"}
+var pure = []string{"internal/credential", "internal/image", "internal/keyring"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log"}
 

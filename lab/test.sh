@@ -29,6 +29,7 @@ status=0
 go test $race -v ./... 2>&1 | show || status=1
 # -count=1: the cache of results does not see what kubectl and go build read.
 go -C lab test -count=1 -timeout 75m -p 1 -v ./... 2>&1 | show || status=1
+go -C lab/oracles/kubelet test -count=1 -v ./... 2>&1 | show || status=1
 go -C release test -count=1 -v ./... 2>&1 | show || status=1
 skipped=$(grep -cE '^ *--- SKIP' "$log" || true)
 passed=$(grep -cE '^ *--- PASS' "$log" || true)
