@@ -31,10 +31,11 @@ var rooms = map[string][]string{
 	".": {},
 
 	// What pullkey knows.
-	"internal/credential": {},
-	"internal/status":     {},
-	"internal/image":      {"github.com/distribution/reference"},
-	"internal/keyring":    {"internal/credential"},
+	"internal/credential":   {},
+	"internal/status":       {},
+	"internal/image":        {"github.com/distribution/reference"},
+	"internal/keyring":      {"internal/credential"},
+	"internal/runtimeerror": {},
 
 	// What pullkey talks to: beside each other, never through each other.
 	"internal/selection":    {"k8s.io/apimachinery/pkg/labels", "k8s.io/apimachinery/pkg/selection"},
@@ -83,7 +84,7 @@ var rooms = map[string][]string{
 }
 
 // pure rooms touch no network, files, clock or log.
-var pure = []string{"internal/credential", "internal/image", "internal/keyring"}
+var pure = []string{"internal/credential", "internal/image", "internal/keyring", "internal/runtimeerror"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log"}
 
