@@ -229,31 +229,10 @@ func (r *reading) notFound() bool {
 
 // status reads the ways in which a status of HTTP is told.
 func (r *reading) status() bool {
-	method, rest, ok := "", "", false
-	switch {
-	case begins(r.rest, "unexpected status from "): // containerd from 1.7 on, core/remotes/errors
-		rest = strings.TrimPrefix(r.rest, "unexpected status from ")
-		if method, rest, ok = strings.Cut(rest, " request to "); !ok || strings.Contains(method, " ") {
-			return false
-		}
-		rest, ok = r.askedBefore(rest)
-	case begins(r.rest, "unexpected status code "): // containerd's content, up to 1.7
-		rest, ok = r.askedBefore(strings.TrimPrefix(r.rest, "unexpected status code "))
-	case begins(r.rest, "pulling from host "): // containerd 1.6
-		rest = strings.TrimPrefix(r.rest, "pulling from host ")
-		r.err.Host, rest, _ = strings.Cut(rest, " failed with ")
-		_, rest, ok = strings.Cut(rest, "]: ")
-	case begins(r.rest, "content at "): // containerd's content
-		_, _ = r.askedBefore(strings.TrimSuffix(strings.TrimPrefix(r.rest, "content at "), " not found: not found") + ": ")
-		rest, ok = "404", strings.HasSuffix(r.rest, " not found: not found")
-	case begins(r.rest, "login attempt to "): // docker
-		method, rest, ok = "GET", "", true
-		r.err.Realm, r.err.LoginSent, r.err.Stage = true, Yes, Authorize
-		_, rest, _ = strings.Cut(r.rest, " failed with status: ")
-	default:
-		rest, ok = cutAny(r.rest, "unexpected status: ", // containerd's token servers, up to 1.6
-			"received unexpected HTTP status: ", "invalid status code from registry ", "Invalid status code returned when fetching blob ",
-			"error parsing HTTP ", "StatusCode: ") // docker, containers/image
+	method, rest, ok := r.containerdStatus()
+	if !ok {
+		method = "GET" // as docker and CRI-O ask
+		rest, ok = r.otherStatus()
 	}
 	code := number(rest)
 	if !ok || code == 0 {
@@ -263,6 +242,53 @@ func (r *reading) status() bool {
 	return true
 }
 
+func (r *reading) containerdStatus() (method, rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(r.rest, "unexpected status from "); ok { // from 1.7 on
+		if method, rest, ok = strings.Cut(rest, " request to "); !ok || strings.Contains(method, " ") {
+			return "", "", false
+		}
+		rest, ok = r.askedBefore(rest)
+		return method, rest, ok
+	}
+	if rest, ok = strings.CutPrefix(r.rest, "unexpected status code "); ok { // content, up to 1.7
+		rest, ok = r.askedBefore(rest)
+		return "", rest, ok
+	}
+	if rest, ok = strings.CutPrefix(r.rest, "unexpected status: "); ok { // token servers, up to 1.6
+		return "", rest, true
+	}
+	if rest, ok = strings.CutPrefix(r.rest, "pulling from host "); ok { // 1.6: `H failed with status code [manifests 1]: …`
+		r.err.Host, rest, _ = strings.Cut(rest, " failed with ")
+		_, rest, ok = strings.Cut(rest, "]: ")
+		return "", rest, ok
+	}
+	if rest, ok = strings.CutPrefix(r.rest, "content at "); ok {
+		if rest, ok = strings.CutSuffix(rest, " not found: not found"); ok {
+			r.asked(rest)
+		}
+		return "", "404", ok
+	}
+	return "", "", false
+}
+
+// otherStatus is docker's and CRI-O's.
+func (r *reading) otherStatus() (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(r.rest, "login attempt to "); ok {
+		r.err.Realm, r.err.LoginSent, r.err.Stage = true, Yes, Authorize
+		_, rest, ok = strings.Cut(rest, " failed with status: ")
+		return rest, ok
+	}
+	for _, words := range [...]string{
+		"received unexpected HTTP status: ", "invalid status code from registry ",
+		"Invalid status code returned when fetching blob ", "error parsing HTTP ", "StatusCode: ",
+	} {
+		if rest, ok = strings.CutPrefix(r.rest, words); ok {
+			return rest, true
+		}
+	}
+	return "", false
+}
+
 // askedBefore takes `URL: ` off.
 func (r *reading) askedBefore(text string) (rest string, ok bool) {
 	address, rest, ok := cutName(text, "")
@@ -270,15 +296,6 @@ func (r *reading) askedBefore(text string) (rest string, ok bool) {
 		r.asked(address)
 	}
 	return rest, ok
-}
-
-func cutAny(text string, words ...string) (rest string, ok bool) {
-	for _, w := range words {
-		if rest, ok = strings.CutPrefix(text, w); ok {
-			return rest, true
-		}
-	}
-	return "", false
 }
 
 // number reads a status: three digits and no more.
@@ -330,8 +347,15 @@ func (r *reading) tokenStatus(method string, code int) Kind {
 		return ServerError
 	case code == 404:
 		return ChallengeBroken
-	case code != 401 && code != 403:
-		return ""
+	case code == 401, code == 403:
+		return refusal(sent, code)
+	}
+	return ""
+}
+
+// refusal is what a token server's 401 or 403 proves.
+func refusal(sent Known, code int) Kind {
+	switch {
 	case sent == Yes:
 		return LoginRefused
 	case sent == No:

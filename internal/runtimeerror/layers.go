@@ -2,6 +2,7 @@ package runtimeerror
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -29,8 +30,11 @@ type layer struct {
 // core/content, core/unpack, internal/cri), of containers/image 5.42 (docker, copy), of docker 27.5
 // (distribution) and of kubelet 1.37.2 (pkg/kubelet/images, kuberuntime).
 func layers() []layer {
+	return slices.Concat(ofKubelet(), ofContainerd(), ofCRIO(), ofDocker())
+}
+
+func ofKubelet() []layer {
 	return []layer{
-		// kubelet.
 		{"RegistryUnavailable: ", bare, CRIO, "", atBest(Refused)},
 		{"SignatureValidationFailed: ", bare, CRIO, Verify, atBest(Verifier)},
 		{"image pull failed for ", named, CRIO, "", unavailable},
@@ -38,13 +42,18 @@ func layers() []layer {
 		{"Failed to inspect image ", quoted, "", Select, nil},
 		{"Failed to create pod sandbox: ", bare, "", Sandbox, ofSandbox},
 		{"FailedCreatePodSandBox: ", bare, "", Sandbox, ofSandbox},
-		// containerd's CRI.
+	}
+}
+
+func ofContainerd() []layer {
+	return []layer{
+		// Its CRI.
 		{"failed to start sandbox ", quoted, Containerd, Sandbox, ofSandbox},
 		{"failed to get sandbox image ", quoted, Containerd, Sandbox, ofSandbox},
 		{"failed to pull image ", quoted, Containerd, "", ofImage},
 		{"failed to pull and unpack image ", quoted, Containerd, "", ofImage},
 		{"failed to parse image reference ", quoted, Containerd, Select, atBest(InvalidName)},
-		// containerd, up to the manifest.
+		// Up to the manifest.
 		{"failed to resolve image: ", bare, ContainerdTransfer, Resolve, nil},
 		{"failed to resolve reference ", quoted, Containerd, Resolve, ofImage},
 		{"failed to do request: ", bare, Containerd, "", nil},
@@ -54,7 +63,7 @@ func layers() []layer {
 		{"failed to fetch anonymous token: ", bare, Containerd, Authorize, token(No)},
 		{"failed to fetch oauth token: ", bare, Containerd, Authorize, token(Yes)},
 		{"not implemented: ", bare, Containerd, "", nil},
-		// containerd, content.
+		// Content.
 		{"failed to copy: ", bare, Containerd, Blob, nil},
 		{"httpReadSeeker: failed open: ", bare, Containerd, Blob, nil},
 		{"failed commit on ref ", quoted, Containerd, Blob, nil},
@@ -63,7 +72,11 @@ func layers() []layer {
 		{"failed to extract layer ", named, Containerd, Unpack, nil},
 		{"failed to prepare extraction snapshot ", quoted, Containerd, Unpack, nil},
 		{"unable to prepare extraction snapshot: ", bare, Containerd, Unpack, nil},
-		// CRI-O.
+	}
+}
+
+func ofCRIO() []layer {
+	return []layer{
 		{"unable to pull image or OCI artifact: ", bare, CRIO, "", nil},
 		{"pull image err: ", bare, CRIO, "", withoutArtifact},
 		{"initializing source docker://", named, CRIO, Resolve, ofImage},
@@ -90,7 +103,11 @@ func layers() []layer {
 		{"writing blob: ", bare, CRIO, Blob, nil},
 		{"storing blob to file ", quoted, CRIO, Blob, nil},
 		{"happened during read: ", bare, CRIO, Blob, nil},
-		// docker.
+	}
+}
+
+func ofDocker() []layer {
+	return []layer{
 		{"Error response from daemon: ", bare, Docker, "", nil},
 		{"error from registry: ", bare, Docker, "", nil},
 		{"errors:\n", bare, Docker, "", nil},
@@ -243,30 +260,42 @@ func (r *reading) request() bool {
 	return false
 }
 
-// asked notes the host of a URL, and what the URL tells of it. A token server is asked for a
-// service or a scope; docker and CRI-O do not say so otherwise.
+// asked notes the host of a URL, and what the URL tells of it.
 func (r *reading) asked(address string) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return
 	}
 	r.scheme, r.err.Host, r.err.Mirror = u.Scheme, u.Host, ""
+	if r.err.Realm {
+		return
+	}
 	query := u.Query()
 	manifest, blob := strings.Contains(u.Path, "/manifests/"), strings.Contains(u.Path, "/blobs/")
 	switch {
-	case r.err.Realm:
-	case r.err.Stage != Blob && !manifest && !blob && (query.Has("service") || query.Has("scope")):
-		r.err.Realm, r.err.Stage = true, Authorize
-	case r.err.Stage == Unknown && blob:
-		r.err.Stage = Blob
-	case r.err.Stage == Unknown:
-		r.err.Stage = Resolve
-	case r.err.Stage == Blob && manifest:
-		r.err.Stage = Manifest
-	}
-	if !r.err.Realm && (manifest || blob) {
+	case manifest || blob:
 		r.err.Mirror = r.mirrored(query.Get("ns"))
+		r.err.Stage = stageOf(r.err.Stage, manifest, blob)
+	case r.err.Stage != Blob && (query.Has("service") || query.Has("scope")):
+		// docker and CRI-O do not say that they ask a token server; but nobody else is asked so.
+		r.err.Realm, r.err.Stage = true, Authorize
+	default:
+		r.err.Stage = stageOf(r.err.Stage, manifest, blob)
 	}
+}
+
+// stageOf sets right what the layers say by what is asked for: containerd reads a manifest by its
+// digest as it reads content.
+func stageOf(said Stage, manifest, blob bool) Stage {
+	switch {
+	case said == Unknown && blob:
+		return Blob
+	case said == Unknown:
+		return Resolve
+	case said == Blob && manifest:
+		return Manifest
+	}
+	return said
 }
 
 // mirrored gives the registry that containerd names to a mirror. containerd 2 hides every query

@@ -180,6 +180,7 @@ func crio() []row {
 	return []row{
 		{"a token server's 401, whoever asked", byCRIO + readingManifest + "unable to retrieve auth token: invalid username/password: unauthorized: incorrect username or password", Error{Stage: Authorize, Kind: Unauthorized, Realm: true}},
 		{"the token server's status", byCRIO + readingManifest + "Requesting bearer token: received unexpected HTTP status: 503 Service Unavailable", Error{Stage: Authorize, Kind: ServerError, Status: 503, Realm: true}},
+		{"the token server forbids it, whoever asked", byCRIO + readingManifest + "Requesting bearer token: received unexpected HTTP status: 403 Forbidden", Error{Stage: Authorize, Kind: Forbidden, Status: 403, Realm: true}},
 		{"the token server is away", byCRIO + readingManifest + `Get "` + realm + `": dial tcp 44.1.2.3:443: i/o timeout`, Error{Stage: Authorize, Kind: TokenUnreachable, Host: "auth.reg.io", Realm: true, Because: Timeout}},
 		{"no token but a page", byCRIO + readingManifest + `decoding bearer token (last URL "https://auth.reg.io/token?service=x", body start "<html>: manifest unknown"): invalid character '<' looking for beginning of value`, Error{Stage: Authorize, Kind: TokenNotJSON, Host: "auth.reg.io", Realm: true}},
 		{"no realm", byCRIO + readingManifest + "missing realm in bearer auth challenge", authorized(ChallengeBroken, Unknown)},
