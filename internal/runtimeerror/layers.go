@@ -212,7 +212,7 @@ func token(sent Known) func(*reading, string) {
 
 // withoutArtifact drops CRI-O's second attempt, as something that is no image.
 func withoutArtifact(r *reading, _ string) {
-	if i := strings.LastIndex(r.rest, "; artifact err: "); i >= 0 {
+	if i := r.last("; artifact err: "); i >= 0 {
 		r.rest = r.rest[:i]
 	}
 }
@@ -220,13 +220,22 @@ func withoutArtifact(r *reading, _ string) {
 // afterMirrors goes on with the registry itself, which CRI-O names last:
 // `(Mirrors also failed: [ref: error]…): ref: error`.
 func afterMirrors(r *reading, _ string) {
-	i := strings.LastIndex(r.rest, "]): ")
+	i := r.last("]): ")
 	if i < 0 {
 		return
 	}
 	if _, rest, ok := cutName(r.rest[i:], "]): "); ok {
 		r.rest = rest
 	}
+}
+
+// last looks for words from the right. No text of CRI-O needs that more than twice, and a long one
+// that somebody made up would take its square in time.
+func (r *reading) last(words string) int {
+	if r.looked++; r.looked > 2 {
+		return -1
+	}
+	return strings.LastIndex(r.rest, words)
 }
 
 // undecodedToken reads `(last URL "…", body start "…"): error`.

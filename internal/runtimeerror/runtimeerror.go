@@ -126,6 +126,7 @@ type reading struct {
 	runtime Runtime
 	image   string
 	scheme  string // of the URL that was asked last
+	looked  int    // from the right, how often
 	sandbox bool
 	atBest  Kind // what the layers prove where the rest says nothing
 	err     Error

@@ -447,7 +447,7 @@ func TestEveryKindIsReached(t *testing.T) {
 
 func TestALongTextIsReadInBoundedTime(t *testing.T) {
 	t.Parallel()
-	for _, part := range []string{"[rpc error: code = a desc = ", "failed to copy: ", `Failed to pull image "a": `, ", ", "a: ", `Get "http://a": `, "[", `"`, "errors:\n", "; artifact err: "} {
+	for _, part := range []string{"[rpc error: code = a desc = ", "failed to copy: ", `Failed to pull image "a": `, ", ", "a: ", `Get "http://a": `, "[", `"`, "errors:\n", "; artifact err: ", "pull image err: ", "(Mirrors also failed: "} {
 		text := strings.Repeat(part, 4<<20/len(part))
 		got := Read(text)
 		if n := len(got.Errors); n < 1 || n > maxErrors || len(got.Errors[0].Text) > maxText {
