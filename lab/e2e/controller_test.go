@@ -397,14 +397,17 @@ func TestATerminatingNamespaceIsNotFought(t *testing.T) {
 type swap struct {
 	next   http.RoundTripper
 	mu     sync.Mutex
+	in     string // the namespace; other tests' still leave
 	before func()
 }
 
 func (s *swap) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Method == http.MethodPatch && strings.HasSuffix(r.URL.Path, "/secrets/"+secretName) {
 		s.mu.Lock()
-		before := s.before
-		s.before = nil
+		var before func()
+		if strings.HasSuffix(r.URL.Path, "/namespaces/"+s.in+"/secrets/"+secretName) {
+			before, s.before = s.before, nil
+		}
 		s.mu.Unlock()
 		if before != nil {
 			before()
@@ -413,10 +416,10 @@ func (s *swap) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(r)
 }
 
-func (s *swap) once(do func()) {
+func (s *swap) once(namespace string, do func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.before = do
+	s.in, s.before = namespace, do
 }
 
 func TestAUsersSecretThatTakesThePlaceOfOursSurvives(t *testing.T) {
@@ -439,7 +442,7 @@ func TestAUsersSecretThatTakesThePlaceOfOursSurvives(t *testing.T) {
 			namespace := o.namespace(t, "race")
 			moment.before(t, namespace)
 			taken := make(chan *corev1.Secret, 1)
-			swap.once(func() { taken <- o.takePlace(t, namespace) })
+			swap.once(namespace, func() { taken <- o.takePlace(t, namespace) })
 			o.configure(t, o.config(namespace))
 			o.setAccessKey(t, o.acr.AddAccessKey(everything)) // a new credential is a reason to write
 			theirs := <-taken
