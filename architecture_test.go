@@ -36,6 +36,7 @@ var rooms = map[string][]string{
 	"internal/image":        {"github.com/distribution/reference"},
 	"internal/keyring":      {"internal/credential"},
 	"internal/runtimeerror": {},
+	"internal/cause":        {},
 
 	// What pullkey talks to: beside each other, never through each other.
 	"internal/selection":    {"k8s.io/apimachinery/pkg/labels", "k8s.io/apimachinery/pkg/selection"},
@@ -58,8 +59,8 @@ var rooms = map[string][]string{
 	"internal/footprint": {"k8s.io/api/core/v1", "internal/acrconfig", "internal/selection"},
 
 	// What pullkey does.
-	"internal/broker": knows,
-	"internal/source": join(knows, "internal/acr", "internal/alicloud", "internal/acrconfig", "internal/broker", "internal/registry", "internal/openapi", "internal/status"),
+	"internal/broker":  knows,
+	"internal/source":  join(knows, "internal/acr", "internal/alicloud", "internal/acrconfig", "internal/broker", "internal/registry", "internal/openapi", "internal/status"),
 	"internal/controller": join(clientGo, "internal/acr", "internal/selection", "internal/openapi", "internal/acrconfig", "internal/broker", "internal/source", "internal/status",
 		"internal/dockerconfig", "internal/footprint", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
 	"internal/webhook":        {"k8s.io/api/", "k8s.io/apimachinery/", "internal/status"},
@@ -84,7 +85,7 @@ var rooms = map[string][]string{
 }
 
 // pure rooms touch no network, files, clock or log.
-var pure = []string{"internal/credential", "internal/image", "internal/keyring", "internal/runtimeerror"}
+var pure = []string{"internal/credential", "internal/image", "internal/keyring", "internal/runtimeerror", "internal/cause"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log"}
 
