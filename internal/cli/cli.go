@@ -19,13 +19,14 @@ import (
 	"github.com/pullkey/pullkey/internal/registry"
 )
 
-// Exit codes. 3 (inconclusive) is kept for explain.
+// Exit codes.
 const (
-	exitDone        = 0
-	exitFailed      = 1 // refused, or not possible
-	exitUsage       = 2
-	exitForbidden   = 4   // a right in the cluster is missing
-	exitInterrupted = 130 // as shells say it: 128 and SIGINT
+	exitDone         = 0
+	exitFailed       = 1 // refused, or not possible
+	exitUsage        = 2
+	exitInconclusive = 3   // explain cannot tell
+	exitForbidden    = 4   // a right in the cluster is missing
+	exitInterrupted  = 130 // as shells say it: 128 and SIGINT
 )
 
 // Environment is all that the command line has of the world.
@@ -80,6 +81,9 @@ func Run(ctx context.Context, env Environment) int {
 		return exitInterrupted
 	}
 	p.fail(err, p.traced)
+	if verdict, ok := errors.AsType[verdictError](err); ok {
+		return verdict.code
+	}
 	if _, forbidden := errors.AsType[permissionError](err); forbidden {
 		return exitForbidden
 	}
@@ -93,8 +97,8 @@ const about = `pullkey logs in to image registries, pulls images, and shows ever
 conversation that this takes. Logins stand where docker keeps them. It also
 tells how pullkey's controller fares in a cluster, and checks what it is told.
 
-Exit codes: 0 done, 1 refused, not possible or not well, 2 wrong usage, 4 a
-right in the cluster is missing, 130 interrupted.`
+Exit codes: 0 done, 1 refused, not possible or not well, 2 wrong usage,
+3 inconclusive, 4 a right in the cluster is missing, 130 interrupted.`
 
 const examples = `  pullkey login registry.example.com
   pullkey pull registry.example.com/team/app:1.0 --output ./app
@@ -119,6 +123,10 @@ func (p *program) root() *cobra.Command {
 	})
 	cmd.PersistentFlags().VarP(newChoice(&p.format, "text", "json"), "format", "o", "how to print what was found: text or json")
 	cmd.AddCommand(
+		p.explainCommand(),
+		p.checkCommand(),
+		p.doctorCommand(),
+		p.captureCommand(),
 		p.loginCommand(),
 		p.logoutCommand(),
 		p.pullCommand(),

@@ -1,0 +1,117 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pullkey/pullkey/internal/explain"
+)
+
+const captureAbout = `Write the objects around a pod as YAML, fit for a ticket: of every Secret the
+names of registries and users stay, and a password becomes a fingerprint under a
+key that is thrown away. Environment, commands and arguments of containers go
+too. pullkey explain -f says of the file what it says of the cluster.`
+
+const captureExample = `  pullkey capture pod/web-7c9d-x2lbv -n shop > ticket.yaml
+  pullkey explain -f ticket.yaml`
+
+func (p *program) captureCommand() *cobra.Command {
+	var f clusterFlags
+	cmd := &cobra.Command{
+		Use: "capture pod/NAME", Short: "write what explain reads, without any secret", Long: captureAbout, Example: captureExample, Args: exactly("pod/NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			namespace, err := p.in(cmd, &f)
+			if err != nil {
+				return err
+			}
+			return p.capture(cmd.Context(), &f, namespace, strings.TrimPrefix(strings.TrimPrefix(args[0], "pod/"), "pods/"))
+		},
+	}
+	s := cmd.Flags()
+	s.SortFlags = false
+	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the pod; else that of the context, or default")
+	f.defineCluster(cmd)
+	return cmd
+}
+
+func (p *program) capture(ctx context.Context, f *clusterFlags, namespace, pod string) error {
+	api, err := p.api(f)
+	if err != nil {
+		return err
+	}
+	facts, err := factsIn(ctx, api, namespace, pod)
+	if err != nil {
+		return err
+	}
+	for _, n := range facts.Unread {
+		p.note("%s is not in the file: %s", n.What, n.Why)
+	}
+	list, err := captured(facts)
+	if err != nil {
+		return err
+	}
+	if p.format == "json" {
+		return p.document(list)
+	}
+	text, err := yaml.Marshal(list)
+	if err != nil {
+		return fmt.Errorf("write the objects as YAML: %w", err)
+	}
+	return p.print(string(text))
+}
+
+// captured are the objects of a pod as a list, without any secret.
+func captured(f *explain.Facts) (map[string]any, error) {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	pod := f.Pod.DeepCopy()
+	pod.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
+	delete(pod.Annotations, corev1.LastAppliedConfigAnnotation)
+	pod.ManagedFields = nil
+	bare(pod.Spec.InitContainers)
+	bare(pod.Spec.Containers)
+	for i := range pod.Spec.EphemeralContainers {
+		c := &pod.Spec.EphemeralContainers[i]
+		c.Env, c.Args, c.Command = nil, nil, nil
+	}
+	items := []any{pod}
+	if f.ServiceAccount != nil {
+		account := f.ServiceAccount.DeepCopy()
+		account.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}
+		delete(account.Annotations, corev1.LastAppliedConfigAnnotation)
+		items = append(items, account)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Secrets)) {
+		items = append(items, explain.Redact(f.Secrets[name], key))
+	}
+	for i := range f.Events {
+		e := f.Events[i].DeepCopy()
+		e.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Event"}
+		e.ManagedFields = nil
+		items = append(items, e)
+	}
+	text, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+	if err != nil {
+		return nil, fmt.Errorf("write the objects as JSON: %w", err)
+	}
+	var list map[string]any
+	return list, json.Unmarshal(text, &list)
+}
+
+// bare takes out of containers where secrets are written by people.
+func bare(containers []corev1.Container) {
+	for i := range containers {
+		c := &containers[i]
+		c.Env, c.Args, c.Command = nil, nil, nil
+	}
+}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullkey/pullkey/internal/explain"
+	"github.com/pullkey/pullkey/internal/image"
+)
+
+const checkAbout = `Tell whether kubelet would have a login for an image, before there is a pod: of
+a ServiceAccount and its namespace, as a pod that names no Secret itself would
+be born. It walks the chain as explain does, up to kubelet's matching; whether
+the registry takes the login is not asked. Policies and webhooks that add to the
+list of a pod are not seen.
+
+Exit codes as of explain.`
+
+const checkExample = `  pullkey check registry.example.com/team/app:1.0 -n shop
+  pullkey check registry.example.com/team/app:1.0 -n shop --service-account builder`
+
+type checkFlags struct {
+	clusterFlags
+	account string
+}
+
+func (p *program) checkCommand() *cobra.Command {
+	var f checkFlags
+	cmd := &cobra.Command{
+		Use: "check IMAGE", Short: "tell whether a pod would have a login for an image", Long: checkAbout, Example: checkExample, Args: exactly("IMAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := image.Parse(args[0]); err != nil {
+				return usageError{err, cmd.CommandPath()}
+			}
+			if !isObject(f.account) {
+				return usageError{fmt.Errorf("--service-account: %q is no name of a ServiceAccount", f.account), cmd.CommandPath()}
+			}
+			return p.checkImage(cmd, &f, args[0])
+		},
+	}
+	s := cmd.Flags()
+	s.SortFlags = false
+	s.StringVar(&f.account, "service-account", "default", "`name` of the pod's ServiceAccount")
+	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the pod; else that of the context, or default")
+	f.defineCluster(cmd)
+	return cmd
+}
+
+func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) error {
+	namespace, err := p.in(cmd, &f.clusterFlags)
+	if err != nil {
+		return err
+	}
+	api, err := p.api(&f.clusterFlags)
+	if err != nil {
+		return err
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "(none yet)", CreationTimestamp: metav1.NewTime(p.Now())},
+		Spec:       corev1.PodSpec{ServiceAccountName: f.account, Containers: []corev1.Container{{Name: "app", Image: image}}},
+	}
+	r := &reader{api, &explain.Facts{Pod: pod, Secrets: map[string]*corev1.Secret{}}}
+	if err := r.account(cmd.Context()); err != nil {
+		return err
+	}
+	switch {
+	case r.NoAccount:
+		return advise(fmt.Errorf("check the ServiceAccount %s/%s: there is none of that name, so that the API server would refuse the pod", namespace, f.account),
+			"see what there is: kubectl get serviceaccounts -n %s", namespace)
+	case r.ServiceAccount == nil:
+		return permissionError{advise(fmt.Errorf("read ServiceAccount %s/%s: the API server forbids it", namespace, f.account), "it takes this rule in a Role: %s", rule("serviceaccounts", "get"))}
+	}
+	pod.Spec.ImagePullSecrets = r.ServiceAccount.ImagePullSecrets
+	if err := r.secrets(cmd.Context()); err != nil {
+		return err
+	}
+	d, err := explain.Pod(r.Facts, "")
+	if err != nil {
+		return errors.Join(err)
+	}
+	if err := p.found(d, p.diagnosisText(&d)); err != nil {
+		return err
+	}
+	return told([]explain.Diagnosis{d})
+}

@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/explain"
+)
+
+const doctorAbout = `Find all pods that cannot pull an image, explain each, and put them together by
+cause: a line for each cause, the pods, and one fix. No registry is asked, and
+nothing is changed. pullkey explain pod/NAME tells more of one.
+
+The exit code is 0 where no pod fails, and 1 else.`
+
+const doctorExample = `  pullkey doctor -n shop
+  pullkey doctor -A`
+
+type doctorFlags struct {
+	clusterFlags
+	all bool
+}
+
+func (p *program) doctorCommand() *cobra.Command {
+	var f doctorFlags
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "explain all failing pulls, by cause", Long: doctorAbout, Example: doctorExample, Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.doctor(cmd, &f) },
+	}
+	s := cmd.Flags()
+	s.SortFlags = false
+	s.BoolVarP(&f.all, "all-namespaces", "A", false, "look into all namespaces")
+	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` to look into; else that of the context, or default")
+	f.defineCluster(cmd)
+	return cmd
+}
+
+// ward is the JSON document of doctor.
+type ward struct {
+	// Pods is how many cannot pull, of all that were looked at.
+	Pods   int         `json:"pods"`
+	Looked int         `json:"looked"`
+	Causes []causeSeen `json:"causes"`
+}
+
+// causeSeen is a cause with the pods that have it.
+type causeSeen struct {
+	Code      cause.Code      `json:"code,omitempty"` // empty where none was found
+	Certainty cause.Certainty `json:"certainty,omitempty"`
+	Pods      []string        `json:"pods"`
+	Sentence  string          `json:"sentence"` // of the first pod
+	Fix       *explain.Fix    `json:"fix,omitempty"`
+}
+
+func (p *program) doctor(cmd *cobra.Command, f *doctorFlags) error {
+	namespace := ""
+	if !f.all {
+		var err error
+		if namespace, err = p.in(cmd, &f.clusterFlags); err != nil {
+			return err
+		}
+	}
+	api, err := p.api(&f.clusterFlags)
+	if err != nil {
+		return err
+	}
+	w, err := visit(cmd.Context(), api, namespace)
+	if err != nil {
+		return err
+	}
+	if err := p.found(w, p.wardText(w)); err != nil {
+		return err
+	}
+	if w.Pods > 0 {
+		return verdictError{fmt.Errorf("%s cannot pull", many(w.Pods, "pod")), exitFailed}
+	}
+	return nil
+}
+
+// visit looks at the pods page by page, and keeps of each that fails its verdict
+// alone. What belongs to a namespace is read once, where a pod in it fails.
+func visit(ctx context.Context, api *rest.RESTClient, namespace string) (*ward, error) {
+	w := &ward{Causes: []causeSeen{}}
+	around := map[string]*neighbours{}
+	for next := ""; ; {
+		found := &corev1.PodList{}
+		request := api.Get().NamespaceIfScoped(namespace, namespace != "").Resource("pods").Param("limit", page).Param("fieldSelector", "status.phase!=Succeeded")
+		if next != "" {
+			request = request.Param("continue", next)
+		}
+		if err := request.Do(ctx).Into(found); err != nil {
+			return nil, notListed("pods", metav1.ListOptions{}, err)
+		}
+		for i := range found.Items {
+			if w.Looked++; !explain.Failing(&found.Items[i]) {
+				continue
+			}
+			if err := w.admit(ctx, api, &found.Items[i], around); err != nil {
+				return nil, err
+			}
+		}
+		if next = found.Continue; next == "" {
+			break
+		}
+	}
+	slices.SortStableFunc(w.Causes, func(a, b causeSeen) int { return cmp.Compare(len(b.Pods), len(a.Pods)) })
+	return w, nil
+}
+
+// neighbours are what the pods of a namespace share.
+type neighbours struct {
+	reader
+	accounts map[string]*reader
+}
+
+// admit explains a pod.
+func (w *ward) admit(ctx context.Context, api *rest.RESTClient, pod *corev1.Pod, around map[string]*neighbours) error {
+	near := around[pod.Namespace]
+	if near == nil {
+		near = &neighbours{reader{api, &explain.Facts{Pod: pod, Secrets: map[string]*corev1.Secret{}}}, map[string]*reader{}}
+		if err := near.secrets(ctx); err != nil {
+			return err
+		}
+		around[pod.Namespace] = near
+	}
+	name := cmp.Or(pod.Spec.ServiceAccountName, "default")
+	account := near.accounts[name]
+	if account == nil {
+		account = &reader{api, &explain.Facts{Pod: pod}}
+		if err := account.account(ctx); err != nil {
+			return err
+		}
+		near.accounts[name] = account
+	}
+	facts := *near.Facts
+	facts.Pod, facts.ServiceAccount, facts.NoAccount = pod, account.ServiceAccount, account.NoAccount
+	d, err := explain.Pod(&facts, "")
+	if err != nil {
+		return err
+	}
+	w.add(&d)
+	return nil
+}
+
+func (w *ward) add(d *explain.Diagnosis) {
+	w.Pods++
+	v := d.Verdict
+	name := d.Target.Namespace + "/" + d.Target.Pod
+	for i := range w.Causes {
+		if c := &w.Causes[i]; c.Code == v.Code && c.Certainty == v.Certainty {
+			c.Pods = append(c.Pods, name)
+			return
+		}
+	}
+	c := causeSeen{Code: v.Code, Certainty: v.Certainty, Pods: []string{name}, Sentence: v.Sentence}
+	if len(v.Fixes) > 0 {
+		c.Fix = &v.Fixes[0]
+	}
+	w.Causes = append(w.Causes, c)
+}
+
+func (p *program) wardText(w *ward) string {
+	if w.Pods == 0 {
+		return fmt.Sprintf("%s no pod of %d fails to pull", p.paintOut(green, "✓"), w.Looked)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s cannot pull, of %d; %s\n", many(w.Pods, "pod"), w.Looked, many(len(w.Causes), "cause"))
+	for _, c := range w.Causes {
+		certainty := ""
+		if c.Certainty != "" {
+			certainty = fmt.Sprintf("  [%s]", c.Certainty)
+		}
+		fmt.Fprintf(&b, "\n%s %s%s  %s\n", p.paintOut(red, "✗"), p.paintOut(bold, cmp.Or(string(c.Code), "not known why")), certainty, many(len(c.Pods), "pod"))
+		lines := facts{margin: "    ", width: 5}
+		lines.add("pods", some(c.Pods, false))
+		lines.add("first", c.Sentence)
+		if c.Fix != nil {
+			lines.add("fix", c.Fix.Title)
+		}
+		b.WriteString(lines.String())
+		if c.Fix != nil && c.Fix.Command != "" {
+			b.WriteString(commandLines(clean(c.Fix.Command), "          "))
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

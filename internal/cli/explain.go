@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/explain"
+)
+
+const explainAbout = `Name the broken link of a failed pull: the code of the cause, one sentence, the
+objects that prove it and a fix, and below it the whole chain. It walks from the
+name of the image over ServiceAccount, pod, Secrets and kubelet's matching to
+the words of the runtime, and takes the first link that accounts for them.
+
+It reads the API server alone, or with -f a file of objects that kubectl has
+written, from a ticket for example; no registry is asked, nothing is changed.
+With the code of a cause it prints what there is to know of it.
+
+Exit codes: 0 nothing speaks against the pull, 1 a cause was found, 2 wrong
+usage, 3 inconclusive, 4 a right in the cluster is missing that would decide it.`
+
+const explainExample = `  pullkey explain pod/web-7c9d-x2lbv -n shop
+  kubectl get pod,sa,secret,events -n shop -o yaml | pullkey explain -f -
+  pullkey explain PULL-KEY-PORT`
+
+type explainFlags struct {
+	clusterFlags
+	file, container string
+}
+
+func (p *program) explainCommand() *cobra.Command {
+	var f explainFlags
+	cmd := &cobra.Command{
+		Use: "explain [pod/NAME | PULL-CODE]", Short: "name the broken link of a failed pull", Long: explainAbout, Example: explainExample, Args: atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			what := strings.Join(args, "")
+			if strings.HasPrefix(strings.ToUpper(what), "PULL-") {
+				return p.explainCode(what)
+			}
+			if what == "" && f.file == "" {
+				return usageError{errors.New("name a pod, the code of a cause, or with -f a file of objects"), cmd.CommandPath()}
+			}
+			return p.explain(cmd, &f, strings.TrimPrefix(strings.TrimPrefix(what, "pod/"), "pods/"))
+		},
+	}
+	s := cmd.Flags()
+	s.SortFlags = false
+	s.StringVarP(&f.file, "filename", "f", "", "`file` with pods, ServiceAccounts, Secrets and Events; - is standard input")
+	s.StringVarP(&f.container, "container", "c", "", "`name` of the container; else the first whose image fails")
+	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the pod; else that of the context, or default")
+	f.defineCluster(cmd)
+	return cmd
+}
+
+// explainCode prints what there is to know of a cause.
+func (p *program) explainCode(code string) error {
+	c, found := cause.Find(code)
+	if !found {
+		return advise(fmt.Errorf("explain %s: there is no cause of that code", code), "docs/reference/causes lists them")
+	}
+	return p.found(c, strings.TrimSuffix(cleanLines(c.Page()), "\n"))
+}
+
+// cleanLines is clean for a text with lines.
+func cleanLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = clean(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error {
+	facts, err := p.pullFacts(cmd, f, pod)
+	if err != nil {
+		return err
+	}
+	var all []explain.Diagnosis
+	for _, one := range facts {
+		d, err := explain.Pod(one, f.container)
+		if err != nil {
+			return advise(err, "without -c it is the first whose image fails")
+		}
+		all = append(all, d)
+	}
+	texts := make([]string, len(all))
+	for i := range all {
+		texts[i] = p.diagnosisText(&all[i])
+	}
+	var document any = all
+	if len(all) == 1 {
+		document = all[0]
+	}
+	if err := p.found(document, strings.Join(texts, "\n\n")); err != nil {
+		return err
+	}
+	return told(all)
+}
+
+// told is the error with the exit code that the diagnoses come to.
+func told(all []explain.Diagnosis) error {
+	worst := errors.Join()
+	for _, d := range all {
+		pod := d.Target.Namespace + "/" + d.Target.Pod
+		switch d.Verdict.Status {
+		case explain.Broken:
+			return verdictError{fmt.Errorf("pod %s cannot pull %s: %s", pod, d.Target.Image, d.Verdict.Code), exitFailed}
+		case explain.Inconclusive:
+			code := exitInconclusive
+			if slices.ContainsFunc(d.NotChecked, func(n explain.NotChecked) bool { return n.Rule != "" }) {
+				code = exitForbidden
+			}
+			worst = verdictError{fmt.Errorf("why pod %s cannot pull %s is not known", pod, d.Target.Image), code}
+		case explain.OK, explain.Waiting:
+		}
+	}
+	return worst
+}
+
+// verdictError is a diagnosis that is not good.
+type verdictError struct {
+	error
+	code int
+}
+
+// pullFacts are those of each pod that is asked for.
+func (p *program) pullFacts(cmd *cobra.Command, f *explainFlags, pod string) ([]*explain.Facts, error) {
+	if f.file == "" {
+		namespace, err := p.in(cmd, &f.clusterFlags)
+		if err != nil {
+			return nil, err
+		}
+		api, err := p.api(&f.clusterFlags)
+		if err != nil {
+			return nil, err
+		}
+		one, err := factsIn(cmd.Context(), api, namespace, pod)
+		return []*explain.Facts{one}, err
+	}
+	data, shown, err := p.readConfiguration(f.file)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := readObjects(data)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", shown, err)
+	}
+	return objects.facts(f.namespace, pod, shown)
+}
+
+// facts are those of the pod that is named, or of all whose image fails.
+func (o *objectFile) facts(namespace, pod, shown string) ([]*explain.Facts, error) {
+	var all []*explain.Facts
+	for i := range o.pods {
+		one := &o.pods[i]
+		if namespace != "" && one.Namespace != namespace || pod != "" && one.Name != pod || pod == "" && !explain.Failing(one) {
+			continue
+		}
+		all = append(all, o.around(one))
+	}
+	switch {
+	case len(all) > 0:
+		return all, nil
+	case len(o.pods) == 0:
+		return nil, advise(fmt.Errorf("%s holds no pod", shown), "kubectl get pod,sa,secret,events -n NAMESPACE -o yaml writes one that has all")
+	case pod != "":
+		return nil, fmt.Errorf("%s holds no pod %s", shown, pod)
+	}
+	return nil, advise(fmt.Errorf("%s holds no pod whose image fails", shown), "name one to have it looked at all the same")
+}
+
+// around are the objects around a pod.
+func (o *objectFile) around(pod *corev1.Pod) *explain.Facts {
+	f := &explain.Facts{Pod: pod, Secrets: map[string]*corev1.Secret{}, Events: o.events}
+	account := pod.Spec.ServiceAccountName
+	if account == "" {
+		account = "default"
+	}
+	for i := range o.accounts {
+		if a := &o.accounts[i]; a.Namespace == pod.Namespace && a.Name == account {
+			f.ServiceAccount = a
+		}
+	}
+	for i := range o.secrets {
+		if s := &o.secrets[i]; s.Namespace == pod.Namespace {
+			f.Secrets[s.Name], f.Complete = s, true
+		}
+	}
+	for i := range o.nodes {
+		if o.nodes[i].Name == pod.Spec.NodeName {
+			f.Node = &o.nodes[i]
+		}
+	}
+	if !f.Complete {
+		f.Unread = append(f.Unread, explain.NotChecked{What: "Secrets", Why: "the file holds none of namespace " + pod.Namespace})
+	}
+	if f.ServiceAccount == nil {
+		f.Unread = append(f.Unread, explain.NotChecked{What: "ServiceAccount " + account, Why: "it is not in the file"})
+	}
+	return f
+}

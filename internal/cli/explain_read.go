@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/pullkey/pullkey/internal/explain"
+)
+
+// objectFile are the objects of a file that count.
+type objectFile struct {
+	pods     []corev1.Pod
+	accounts []corev1.ServiceAccount
+	secrets  []corev1.Secret
+	events   []corev1.Event
+	nodes    []corev1.Node
+}
+
+// readObjects reads YAML documents, each an object or a list of them.
+func readObjects(data []byte) (*objectFile, error) {
+	var all objectFile
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
+	for n := 1; ; n++ {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return &all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("document %d: it cannot be read", n)
+		}
+		text, err := yaml.YAMLToJSON(document)
+		if err != nil {
+			return nil, fmt.Errorf("document %d is no YAML", n) // the parser's error could quote a Secret
+		}
+		if err := all.add(text); err != nil {
+			return nil, fmt.Errorf("document %d: %w", n, err)
+		}
+	}
+}
+
+// add takes an object, or those of a list.
+func (o *objectFile) add(text []byte) error {
+	var head struct {
+		Kind     string            `json:"kind"`
+		Items    []json.RawMessage `json:"items"`
+		Metadata struct {
+			Name string `json:"name"`
+		} `json:"metadata"`
+	}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return errors.New("it is no object of Kubernetes")
+	}
+	for _, item := range head.Items {
+		if err := o.add(item); err != nil {
+			return err
+		}
+	}
+	var err error
+	switch head.Kind {
+	case "Pod":
+		o.pods, err = taken(o.pods, text)
+	case "ServiceAccount":
+		o.accounts, err = taken(o.accounts, text)
+	case "Secret":
+		o.secrets, err = taken(o.secrets, text)
+	case "Event":
+		o.events, err = taken(o.events, text)
+	case "Node":
+		o.nodes, err = taken(o.nodes, text)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s is not of the form that it should be", head.Kind, head.Metadata.Name)
+	}
+	return nil
+}
+
+func taken[T any](list []T, text []byte) ([]T, error) {
+	var one T
+	err := json.Unmarshal(text, &one)
+	return append(list, one), err
+}
+
+// factsIn reads the objects around a pod from the API server. What may not be read is
+// noted, with the rule that would allow it; the pod itself must be there.
+func factsIn(ctx context.Context, api *rest.RESTClient, namespace, name string) (*explain.Facts, error) {
+	r := &reader{api, &explain.Facts{Pod: &corev1.Pod{}, Secrets: map[string]*corev1.Secret{}}}
+	err := api.Get().Namespace(namespace).Resource("pods").Name(name).Do(ctx).Into(r.Pod)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, advise(fmt.Errorf("read pod %s in namespace %s: there is none of that name", name, namespace), "see what there is: kubectl get pods -n %s", namespace)
+	case apierrors.IsForbidden(err):
+		return nil, permissionError{advise(fmt.Errorf("read pod %s in namespace %s: the API server says: %w", name, namespace, err), "it takes this rule: %s", rule("pods", "get"))}
+	case err != nil:
+		return nil, notAnswered("read pod "+name+" in namespace "+namespace, err)
+	}
+	return r.Facts, r.around(ctx)
+}
+
+// reader reads what belongs to a pod.
+type reader struct {
+	api *rest.RESTClient
+	*explain.Facts
+}
+
+func rule(resource, verb string) string {
+	return fmt.Sprintf(`{"apiGroups":[""],"resources":[%q],"verbs":[%q]}`, resource, verb)
+}
+
+// into reads one object or list; false if it is not there or may not be read.
+func (r *reader) into(ctx context.Context, what, resource, verb string, request *rest.Request, object runtime.Object) (there bool, err error) {
+	switch err := request.Do(ctx).Into(object); {
+	case err == nil:
+		return true, nil
+	case apierrors.IsForbidden(err):
+		r.Unread = append(r.Unread, explain.NotChecked{What: what, Why: "the API server forbids it", Rule: rule(resource, verb)})
+		return false, nil
+	case apierrors.IsNotFound(err):
+		return false, nil
+	default:
+		return false, notAnswered("read "+what, err)
+	}
+}
+
+func (r *reader) around(ctx context.Context) error {
+	if err := r.account(ctx); err != nil {
+		return err
+	}
+	events := &corev1.EventList{}
+	of := "involvedObject.kind=Pod,involvedObject.name=" + r.Pod.Name
+	if _, err := r.into(ctx, "Events", "events", "list", r.api.Get().Namespace(r.Pod.Namespace).Resource("events").Param("fieldSelector", of), events); err != nil {
+		return err
+	}
+	r.Events = events.Items
+	if name := r.Pod.Spec.NodeName; name != "" {
+		node := &corev1.Node{}
+		there, err := r.into(ctx, "Node "+name, "nodes", "get", r.api.Get().Resource("nodes").Name(name), node)
+		if err != nil {
+			return err
+		}
+		if there {
+			r.Node = node
+		}
+	}
+	return r.secrets(ctx)
+}
+
+// account reads the pod's ServiceAccount.
+func (r *reader) account(ctx context.Context) error {
+	name, unread, sa := cmp.Or(r.Pod.Spec.ServiceAccountName, "default"), len(r.Unread), &corev1.ServiceAccount{}
+	there, err := r.into(ctx, "ServiceAccount "+name, "serviceaccounts", "get", r.api.Get().Namespace(r.Pod.Namespace).Resource("serviceaccounts").Name(name), sa)
+	if there {
+		r.ServiceAccount = sa
+	} else {
+		r.NoAccount = err == nil && len(r.Unread) == unread
+	}
+	return err
+}
+
+// secrets reads the pull Secrets of the namespace, or those that are named where a
+// list is forbidden.
+func (r *reader) secrets(ctx context.Context) error {
+	namespace := r.Pod.Namespace
+	found := &corev1.SecretList{}
+	there, err := r.into(ctx, "the Secrets of the namespace", "secrets", "list", r.api.Get().Namespace(namespace).Resource("secrets"), found)
+	if err != nil {
+		return err
+	}
+	if there {
+		r.Complete = true
+		for i := range found.Items {
+			r.Secrets[found.Items[i].Name] = &found.Items[i]
+		}
+		return nil
+	}
+	names := r.Pod.Spec.ImagePullSecrets
+	if r.ServiceAccount != nil {
+		names = append(names[:len(names):len(names)], r.ServiceAccount.ImagePullSecrets...)
+	}
+	for _, one := range names {
+		if one.Name == "" || r.Secrets[one.Name] != nil {
+			continue
+		}
+		secret, before := &corev1.Secret{}, len(r.Unread)
+		there, err := r.into(ctx, "Secret "+one.Name, "secrets", "get", r.api.Get().Namespace(namespace).Resource("secrets").Name(one.Name), secret)
+		switch {
+		case err != nil:
+			return err
+		case there:
+			r.Secrets[one.Name] = secret
+		case len(r.Unread) == before:
+			r.Absent = append(r.Absent, one.Name)
+		}
+	}
+	return nil
+}

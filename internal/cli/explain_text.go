@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/explain"
+)
+
+// diagnosisText is the verdict first, then the evidence and the fix, then the chain.
+func (p *program) diagnosisText(d *explain.Diagnosis) string {
+	var b strings.Builder
+	p.verdictText(&b, d)
+	p.chainText(&b, d)
+	if len(d.AlsoNoticed) > 0 {
+		b.WriteString("\n  also noticed\n")
+		for _, f := range d.AlsoNoticed {
+			lines := facts{margin: "    "}
+			lines.lines(fmt.Sprintf("%s  %s", f.Code, f.Sentence))
+			b.WriteString(lines.String())
+		}
+	}
+	if len(d.NotChecked) > 0 {
+		b.WriteString("\n  not checked\n")
+		for _, n := range d.NotChecked {
+			lines := facts{margin: "    "}
+			lines.lines(n.What + ": " + n.Why)
+			if n.Rule != "" {
+				lines.lines("it takes this rule in a Role:")
+				lines.lines(n.Rule)
+			}
+			b.WriteString(lines.String())
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func (p *program) verdictText(b *strings.Builder, d *explain.Diagnosis) {
+	v := d.Verdict
+	signs := map[explain.Status]string{
+		explain.OK: p.paintOut(green, "✓"), explain.Broken: p.paintOut(red, "✗"), explain.Inconclusive: p.paintOut(yellow, "?"), explain.Waiting: p.paintOut(yellow, "…"),
+	}
+	head := string(v.Code)
+	if head == "" {
+		head = string(v.Status)
+	}
+	fmt.Fprintf(b, "%s %s", signs[v.Status], p.paintOut(bold, head))
+	if v.Certainty != "" {
+		fmt.Fprintf(b, "  [%s]", v.Certainty)
+	}
+	b.WriteString("\n")
+	lines := facts{margin: "  "}
+	lines.lines(v.Sentence)
+	b.WriteString(lines.String() + "\n")
+	lines = facts{margin: "    ", width: 8}
+	lines.add("pod", d.Target.Namespace+"/"+d.Target.Pod+", "+d.Target.ContainerKind+" "+d.Target.Container)
+	if v.Compare == nil {
+		lines.add("image", d.Target.Image)
+	}
+	b.WriteString(lines.String())
+	compareText(b, v.Compare)
+	for _, e := range v.Evidence {
+		lines = facts{margin: "    "}
+		lines.lines(e)
+		b.WriteString(lines.String())
+	}
+	for _, f := range v.Fixes {
+		lines = facts{margin: "  ", width: 4}
+		lines.add("fix", f.Title)
+		b.WriteString("\n" + lines.String())
+		if f.Command != "" {
+			b.WriteString(commandLines(clean(f.Command), "       "))
+		}
+	}
+	if v.Code != "" {
+		fmt.Fprintf(b, "\n  docs pullkey explain %s\n", v.Code)
+	}
+}
+
+// commandLines breaks a command between its words, as a shell reads it on.
+func commandLines(command, margin string) string {
+	var b strings.Builder
+	line := margin
+	for _, word := range shellWords(command) {
+		if len(line) > len(margin) && len(line)+len(word)+len(" \\") > columns {
+			b.WriteString(line + "\\\n")
+			line = margin + "  "
+		}
+		line += word + " "
+	}
+	return b.String() + strings.TrimRight(line, " ") + "\n"
+}
+
+// shellWords are the words of a command, each with its quotes.
+func shellWords(command string) []string {
+	var words []string
+	quotes := false
+	return append(words, strings.FieldsFunc(command, func(r rune) bool {
+		if r == '\'' {
+			quotes = !quotes
+		}
+		return r == ' ' && !quotes
+	})...)
+}
+
+// compareText writes image and key one above the other, with signs below the first
+// letters that differ.
+func compareText(b *strings.Builder, c *explain.Compare) {
+	if c == nil {
+		return
+	}
+	image, key := []rune(clean(c.ImageIs)), []rune(clean(c.KeyIs))
+	from := 0
+	for from < len(image) && from < len(key) && image[from] == key[from] {
+		from++
+	}
+	same := 0
+	for same < len(image)-from && same < len(key)-from && image[len(image)-1-same] == key[len(key)-1-same] {
+		same++
+	}
+	below := func(line []rune) string {
+		return "             " + strings.Repeat(" ", from) + strings.Repeat("^", len(line)-from-same) + "\n"
+	}
+	fmt.Fprintf(b, "    image    %s\n", string(image))
+	if len(key) == from+same { // the key lacks something
+		b.WriteString(below(image))
+	}
+	fmt.Fprintf(b, "    key      %s   (%s)\n", string(key), clean(c.Of))
+	if len(key) > from+same {
+		b.WriteString(below(key))
+	}
+}
+
+func (p *program) chainText(b *strings.Builder, d *explain.Diagnosis) {
+	b.WriteString("\n")
+	signs := map[explain.StepStatus]string{
+		explain.Pass: p.paintOut(green, "✓"), explain.Fail: p.paintOut(red, "✗"), explain.Warn: p.paintOut(yellow, "!"), explain.Skip: "·", explain.Unknown: "?",
+	}
+	names := map[cause.Link]string{
+		cause.Reference: "image name", cause.ServiceAccount: "ServiceAccount", cause.PodSecrets: "pod", cause.SecretContent: "Secrets", cause.Keyring: "kubelet's match", explain.Said: "runtime said",
+	}
+	for _, s := range d.Steps {
+		lines := facts{margin: "    ", width: 15}
+		lines.add(names[s.Link], s.Summary)
+		b.WriteString("  " + signs[s.Status] + " " + strings.TrimPrefix(lines.String(), lines.margin))
+	}
+}

@@ -1,0 +1,320 @@
+package explain_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/explain"
+)
+
+const (
+	ns       = "shop"
+	host     = "reg.example.com"
+	password = "not-to-be-printed"
+)
+
+var born = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+
+// What containerd 2.4 says, behind what kubelet puts before it.
+func backOff(tail string) string {
+	return `Back-off pulling image "X": ErrImagePull: rpc error: code = Unknown desc = failed to pull and unpack image "X": failed to resolve image: ` + tail
+}
+
+var (
+	anonymous = backOff("failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://auth.example.com/token: 401 Unauthorized")
+	noBasic   = backOff("pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials")
+	refused   = backOff("failed to authorize: failed to fetch oauth token: unexpected status from GET request to https://auth.example.com/token: 401 Unauthorized")
+	scope     = backOff("pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed")
+	notFound  = `Back-off pulling image "X": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image "reg.example.com/a:1": failed to resolve image: reg.example.com/a:1: not found`
+	noHost    = backOff(`failed to do request: Head "https://reg.example.com/v2/a/manifests/1": dial tcp: lookup reg.example.com on 10.0.0.10:53: no such host`)
+)
+
+type change func(*explain.Facts)
+
+// failing is a pod of one container whose image cannot be had, and its ServiceAccount,
+// which names the same Secrets.
+func failing(image, said string, changes ...change) *explain.Facts {
+	f := &explain.Facts{
+		Pod: &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "app-0", CreationTimestamp: metav1.NewTime(born)},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: image}}},
+		},
+		ServiceAccount: &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "default", CreationTimestamp: metav1.NewTime(born.Add(-time.Hour))}},
+		Secrets:        map[string]*corev1.Secret{}, Complete: true,
+	}
+	if said != "" {
+		reason := "ImagePullBackOff"
+		if !strings.HasPrefix(said, "Back-off") {
+			reason, said = said, ""
+		}
+		f.Pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: said}}}}
+	}
+	for _, c := range changes {
+		c(f)
+	}
+	return f
+}
+
+// has puts a Secret into the namespace; with named the pod names it too.
+func has(name, kind, key, text string) change {
+	return func(f *explain.Facts) {
+		f.Secrets[name] = &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, CreationTimestamp: metav1.NewTime(born.Add(-time.Hour))},
+			Type:       corev1.SecretType(kind), Data: map[string][]byte{key: []byte(text)},
+		}
+	}
+}
+
+func document(key string) string {
+	auth := base64.StdEncoding.EncodeToString([]byte("bob:" + password))
+	text, _ := json.Marshal(map[string]any{"auths": map[string]any{key: map[string]string{"auth": auth}}})
+	return string(text)
+}
+
+func login(name, key string) change {
+	return has(name, "kubernetes.io/dockerconfigjson", ".dockerconfigjson", document(key))
+}
+
+func holding(text string) change {
+	return has("s", "kubernetes.io/dockerconfigjson", ".dockerconfigjson", text)
+}
+
+func list(names []string) []corev1.LocalObjectReference {
+	var all []corev1.LocalObjectReference
+	for _, name := range names {
+		all = append(all, corev1.LocalObjectReference{Name: name})
+	}
+	return all
+}
+
+func podNames(names ...string) change {
+	return func(f *explain.Facts) { f.Pod.Spec.ImagePullSecrets = list(names) }
+}
+
+func accountNames(names ...string) change {
+	return func(f *explain.Facts) { f.ServiceAccount.ImagePullSecrets = list(names) }
+}
+
+func named(key string) []change { return []change{login("s", key), podNames("s")} }
+
+func join(a []change, b ...change) []change { return append(a, b...) }
+
+// Each cause beside what looks like it and is another, or none.
+func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
+	t.Parallel()
+	const image = host + "/a:1"
+	for _, c := range []struct {
+		name  string
+		facts *explain.Facts
+		want  cause.Code
+		sure  cause.Certainty
+	}{
+		{"no name of an image", failing("https://reg.example.com/a", "InvalidImageName"), cause.RefInvalid, cause.Proven},
+		{"a private image without its host", failing("team/a", scope, named(host)...), cause.RefImplicitHub, cause.Strong},
+		{"an image that must not be pulled and is not there", failing(image, "ErrImageNeverPull", func(f *explain.Facts) {
+			f.Pod.Status.ContainerStatuses[0].State.Waiting.Message = `Container image "reg.example.com/a:1" is not present with pull policy of Never`
+		}), cause.PolicyNever, cause.Proven},
+		{"a static pod", failing(image, anonymous, func(f *explain.Facts) { f.Pod.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }), cause.PodStatic, cause.Proven},
+
+		{"a Secret that nobody names", failing(image, anonymous, login("s", host)), cause.SANotReferenced, cause.Proven},
+		{"a Secret that the account names since", failing(image, anonymous, login("s", host), accountNames("s")), cause.SAPodPredates, cause.Proven},
+		{"a list of the pod's own", failing(image, anonymous, login("s", host), login("t", "other.example.com"), accountNames("s"), podNames("t")), cause.SAPodOverrides, cause.Proven},
+		{"an empty name", failing(image, noBasic, login("s", host), accountNames("s"), podNames("")), cause.SAEmptyName, cause.Proven},
+		{"no Secret at all", failing(image, anonymous), cause.AuthNoCredential, cause.Proven},
+
+		{"a Secret that is not there", failing(image, anonymous, podNames("s")), cause.SecretMissing, cause.Proven},
+		{"a Secret that is not there, beside one with a login that is refused", failing(image, refused, join(named(host), podNames("s", "t"))...), cause.AuthInvalid, cause.Strong},
+		{"a Secret that is not there, and a tag neither", failing(image, notFound, podNames("s")), cause.TagMissing, cause.Possible},
+		{"another type", failing(image, anonymous, has("s", "Opaque", ".dockerconfigjson", document(host)), podNames("s")), cause.SecretType, cause.Proven},
+		{"the form of the other type", failing(image, anonymous, has("s", "kubernetes.io/dockercfg", ".dockercfg", document(host)), podNames("s")), cause.SecretWrongShapeSilent, cause.Proven},
+		{"no base64", failing(image, "illegal base64 data at input byte 0", holding(`{"auths":{"quay.io":{"auth":"!!"}}}`), podNames("s")), cause.SecretBadAuth, cause.Proven},
+		{"no base64, of a public image", failing("nginx", "illegal base64 data at input byte 0", holding(`{"auths":{"quay.io":{"auth":"!!"}}}`), podNames("s")), cause.SecretBadAuth, cause.Proven},
+		{"a list of registries", failing(image, "json: cannot unmarshal array into Go struct field DockerConfigJSON.auths of type credentialprovider.DockerConfig", holding(`{"auths":[]}`), podNames("s")), cause.SecretBadShape, cause.Proven},
+		{"a helper of docker's", failing(image, anonymous, holding(`{"auths":{"reg.example.com":{}},"credsStore":"desktop"}`), podNames("s")), cause.SecretNoPassword, cause.Proven},
+		{"a token alone", failing(image, anonymous, holding(`{"auths":{"reg.example.com":{"identitytoken":"t"}}}`), podNames("s")), cause.SecretIdentityToken, cause.Proven},
+		{"the end of a line in the password", failing(image, refused, holding(`{"auths":{"reg.example.com":{"username":"u","password":"p\n"}}}`), podNames("s")), cause.SecretStrayWhitespace, cause.Strong},
+		{"a space in the key", failing(image, anonymous, named(" "+host)...), cause.SecretStrayWhitespace, cause.Proven},
+
+		{"another host", failing(image, anonymous, named("other.example.net")...), cause.KeyHostMismatch, cause.Proven},
+		{"another port", failing(image, anonymous, named(host+":443")...), cause.KeyPort, cause.Proven},
+		{"another host and port", failing(image, anonymous, named("other.example.net:443")...), cause.KeyHostMismatch, cause.Proven},
+		{"another path", failing(image, noBasic, named(host+"/team")...), cause.KeyPath, cause.Proven},
+		{"the version without a slash", failing(image, noBasic, named("https://"+host+"/v2")...), cause.KeyPath, cause.Proven},
+		{"capitals", failing(image, anonymous, named("Reg.example.com")...), cause.KeyCase, cause.Proven},
+		{"a glob for too few labels", failing("eu.a.reg.example.com/a", anonymous, named("*.reg.example.com")...), cause.KeyGlob, cause.Proven},
+		{"the public endpoint", failing("registry-vpc.cn-hangzhou.aliyuncs.com/n/a", anonymous, named("registry.cn-hangzhou.aliyuncs.com")...), cause.KeyVPCVsPublic, cause.Proven},
+		{"the endpoint of another region", failing("registry-vpc.cn-hangzhou.aliyuncs.com/n/a", anonymous, named("registry.cn-beijing.aliyuncs.com")...), cause.KeyHostMismatch, cause.Proven},
+		{"a key that is not Docker Hub's", failing("team/a", scope, named("registry-1.docker.io")...), cause.KeyDockerhub, cause.Strong},
+		{"no --docker-server", failing(image, anonymous, named("https://index.docker.io/v1/")...), cause.KeyDefaultServer, cause.Proven},
+
+		{"a login that is refused", failing(image, refused, named(host)...), cause.AuthInvalid, cause.Strong},
+		{"pullkey's own, which has ended", failing(image, refused, join(named(host), func(f *explain.Facts) {
+			f.Secrets["s"].Annotations = map[string]string{"pullkey.dev/expires-at": born.Add(-time.Minute).Format(time.RFC3339)}
+		})...), cause.AuthExpired, cause.Proven},
+		{"a login without the right", failing(image, scope, named(host)...), cause.ScopeDenied, cause.Possible},
+		{"a host without an address, and no Secret either", failing(image, noHost), cause.NetDNS, cause.Proven},
+		{"a mirror that has it not", failing(image, backOff("unexpected status from HEAD request to https://mirror.example.net/v2/a/manifests/1?ns=reg.example.com: 403 Forbidden"), named(host)...), cause.MirrorMasks, cause.Strong},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d, err := explain.Pod(c.facts, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.Marshal(d)
+			if err != nil || strings.Contains(string(text), password) || strings.Contains(string(text), "Ym9i") {
+				t.Errorf("%v: it shows a secret, or cannot be written: %s", err, text)
+			}
+			if d.Verdict.Status != explain.Broken || d.Verdict.Code != c.want || d.Verdict.Certainty != c.sure {
+				t.Errorf("got %s %s %s, want %s %s\n%s", d.Verdict.Status, d.Verdict.Code, d.Verdict.Certainty, c.want, c.sure, text)
+			}
+			if d.Verdict.Sentence == "" || len(d.Verdict.Evidence) == 0 {
+				t.Errorf("without a sentence or evidence: %+v", d.Verdict)
+			}
+		})
+	}
+}
+
+func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
+	t.Parallel()
+	const image = host + "/a:1"
+	later := func(f *explain.Facts) { f.Secrets["s"].CreationTimestamp = metav1.NewTime(born.Add(time.Hour)) }
+	for _, c := range []struct {
+		name  string
+		facts *explain.Facts
+		want  explain.Status
+	}{
+		{"a container that runs", failing(image, "", podNames("gone"), func(f *explain.Facts) {
+			f.Pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+		}), explain.OK},
+		{"a container that crashes", failing(image, "", func(f *explain.Facts) {
+			f.Pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+				Name: "app", LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}},
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+			}}
+		}), explain.OK},
+		{"a pod that nobody has tried, with a login", failing(image, "", named(host)...), explain.OK},
+		{"a Secret that was made since", failing(image, anonymous, join(named(host), later)...), explain.Waiting},
+		{"a login that was renewed since", failing(image, refused, join(named(host), later)...), explain.Waiting},
+		{"words that nobody knows", failing(image, backOff("the moon is full"), named(host)...), explain.Inconclusive},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d, err := explain.Pod(c.facts, "")
+			if err != nil || d.Verdict.Status != c.want || d.Verdict.Code != "" {
+				t.Errorf("%v: got %+v, want %s", err, d.Verdict, c.want)
+			}
+		})
+	}
+}
+
+// What was not read is neither good nor broken.
+func TestWithoutTheSecretsNothingIsProven(t *testing.T) {
+	t.Parallel()
+	f := failing(host+"/a:1", scope, podNames("s"), func(f *explain.Facts) { f.Complete = false })
+	d, err := explain.Pod(f, "")
+	if err != nil || d.Verdict.Certainty != cause.Possible {
+		t.Errorf("%v: got %+v", err, d.Verdict)
+	}
+	for _, s := range d.Steps {
+		if s.Link == cause.Keyring && s.Status == explain.Pass {
+			t.Errorf("the keyring is told as good: %+v", s)
+		}
+	}
+}
+
+// Names in a cluster are an attacker's text.
+func TestCommandsQuoteWhatComesFromTheCluster(t *testing.T) {
+	t.Parallel()
+	f := failing("reg.example.com/a:1", anonymous, named("x.io;rm -rf $HOME'`id`")...)
+	d, err := explain.Pod(f, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fix := range d.Verdict.Fixes {
+		outside := fix.Command
+		for strings.Contains(outside, "'") {
+			before, rest, _ := strings.Cut(outside, "'")
+			_, after, _ := strings.Cut(rest, "'")
+			outside = before + after
+		}
+		if strings.ContainsAny(outside, ";`$") {
+			t.Errorf("a shell would obey %s", fix.Command)
+		}
+	}
+}
+
+func TestAContainerIsChosen(t *testing.T) {
+	t.Parallel()
+	f := failing(host+"/a:1", anonymous)
+	f.Pod.Spec.Containers = append([]corev1.Container{{Name: "first", Image: "nginx"}}, f.Pod.Spec.Containers...)
+	for container, want := range map[string]string{"": "app", "first": "first", "none": ""} {
+		d, err := explain.Pod(f, container)
+		if (err != nil) != (want == "") || d.Target.Container != want {
+			t.Errorf("%q: got %+v, %v", container, d.Target, err)
+		}
+	}
+}
+
+func FuzzAnyTextIsRead(f *testing.F) {
+	f.Add(host+"/a:1", anonymous, document(host), "s")
+	f.Add("", "illegal base64 data at input byte 0", `{"auths":[]}`, "")
+	f.Fuzz(func(t *testing.T, image, said, text, name string) {
+		if _, err := explain.Pod(failing(image, said, holding(text), podNames(name, "s")), ""); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What explain says of a capture is what it says of the cluster.
+func TestTheDiagnosisOfWhatIsRedactedIsTheSame(t *testing.T) {
+	t.Parallel()
+	const image = host + "/a:1"
+	auth := base64.StdEncoding.EncodeToString([]byte("bob:" + password))
+	for name, f := range map[string]*explain.Facts{
+		"a key":                    failing(image, anonymous, named(host+":443")...),
+		"no base64":                failing(image, "illegal base64 data at input byte 4", holding(`{"auths":{"quay.io":{"auth":"`+auth[:4]+"_"+auth[5:]+`"}}}`), podNames("s")),
+		"no colon":                 failing(image, "unable to parse auth field, must be formatted as base64(username:password)", holding(`{"auths":{"quay.io":{"auth":"`+base64.StdEncoding.EncodeToString([]byte(password))+`"}}}`), podNames("s")),
+		"a list":                   failing(image, "json: cannot unmarshal array", holding(`{"auths":[`+`"`+password+`"]}`), podNames("s")),
+		"a helper":                 failing(image, anonymous, holding(`{"auths":{"reg.example.com":{}},"credsStore":"desktop"}`), podNames("s")),
+		"a token":                  failing(image, anonymous, holding(`{"auths":{"reg.example.com":{"identitytoken":"`+password+`"}}}`), podNames("s")),
+		"white space":              failing(image, refused, holding(`{"auths":{"reg.example.com":{"username":"u","password":" `+password+`\n"}}}`), podNames("s")),
+		"another type":             failing(image, anonymous, has("s", "Opaque", ".dockerconfigjson", document(host)), podNames("s")),
+		"the form of another type": failing(image, anonymous, has("s", "kubernetes.io/dockercfg", ".dockercfg", document(host)), podNames("s")),
+		"no JSON at all":           failing(image, anonymous, has("s", "Opaque", "password", password), podNames("s")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want, err := explain.Pod(f, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			short := *f
+			short.Secrets = map[string]*corev1.Secret{}
+			for name, s := range f.Secrets {
+				s.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: password}
+				short.Secrets[name] = explain.Redact(s, []byte("a key"))
+				for _, value := range short.Secrets[name].Data {
+					if text := string(value); strings.Contains(text, password) || strings.Contains(text, auth[8:24]) || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(password))[:12]) {
+						t.Errorf("a secret is left in %s", text)
+					}
+				}
+				if len(short.Secrets[name].Annotations) > 0 {
+					t.Error("kubectl's copy of the object is left")
+				}
+			}
+			got, err := explain.Pod(&short, "")
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("%v (-cluster +capture):\n%s", err, diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,81 @@
+package explain
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// quote writes a text for a POSIX shell: names in a cluster are an attacker's text.
+func quote(s string) string {
+	safe := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@,=", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !safe(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func quoted(list []string) []string {
+	var all []string
+	for _, s := range list {
+		all = append(all, strconv.Quote(s))
+	}
+	return all
+}
+
+func sortedKeys(data map[string][]byte) []string { return slices.Sorted(maps.Keys(data)) }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// newSecret makes a pull Secret from a login that is there.
+func (w *walk) newSecret(name, host string) string {
+	return fmt.Sprintf("pullkey login %[1]s --keep-password && pullkey secret create %[2]s --from-login %[1]s -n %[3]s", quote(host), quote(name), quote(w.Pod.Namespace))
+}
+
+// secretAnew replaces one.
+func (w *walk) secretAnew(name, host string) string {
+	return fmt.Sprintf("kubectl -n %s delete secret %s && %s", quote(w.Pod.Namespace), quote(name), w.newSecret(name, host))
+}
+
+// anew has the pod made anew, by whoever made it.
+func (w *walk) anew() Fix {
+	for _, o := range w.Pod.OwnerReferences {
+		if o.Controller != nil && *o.Controller {
+			return Fix{"have the pod made anew, which also skips the wait of up to 5 minutes", fmt.Sprintf("kubectl -n %s delete pod %s", quote(w.Pod.Namespace), quote(w.Pod.Name))}
+		}
+	}
+	return Fix{Title: "make the pod anew: nobody else does, since it has no owner"}
+}
+
+// attach names a Secret in the pod's ServiceAccount. Its list has no keys: it is
+// replaced where it is empty, and added to where it is not.
+func (w *walk) attach(secret string) Fix {
+	patch := fmt.Sprintf(`[{"op":"add","path":"/imagePullSecrets/-","value":{"name":%q}}]`, secret)
+	if len(w.ServiceAccount.ImagePullSecrets) == 0 {
+		patch = fmt.Sprintf(`[{"op":"add","path":"/imagePullSecrets","value":[{"name":%q}]}]`, secret)
+	}
+	return Fix{
+		"name it in the ServiceAccount" + managed(w.ServiceAccount.Labels, w.ServiceAccount.Annotations),
+		fmt.Sprintf("kubectl -n %s patch serviceaccount %s --type=json -p %s", quote(w.Pod.Namespace), quote(w.ServiceAccount.Name), quote(patch)),
+	}
+}
+
+// managed warns of whoever would undo an edit.
+func managed(labels, annotations map[string]string) string {
+	for _, m := range []struct{ who, label, annotation string }{
+		{"Helm", "", "meta.helm.sh/release-name"},
+		{"Argo CD", "argocd.argoproj.io/instance", "argocd.argoproj.io/tracking-id"},
+		{"Flux", "kustomize.toolkit.fluxcd.io/name", ""},
+		{"Flux", "helm.toolkit.fluxcd.io/name", ""},
+	} {
+		if annotations[m.annotation] != "" || labels[m.label] != "" {
+			return "; " + m.who + " manages it and may undo that: change it there"
+		}
+	}
+	return ""
+}

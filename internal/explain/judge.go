@@ -1,0 +1,164 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/runtimeerror"
+)
+
+// judge names the first finding in the order of the chain that accounts for what was
+// seen, and else what the runtime's own words say.
+func (w *walk) judge() {
+	defer w.rest()
+	if w.there && w.Observed == nil {
+		w.Verdict = Verdict{OK, Finding{Sentence: "the image is on the node, and the container was started"}}
+		return
+	}
+	if w.Observed == nil {
+		w.judgeUnseen()
+		return
+	}
+	err := w.heard()
+	for i, f := range w.findings {
+		if f.accounts(err) {
+			w.Verdict = Verdict{Broken, f.Finding}
+			w.findings = slices.Delete(w.findings, i, i+1)
+			return
+		}
+	}
+	if w.mended(err) {
+		w.Verdict = Verdict{Waiting, Finding{
+			Sentence: "what was wrong is mended: the pod's Secrets were written after kubelet's last try, and have a login for the image; kubelet tries again within 5 minutes",
+			Fixes:    []Fix{w.anew()},
+		}}
+		return
+	}
+	if f, ok := w.said(err); ok {
+		w.Verdict = Verdict{Broken, f}
+		return
+	}
+	w.Verdict = Verdict{Inconclusive, Finding{Sentence: "the pull fails, and nothing that was read accounts for it: " + err.Text}}
+}
+
+// judgeUnseen is for a pod of which kubelet has said nothing.
+func (w *walk) judgeUnseen() {
+	for i, f := range w.findings {
+		if f.Certainty == cause.Proven || f.Certainty == cause.Strong {
+			w.Verdict = Verdict{Broken, f.Finding}
+			w.findings = slices.Delete(w.findings, i, i+1)
+			return
+		}
+	}
+	if len(w.unread) > 0 {
+		w.Verdict = Verdict{Inconclusive, Finding{Sentence: "kubelet has said nothing of this image, and not all of the pod's Secrets were read"}}
+		return
+	}
+	w.Verdict = Verdict{OK, Finding{Sentence: "kubelet has a login for the image, and has said nothing against it"}}
+}
+
+// rest is what was found besides, and what does not matter any more.
+func (w *walk) rest() {
+	for _, f := range w.findings {
+		w.AlsoNoticed = append(w.AlsoNoticed, f.Finding)
+	}
+	for i, s := range w.Steps {
+		if s.Link == w.Verdict.Link && s.Status != Pass && w.Verdict.Status == Broken {
+			w.Steps[i].Status, w.Steps[i].Code = Fail, w.Verdict.Code
+		}
+	}
+	if w.Observed != nil {
+		w.step(Said, Fail, "%s", w.heard().Text)
+	}
+}
+
+// words are the causes that the runtime's words alone name, and how sure they are:
+// what was heard is proven, and why it is so is not.
+var words = map[runtimeerror.Kind]struct {
+	code     cause.Code
+	sure     cause.Certainty
+	sentence string // %s is the host
+}{
+	runtimeerror.DNS:                   {cause.NetDNS, cause.Proven, "the node cannot find the address of %s"},
+	runtimeerror.Refused:               {cause.NetRefused, cause.Proven, "nobody listens where the node reaches for %s"},
+	runtimeerror.Timeout:               {cause.NetTimeout, cause.Proven, "the node gets no answer from %s"},
+	runtimeerror.Reset:                 {cause.NetReset, cause.Proven, "the connection of the node to %s is cut off"},
+	runtimeerror.TLSUnknownCA:          {cause.TLSUnknownCA, cause.Proven, "the node does not know who signed the certificate of %s"},
+	runtimeerror.TLSName:               {cause.TLSName, cause.Proven, "the certificate that %s shows is for another name"},
+	runtimeerror.TLSExpired:            {cause.TLSExpired, cause.Proven, "the certificate of %s has ended, or has not begun, by the node's clock"},
+	runtimeerror.PlainHTTP:             {cause.TLSPlainHTTP, cause.Proven, "%s speaks plain HTTP, and the node asks by HTTPS"},
+	runtimeerror.TLSToHTTP:             {cause.TLSHTTPToTLS, cause.Proven, "%s speaks HTTPS, and the node asks by plain HTTP"},
+	runtimeerror.ClientCertificate:     {cause.TLSClientCert, cause.Proven, "%s asks the node for a certificate of its own"},
+	runtimeerror.TokenUnreachable:      {cause.AuthRealmUnreachable, cause.Proven, "the node reaches the registry and not its token server %s"},
+	runtimeerror.ChallengeBroken:       {cause.AuthRealmBad, cause.Strong, "the registry names a token server that cannot be asked: %s"},
+	runtimeerror.TokenNotJSON:          {cause.AuthRealmBad, cause.Strong, "what the registry names as its token server, %s, is none"},
+	runtimeerror.NoTokenInAnswer:       {cause.AuthTokenShape, cause.Proven, "the token server %s answers without a token"},
+	runtimeerror.TokenPostRefused:      {cause.AuthTokenShape, cause.Possible, "the token server %s refuses the way in which the runtime asks"},
+	runtimeerror.InvalidToken:          {cause.AuthService, cause.Strong, "the registry does not take the token that it was given: service, key or clock; %s"},
+	runtimeerror.AnonymousTokenRefused: {cause.AuthNoCredential, cause.Possible, "the runtime was given no login for %s, although the pod's Secrets have one"},
+	runtimeerror.NoBasicLogin:          {cause.AuthNoCredential, cause.Possible, "the runtime was given no login for %s, although the pod's Secrets have one"},
+	runtimeerror.LoginRefused:          {cause.AuthInvalid, cause.Strong, "the token server %s does not take the login"},
+	runtimeerror.InsufficientScope:     {cause.ScopeDenied, cause.Possible, "the registry %s gives no right to pull this repository, or there is none of that name"},
+	runtimeerror.RepositoryDenied:      {cause.ScopeDenied, cause.Possible, "the registry %s gives no right to pull this repository, or there is none of that name"},
+	runtimeerror.Forbidden:             {cause.ScopeDenied, cause.Possible, "the registry %s forbids it: a right that is missing, or an address that it does not serve"},
+	runtimeerror.Unauthorized:          {cause.AuthInvalid, cause.Possible, "the registry %s does not take who asks"},
+	runtimeerror.NotFound:              {cause.TagMissing, cause.Possible, "%s has no such repository, or no such tag"},
+	runtimeerror.NoPlatform:            {cause.PlatformMissing, cause.Proven, "the image is not there for the node's platform%.0s"},
+	runtimeerror.Schema1:               {cause.MediatypeSchema1, cause.Proven, "the image is of the old form that runtimes take no more%.0s"},
+	runtimeerror.RateLimited:           {cause.RegRateLimit, cause.Proven, "%s has had too many requests"},
+	runtimeerror.ServerError:           {cause.Reg5XX, cause.Proven, "%s answers with an error of its own"},
+	runtimeerror.PullQPS:               {cause.KubeletQPS, cause.Proven, "kubelet itself holds pulls back (registryPullQPS)%.0s"},
+	runtimeerror.DiskFull:              {cause.NodeDisk, cause.Proven, "the node's disk is full%.0s"},
+	runtimeerror.Verifier:              {cause.VerifySignature, cause.Proven, "a policy of signatures does not let the image in%.0s"},
+	runtimeerror.Cancelled:             {cause.NodeTimeout, cause.Strong, "the pull was given up: nothing came for too long%.0s"},
+	runtimeerror.ShortName:             {cause.RefShortname, cause.Proven, "the node's runtime does not know the registry of a name without one%.0s"},
+	runtimeerror.NoRegistryKnown:       {cause.RefShortname, cause.Proven, "the node's runtime does not know the registry of a name without one%.0s"},
+	runtimeerror.DigestMismatch:        {cause.BlobDigest, cause.Proven, "what %s gives is not what its digest says"},
+	runtimeerror.Truncated:             {cause.BlobTruncated, cause.Proven, "the content from %s ends too early"},
+	runtimeerror.BlobFailed:            {cause.BlobForbidden, cause.Possible, "the manifest was had, and its content is refused by %s"},
+	runtimeerror.InvalidName:           {cause.RefInvalid, cause.Proven, "the image's name is none%.0s"},
+	runtimeerror.NeverPull:             {cause.PolicyNever, cause.Proven, "the image is not on the node, and the pod forbids to pull it (imagePullPolicy: Never)%.0s"},
+	runtimeerror.Undecodable:           {cause.SecretBadShape, cause.Strong, "one of the pod's pull Secrets cannot be decoded: kubelet stops before any pull%.0s"},
+}
+
+// said is the cause that the runtime's words name.
+func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
+	known, ok := words[err.Kind]
+	if !ok {
+		return Finding{}, false
+	}
+	code, sure := w.precisely(err, known.code, known.sure)
+	f := Finding{
+		Code: code, Certainty: sure, Sentence: fmt.Sprintf(known.sentence, cmp.Or(err.Host, w.parsed.Host(), "the registry")),
+		Evidence: []string{w.Observed.From + ", reason " + w.Observed.Reason + ": " + err.Text},
+	}
+	if c, found := cause.Find(string(code)); found {
+		f.Link = c.Link
+		if fix, _, _ := strings.Cut(c.Fix, "\n"); fix != "" {
+			f.Fixes = []Fix{{Title: fix}}
+		}
+	}
+	return f, true
+}
+
+// precisely is the cause, in view of where the words were said.
+func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
+	refusals := []runtimeerror.Kind{runtimeerror.NotFound, runtimeerror.Forbidden, runtimeerror.Unauthorized}
+	unreachable := []runtimeerror.Kind{runtimeerror.DNS, runtimeerror.Refused, runtimeerror.Timeout, runtimeerror.Reset}
+	switch {
+	case err.Stage == runtimeerror.Sandbox:
+		return cause.SandboxImage, sure
+	case err.Mirror != "" && slices.Contains(refusals, err.Kind):
+		return cause.MirrorMasks, cause.Strong
+	case err.Stage == runtimeerror.Blob && slices.Contains(unreachable, err.Kind):
+		return cause.BlobStorageUnreachable, sure
+	case err.Proxy:
+		return cause.NetProxy, sure
+	case err.Kind == runtimeerror.NotFound && w.parsed.Digest != "":
+		return cause.DigestMissing, sure
+	}
+	return code, sure
+}

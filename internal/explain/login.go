@@ -1,0 +1,267 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/keyring"
+	"github.com/pullkey/pullkey/internal/runtimeerror"
+)
+
+// withoutLogin finds why kubelet has no login for the image: the most exact of the
+// causes, in the order of the chain.
+func (w *walk) withoutLogin() {
+	for _, look := range []func() (cause.Link, cause.Code, Finding, bool){
+		w.static, w.byAccount, w.notThere, w.passedOver, w.withoutPassword, w.nearMiss, w.unreferenced, w.otherHosts, w.nothing,
+	} {
+		if link, code, f, ok := look(); ok {
+			if f.Certainty == "" {
+				f.Certainty = w.sure()
+			}
+			w.finds(link, code, noLogin, f)
+			return
+		}
+	}
+}
+
+// sure is how much can be claimed of a cause why there is no login: that it is the
+// cause is proven only if all that the pod names was read, and if the runtime says
+// that it had none, since the node may have logins of its own.
+func (w *walk) sure() cause.Certainty {
+	switch {
+	case len(w.unread) > 0:
+		return cause.Possible
+	case w.Observed == nil:
+		return cause.Strong
+	case w.heard().LoginSent == "no":
+		return cause.Proven
+	}
+	return cause.Strong
+}
+
+func (w *walk) static() (cause.Link, cause.Code, Finding, bool) {
+	if _, static := w.Pod.Annotations[corev1.MirrorPodAnnotationKey]; !static {
+		return "", "", Finding{}, false
+	}
+	return cause.PodSecrets, cause.PodStatic, Finding{
+		Sentence: "a static pod cannot use pull Secrets: kubelet has only what the node itself knows",
+		Evidence: []string{"Pod " + w.Pod.Namespace + "/" + w.Pod.Name + " has the annotation " + corev1.MirrorPodAnnotationKey},
+		Fixes:    []Fix{{Title: "give the node a login: kubelet's config.json, or a credential provider"}},
+	}, true
+}
+
+// matching returns those of the names whose Secret has a login for the image.
+func (w *walk) matching(names []string) []string {
+	read, _, _ := w.contents(names)
+	return matching(read, w.repository)
+}
+
+func matching(read []keyring.Content, repository string) []string {
+	var fit []string
+	for _, c := range read {
+		found := keyring.Find([]keyring.Content{c}, repository)
+		if slices.ContainsFunc(found.Logins, func(e keyring.Entry) bool { return !e.Empty() }) {
+			fit = append(fit, c.Secret)
+		}
+	}
+	return fit
+}
+
+// byAccount finds a Secret that the ServiceAccount names and the pod does not.
+func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
+	if w.ServiceAccount == nil {
+		return "", "", Finding{}, false
+	}
+	own, theirs := references(w.Pod.Spec.ImagePullSecrets), references(w.ServiceAccount.ImagePullSecrets)
+	fit := w.matching(slices.DeleteFunc(theirs, func(name string) bool { return slices.Contains(own, name) }))
+	if len(fit) == 0 {
+		return "", "", Finding{}, false
+	}
+	account := w.Pod.Namespace + "/" + w.ServiceAccount.Name
+	f := Finding{Evidence: []string{
+		fmt.Sprintf("Pod %s/%s was made at %s with imagePullSecrets [%s]", w.Pod.Namespace, w.Pod.Name, stamp(w.Pod.CreationTimestamp.Time), strings.Join(own, ", ")),
+		fmt.Sprintf("ServiceAccount %s names [%s] now", account, strings.Join(references(w.ServiceAccount.ImagePullSecrets), ", ")),
+	}}
+	switch since := changed(w.ServiceAccount); {
+	case len(own) > 0 && strings.Join(own, "") == "":
+		f.Sentence = fmt.Sprintf("the pod's list holds an empty name alone, so that it did not get Secret %s of ServiceAccount %s", fit[0], account)
+		f.Fixes = []Fix{{Title: "take the empty entry out of the pod's template (often a chart's value that is not set); the ServiceAccount's list then counts"}}
+		return cause.ServiceAccount, cause.SAEmptyName, f, true
+	case len(own) == 0 || since.After(w.Pod.CreationTimestamp.Time):
+		f.Sentence = fmt.Sprintf("the pod is older than Secret %s in ServiceAccount %s: a pod keeps the list of its birth", fit[0], account)
+		if !since.IsZero() {
+			f.Evidence = append(f.Evidence, "its imagePullSecrets were last written at "+stamp(since))
+		}
+		f.Fixes = []Fix{w.anew()}
+		return cause.ServiceAccount, cause.SAPodPredates, f, true
+	}
+	f.Sentence = fmt.Sprintf("the pod has a list of its own, so that Secret %s of ServiceAccount %s does not count", fit[0], account)
+	f.Fixes = []Fix{{Title: fmt.Sprintf("name %s in the pod's template too, or take the list out of it", fit[0])}}
+	return cause.ServiceAccount, cause.SAPodOverrides, f, true
+}
+
+// changed is when the imagePullSecrets of a ServiceAccount were last written; zero
+// if that is not known.
+func changed(sa *corev1.ServiceAccount) time.Time {
+	var last time.Time
+	for _, m := range sa.ManagedFields {
+		if m.Time != nil && m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:imagePullSecrets"`) && m.Time.After(last) {
+			last = m.Time.Time
+		}
+	}
+	return last
+}
+
+func (w *walk) notThere() (cause.Link, cause.Code, Finding, bool) {
+	if len(w.missing) == 0 {
+		return "", "", Finding{}, false
+	}
+	name := w.missing[0]
+	return cause.PodSecrets, cause.SecretMissing, Finding{
+		Sentence: fmt.Sprintf("Secret %s/%s, which the pod names, does not exist: kubelet goes on without it and says nothing", w.Pod.Namespace, name),
+		Evidence: []string{fmt.Sprintf("Pod %s/%s names [%s]; not there: %s", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "), strings.Join(w.missing, ", "))},
+		Fixes: []Fix{
+			{Title: "make it in this namespace: a pod cannot use one of another", Command: w.newSecret(name, w.parsed.Host())},
+			w.anew(),
+		},
+	}, true
+}
+
+// passedOver finds a Secret that kubelet does not read, because of its type or shape.
+func (w *walk) passedOver() (cause.Link, cause.Code, Finding, bool) {
+	for _, c := range w.read {
+		s := w.Secrets[c.Secret]
+		f := Finding{Evidence: []string{fmt.Sprintf("Secret %s/%s has type %s and the keys [%s]", w.Pod.Namespace, c.Secret, s.Type, strings.Join(sortedKeys(s.Data), ", "))}}
+		f.Fixes = []Fix{{Title: "make it anew: a Secret's type cannot be changed", Command: w.secretAnew(c.Secret, w.parsed.Host())}, w.anew()}
+		switch {
+		case c.Skipped:
+			f.Sentence = fmt.Sprintf("kubelet passes over Secret %s/%s: type and key are not those of a pull Secret", w.Pod.Namespace, c.Secret)
+			return cause.SecretContent, cause.SecretType, f, true
+		case len(c.Entries) == 0 && !c.Helpers || len(c.Entries) == 1 && c.Entries[0].Key == "auths":
+			f.Sentence = fmt.Sprintf("Secret %s/%s is of the form that belongs to the other type, so that kubelet finds no registry in it", w.Pod.Namespace, c.Secret)
+			return cause.SecretContent, cause.SecretWrongShapeSilent, f, true
+		}
+	}
+	return "", "", Finding{}, false
+}
+
+// withoutPassword finds an entry that matches and with which kubelet pulls as nobody.
+func (w *walk) withoutPassword() (cause.Link, cause.Code, Finding, bool) {
+	for _, c := range w.read {
+		found := keyring.Find([]keyring.Content{c}, w.repository)
+		if len(found.Logins) == 0 && (!c.Helpers || len(c.Entries) > 0) {
+			continue
+		}
+		f := Finding{Fixes: []Fix{{Title: "make it anew with a user name and a password", Command: w.secretAnew(c.Secret, w.parsed.Host())}, w.anew()}}
+		if len(found.Logins) > 0 && found.Logins[0].Token {
+			f.Sentence = fmt.Sprintf("Secret %s/%s holds a token alone for %s, and kubelet reads user name and password alone", w.Pod.Namespace, c.Secret, found.Logins[0].Key)
+			f.Evidence = []string{fmt.Sprintf("Secret %s/%s, entry %q: identitytoken or registrytoken, and no password", w.Pod.Namespace, c.Secret, found.Logins[0].Key)}
+			return cause.SecretContent, cause.SecretIdentityToken, f, true
+		}
+		f.Sentence = fmt.Sprintf("Secret %s/%s has no password for %s: kubelet pulls as nobody", w.Pod.Namespace, c.Secret, w.parsed.Host())
+		f.Evidence = []string{fmt.Sprintf("Secret %s/%s: the entry is empty%s", w.Pod.Namespace, c.Secret, map[bool]string{true: "; the logins are in a helper of docker's (credsStore, credHelpers), which kubelet does not ask"}[c.Helpers])}
+		return cause.SecretContent, cause.SecretNoPassword, f, true
+	}
+	return "", "", Finding{}, false
+}
+
+// unreferenced finds a Secret of the namespace that nobody names.
+func (w *walk) unreferenced() (cause.Link, cause.Code, Finding, bool) {
+	fit := matching(w.others(references(w.Pod.Spec.ImagePullSecrets)), w.repository)
+	if len(fit) == 0 {
+		return "", "", Finding{}, false
+	}
+	f := Finding{
+		Sentence: fmt.Sprintf("Secret %s/%s has a login for %s, and neither the pod nor its ServiceAccount names it", w.Pod.Namespace, fit[0], w.parsed.Host()),
+		Evidence: []string{fmt.Sprintf("Pod %s/%s names [%s]", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "))},
+	}
+	if w.ServiceAccount != nil {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("ServiceAccount %s/%s names [%s]", w.Pod.Namespace, w.ServiceAccount.Name, strings.Join(references(w.ServiceAccount.ImagePullSecrets), ", ")))
+		f.Fixes = append(f.Fixes, w.attach(fit[0]))
+	}
+	f.Fixes = append(f.Fixes, w.anew())
+	return cause.ServiceAccount, cause.SANotReferenced, f, true
+}
+
+// nothing is what is left: there is no login for the registry anywhere.
+func (w *walk) nothing() (cause.Link, cause.Code, Finding, bool) {
+	f := Finding{
+		Sentence: fmt.Sprintf("there is no login for %s: kubelet pulls as nobody", w.parsed.Host()),
+		Evidence: []string{fmt.Sprintf("Pod %s/%s names [%s]", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "))},
+		Fixes:    []Fix{{Title: "make a pull Secret, and name it in the ServiceAccount", Command: w.newSecret("pull-secret", w.parsed.Host())}},
+	}
+	if len(w.unread) > 0 {
+		f.Evidence = append(f.Evidence, "not read: "+strings.Join(w.unread, ", "))
+	}
+	return cause.Keyring, cause.AuthNoCredential, f, true
+}
+
+// loginsThatAreRefused finds what is wrong with logins that kubelet has.
+func (w *walk) loginsThatAreRefused() {
+	for _, e := range w.found.Logins {
+		s := w.Secrets[e.Secret]
+		if written(s).After(w.seen()) {
+			continue // it is another login than kubelet has tried
+		}
+		f := Finding{Certainty: cause.Strong, Evidence: []string{fmt.Sprintf("Secret %s/%s, entry %q, user %s", w.Pod.Namespace, e.Secret, e.Key, e.Username)}}
+		if expires, err := time.Parse(time.RFC3339, s.Annotations["pullkey.dev/expires-at"]); err == nil && w.seen().After(expires) {
+			f.Sentence = fmt.Sprintf("the login in Secret %s/%s ended at %s", w.Pod.Namespace, e.Secret, stamp(expires))
+			f.Certainty = cause.Proven
+			f.Fixes = []Fix{{Title: "see why pullkey does not renew it", Command: "pullkey status"}}
+			w.finds(cause.Token, cause.AuthExpired, badLogin, f)
+			continue
+		}
+		if e.Stray() {
+			f.Sentence = fmt.Sprintf("the login for %q in Secret %s/%s begins or ends with a space or the end of a line", e.Key, w.Pod.Namespace, e.Secret)
+			f.Fixes = []Fix{{Title: "make it anew, with printf '%s' instead of echo", Command: w.secretAnew(e.Secret, w.parsed.Host())}, w.anew()}
+			w.finds(cause.SecretContent, cause.SecretStrayWhitespace, badLogin, f)
+			continue
+		}
+		if w.Observed == nil || !badLogin(w.heard()) {
+			continue // nothing speaks against it
+		}
+		f.Sentence = fmt.Sprintf("the registry does not take the login of user %s in Secret %s/%s", e.Username, w.Pod.Namespace, e.Secret)
+		f.Fixes = []Fix{{Title: "try it, and see every step", Command: "pullkey login " + quote(w.parsed.Host())}, {Title: "then make the Secret anew", Command: w.secretAnew(e.Secret, w.parsed.Host())}, w.anew()}
+		w.finds(cause.Token, cause.AuthInvalid, badLogin, f)
+	}
+	if twice := w.found.Ambiguous(); len(twice) > 0 {
+		w.AlsoNoticed = append(w.AlsoNoticed, Finding{
+			Code: cause.KeyAmbiguous, Link: cause.Keyring, Certainty: cause.Proven,
+			Sentence: fmt.Sprintf("Secret %s/%s names one registry in two spellings with two logins: kubelet takes either first", w.Pod.Namespace, twice[0].Secret),
+		})
+	}
+}
+
+// written is when an object was last written, as far as it tells.
+func written(s *corev1.Secret) time.Time {
+	last := s.CreationTimestamp.Time
+	for _, m := range s.ManagedFields {
+		if m.Time != nil && m.Time.After(last) {
+			last = m.Time.Time
+		}
+	}
+	return last
+}
+
+// mended tells whether kubelet has had no login, or another, when it last tried, and
+// has one now.
+func (w *walk) mended(err runtimeerror.Error) bool {
+	return (badLogin(err) || err.LoginSent == runtimeerror.No) && slices.ContainsFunc(w.found.Logins, func(e keyring.Entry) bool {
+		return !e.Empty() && written(w.Secrets[e.Secret]).After(w.seen())
+	})
+}
+
+// seen is when the failure was last seen.
+func (w *walk) seen() time.Time {
+	for _, e := range w.eventsOf(w.name) {
+		if e.Reason == "Failed" {
+			return e.LastTimestamp.Time
+		}
+	}
+	return w.Pod.CreationTimestamp.Time
+}
