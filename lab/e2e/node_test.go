@@ -38,6 +38,7 @@ func TestTheMainJobOnARealNode(t *testing.T) {
 		{"both editions pull in the name of every identity", (*node).everyIdentity},
 		{"packets that vanish are no more than an outage", (*node).packetsVanish},
 		{"an outage of two lives takes no working credential away", (*node).outage},
+		{"a failed pull is explained", (*node).isExplained},
 	})
 }
 

@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/explain"
+)
+
+// fault is a pull that fails for one reason, on a real kubelet.
+type fault struct {
+	name string
+	want cause.Code // empty for a pod that runs
+	// secrets are made before the pod, by name; of type dockerconfigjson unless it
+	// has another.
+	secrets map[string]corev1.Secret
+	image   string // another than the private one
+	policy  corev1.PullPolicy
+	account []string // what the ServiceAccount names before the pod is born
+	later   []string // and after it
+	names   []string // what the pod names
+}
+
+// loginFor is a pull Secret with the given entry under a key.
+func loginFor(key string, entry map[string]string) map[string]corev1.Secret {
+	text, _ := json.Marshal(map[string]any{"auths": map[string]any{key: entry}}) // never fails on texts
+	return pullSecretWith(string(text))
+}
+
+func pullSecretWith(document string) map[string]corev1.Secret {
+	return map[string]corev1.Secret{"s": {Type: corev1.SecretTypeDockerConfigJson, StringData: map[string]string{corev1.DockerConfigJsonKey: document}}}
+}
+
+// faults are made of a login that works and an image that it may pull.
+func (n *node) faults() []fault {
+	user, secret := n.ACR.Owner()
+	good := map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + secret.Reveal()))}
+	instance := n.ACR.Instances()[0]
+	host, vpc := instance.Hosts[0], instance.Hosts[1]
+	names := []string{"s"}
+	flat, _ := json.Marshal(map[string]any{host: good})
+	_, domain, _ := strings.Cut(host, ".")
+	_, last, _ := strings.Cut(domain, ".")
+	opaque := loginFor(host, good)["s"]
+	opaque.Type = corev1.SecretTypeOpaque
+	both := loginFor(host, good)
+	both["other"] = loginFor("other.example.com", good)["s"]
+	return []fault{
+		{name: "healthy", secrets: loginFor(host, good), names: names},
+		{name: "nothing", want: cause.AuthNoCredential},
+		{name: "unreferenced", want: cause.SANotReferenced, secrets: loginFor(host, good)},
+		{name: "predates", want: cause.SAPodPredates, secrets: loginFor(host, good), later: names},
+		{name: "overrides", want: cause.SAPodOverrides, secrets: both, account: names, names: []string{"other"}},
+		{name: "empty-name", want: cause.SAEmptyName, secrets: loginFor(host, good), account: names, names: []string{""}},
+		{name: "missing", want: cause.SecretMissing, names: names},
+		{name: "type", want: cause.SecretType, secrets: map[string]corev1.Secret{"s": opaque}, names: names},
+		{name: "bad-auth", want: cause.SecretBadAuth, secrets: loginFor("quay.io", map[string]string{"auth": "!!"}), names: names},
+		{name: "bad-auth-public", want: cause.SecretBadAuth, secrets: loginFor("quay.io", map[string]string{"auth": "!!"}), names: names, image: "nginx"},
+		{name: "bad-shape", want: cause.SecretBadShape, secrets: pullSecretWith(`{"auths":[]}`), names: names},
+		{name: "silent-shape", want: cause.SecretWrongShapeSilent, secrets: pullSecretWith(string(flat)), names: names},
+		{name: "no-password", want: cause.SecretNoPassword, secrets: pullSecretWith(`{"auths":{"` + host + `":{}},"credsStore":"desktop"}`), names: names},
+		{name: "identity-token", want: cause.SecretIdentityToken, secrets: loginFor(host, map[string]string{"identitytoken": "t"}), names: names},
+		{name: "white-space", want: cause.SecretStrayWhitespace, secrets: loginFor(host, map[string]string{"username": user, "password": secret.Reveal() + "\n"}), names: names},
+		{name: "key-space", want: cause.SecretStrayWhitespace, secrets: loginFor(" "+host, good), names: names},
+		{name: "key-port", want: cause.KeyPort, secrets: loginFor(host+":443", good), names: names},
+		{name: "key-path", want: cause.KeyPath, secrets: loginFor(host+"/another/team", good), names: names},
+		{name: "key-version", want: cause.KeyPath, secrets: loginFor("https://"+host+"/v2", good), names: names},
+		{name: "key-case", want: cause.KeyCase, secrets: loginFor(strings.ToUpper(host[:1])+host[1:], good), names: names},
+		{name: "key-glob", want: cause.KeyGlob, secrets: loginFor("*."+last, good), names: names},
+		{name: "key-vpc", want: cause.KeyVPCVsPublic, secrets: loginFor(vpc, good), names: names},
+		{name: "key-server", want: cause.KeyDefaultServer, secrets: loginFor("https://index.docker.io/v1/", good), names: names},
+		{name: "key-host", want: cause.KeyHostMismatch, secrets: loginFor("registry.example.com", good), names: names},
+		{name: "wrong-password", want: cause.AuthInvalid, secrets: loginFor(host, map[string]string{"username": user, "password": "not-the-password"}), names: names},
+		{name: "no-tag", want: cause.TagMissing, secrets: loginFor(host, good), names: names, image: n.image + "-none"},
+		{name: "no-name", want: cause.RefInvalid, image: "https://" + host + "/a:1"},
+		{name: "never", want: cause.PolicyNever, secrets: loginFor(host, good), names: names, image: host + "/never/pulled:1", policy: corev1.PullNever},
+		{name: "no-address", want: cause.NetDNS, image: "nowhere.example.com/a:1"},
+	}
+}
+
+// breaks makes a pull fail in a namespace of its own.
+func (n *node) breaks(t *testing.T, f *fault) string {
+	t.Helper()
+	namespace := "explain-" + f.name + "-" + n.tag
+	admin := n.plane.admin.CoreV1()
+	n.apply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")
+	n.plane.eventually(t, "namespace "+namespace+" has its ServiceAccount", func(ctx context.Context) error {
+		_, err := admin.ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
+	for name, s := range f.secrets {
+		s.Name = name
+		if _, err := admin.Secrets(namespace).Create(t.Context(), &s, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.accountNames(t, namespace, f.account)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "app"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: f.image, ImagePullPolicy: f.policy}}}}
+	if f.image == "" {
+		pod.Spec.Containers[0].Image, pod.Spec.Containers[0].ImagePullPolicy = n.image, corev1.PullAlways
+	}
+	for _, name := range f.names {
+		pod.Spec.ImagePullSecrets = append(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
+	}
+	if _, err := admin.Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	n.accountNames(t, namespace, f.later)
+	return namespace
+}
+
+func (n *node) accountNames(t *testing.T, namespace string, names []string) {
+	t.Helper()
+	for _, name := range names {
+		patch := fmt.Sprintf(`[{"op":"add","path":"/imagePullSecrets","value":[{"name":%q}]}]`, name)
+		if out, err := n.Kubectl(t.Context(), "", "-n", namespace, "patch", "serviceaccount", "default", "--type=json", "-p", patch); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+}
+
+// isExplained breaks pulls in many ways at once, and has each explained by the program,
+// which is given a kubeconfig alone. A wrong cause that is told as proven is worse than
+// none.
+func (n *node) isExplained(t *testing.T) {
+	all := n.faults()
+	namespaces := make([]string, len(all))
+	for i := range all {
+		namespaces[i] = n.breaks(t, &all[i])
+		t.Cleanup(func() {
+			_ = n.plane.admin.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), namespaces[i], metav1.DeleteOptions{})
+		})
+	}
+	for i, f := range all {
+		var last explain.Diagnosis
+		n.plane.eventually(t, "the fault "+f.name+" is explained", func(ctx context.Context) error {
+			out, err := exec.CommandContext(ctx, n.program(t), "explain", "pod/app", "-n", namespaces[i], "-o", "json", "--kubeconfig", n.Cluster.Kubeconfig()).Output()
+			if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
+				return err
+			}
+			last = explain.Diagnosis{}
+			if err := json.Unmarshal(out, &last); err != nil {
+				return fmt.Errorf("%w: %s", err, out)
+			}
+			if last.Verdict.Code != f.want || (last.Verdict.Status == explain.OK) != (f.want == "") || f.want != "" && last.Observed == nil {
+				return fmt.Errorf("got %s %s [%s], want %s: %s", last.Verdict.Status, last.Verdict.Code, last.Verdict.Certainty, f.want, out)
+			}
+			return nil
+		})
+		t.Logf("| %s | %s | %s |", f.name, last.Verdict.Code, last.Verdict.Certainty)
+	}
+}
