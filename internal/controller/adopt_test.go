@@ -200,3 +200,34 @@ func TestAWriterWhoCameBackIsLeftInPeaceWhileWhatItWroteIsWorthSomething(t *test
 		t.Error("a renewal gives way to nobody")
 	}
 }
+
+func TestASecretThatIsLetGoStaysWithWhoSharesIt(t *testing.T) {
+	t.Parallel()
+	written := metav1.NewTime(noon)
+	for _, c := range []struct {
+		name   string
+		change func(*corev1.Secret)
+		stays  bool
+	}{
+		{"ours alone", func(*corev1.Secret) {}, false},
+		{"taken over, and nobody else's any more", func(s *corev1.Secret) { s.Annotations[annotationKept] = "" }, false},
+		{"with entries of others", func(s *corev1.Secret) { s.Annotations[annotationKept] = "b.io" }, true},
+		{"written by another since it was taken over", func(s *corev1.Secret) {
+			s.Annotations[annotationKept] = ""
+			s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "acr-credential-helper", Time: &written, FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:.dockerconfigjson":{}}}`)}}
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			secret := made(c.change)
+			k, p := adopting(t, secret)
+			if err := k.release(t.Context(), "ns", p); err != nil {
+				t.Fatal(err)
+			}
+			now, err := k.Client.CoreV1().Secrets("ns").Get(t.Context(), "ours", metav1.GetOptions{})
+			if (err == nil) != c.stays || c.stays && ours(now) {
+				t.Errorf("got %v, %v; want it to stay: %v", now, err, c.stays)
+			}
+		})
+	}
+}

@@ -31,15 +31,24 @@ func (c *Controller) unmark(ctx context.Context, secret *corev1.Secret) error {
 	})
 }
 
+// shared tells whether a Secret of ours stays with others when it is let go: one that
+// was taken over and holds entries of theirs, or has been written by them since.
+func shared(s *corev1.Secret) bool {
+	who, _ := writers(s)
+	return adopted(s) && (s.Annotations[annotationKept] != "" || who != "")
+}
+
 // release ends a Secret of a namespace that is not chosen any more and that no pod
-// names. One that was taken over and holds entries of others stays theirs.
+// names. One that others share stays theirs.
 func (c *Controller) release(ctx context.Context, namespace string, plan *plan) error {
 	secret := c.secretIn(namespace)
 	switch {
 	case secret == nil:
 		return nil
-	case secret.Annotations[annotationKept] == "":
+	case !shared(secret):
 		return c.deleteSecret(ctx, secret)
+	case secret.Annotations[annotationKept] == "":
+		return c.unmark(ctx, secret) // as its writer has it
 	}
 	err := c.mendSecret(ctx, secret, plan, (&content{}).emptied())
 	if _, left := errors.AsType[foreignError](err); err != nil && !left {

@@ -40,7 +40,7 @@ func (c *Controller) detach(ctx context.Context, namespace string, plan *plan, m
 		return nil
 	}
 	var entries error
-	if secret.Annotations[annotationKept] == "" { // else it stays, and so do those who name it
+	if !shared(secret) { // else it stays, and so do those who name it
 		entries = c.eachServiceAccount(namespace, plan, func(sa *corev1.ServiceAccount) error {
 			return c.keepEntry(ctx, sa, false)
 		})
