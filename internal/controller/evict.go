@@ -184,11 +184,21 @@ func replaced(pod *corev1.Pod) bool {
 	return owner != nil && slices.Contains([]string{"ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController"}, owner.Kind)
 }
 
+// evictedLong is for how long it is remembered that a pod of an owner was evicted:
+// what was wrong with the injection then need not be now.
+const evictedLong = time.Hour
+
+// inVain tells whether a pod is one that came in the place of one that was evicted
+// not long ago. Its birth is known to the second.
+func inVain(evicted, born, now time.Time) bool {
+	return now.Sub(evicted) < evictedLong && !born.Before(evicted.Truncate(time.Second))
+}
+
 // evict evicts the very pod, once it is known that another would be born with the
 // name.
 func (e *evictions) evict(ctx context.Context, pod *corev1.Pod) {
 	owner := metav1.GetControllerOf(pod).UID
-	if last, ok := e.owners[owner]; ok && !pod.CreationTimestamp.Time.Before(last.Truncate(time.Second)) {
+	if last, ok := e.owners[owner]; ok && inVain(last, pod.CreationTimestamp.Time, e.Now()) {
 		e.stays(pod, "a pod of its owner was evicted, and what came in its place is born without the name too")
 		return
 	}

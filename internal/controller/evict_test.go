@@ -60,4 +60,24 @@ func TestWhichPodsAreStuckForWantOfTheName(t *testing.T) {
 	}
 }
 
+func TestAnOwnerIsGivenUpForAnHour(t *testing.T) {
+	t.Parallel()
+	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+	for _, c := range []struct {
+		name               string
+		evicted, born, now time.Time
+		want               bool
+	}{
+		{"what came in its place", at(0), at(1), at(2), true},
+		{"in the same second", at(0).Add(900 * time.Millisecond), at(0), at(1), true},
+		{"another that was there before", at(0), at(-1), at(2), false},
+		{"one of weeks later", at(0), at(30000), at(30001), false},
+		{"what came in its place, and stands for long", at(0), at(1), at(60), false},
+	} {
+		if got := inVain(c.evicted, c.born, c.now); got != c.want {
+			t.Errorf("%s: got %v", c.name, got)
+		}
+	}
+}
+
 const sixtyFour = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
