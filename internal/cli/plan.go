@@ -25,7 +25,8 @@ before it is installed, or while it runs. In each namespace it decides as the
 controller does. It reads ConfigMap kube-system/acr-configuration and ConfigMap
 pullkey-system/pullkey, or a file with one of them or both; namespaces,
 ServiceAccounts, the Secrets of the pull Secret's name, of which it shows no
-value; and the Deployments of pullkey and of the vendor's helper.
+value; and the Deployments of pullkey and of the vendor's helper. Not shown are
+ServiceAccounts that lose the name because they were chosen until now.
 
 The exit code is 1 where a namespace that is to be served would not be.`
 
