@@ -76,14 +76,7 @@ func captured(f *explain.Facts) (map[string]any, error) {
 	_, _ = rand.Read(key) // never fails
 	pod := f.Pod.DeepCopy()
 	pod.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
-	delete(pod.Annotations, corev1.LastAppliedConfigAnnotation)
-	pod.ManagedFields = nil
-	bare(pod.Spec.InitContainers)
-	bare(pod.Spec.Containers)
-	for i := range pod.Spec.EphemeralContainers {
-		c := &pod.Spec.EphemeralContainers[i]
-		c.Env, c.Args, c.Command = nil, nil, nil
-	}
+	bare(pod)
 	items := []any{pod}
 	if f.ServiceAccount != nil {
 		account := f.ServiceAccount.DeepCopy()
@@ -97,7 +90,7 @@ func captured(f *explain.Facts) (map[string]any, error) {
 	for i := range f.Events {
 		e := f.Events[i].DeepCopy()
 		e.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Event"}
-		e.ManagedFields = nil
+		e.ManagedFields, e.Message = nil, explain.WithoutSecrets(e.Message)
 		items = append(items, e)
 	}
 	text, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
@@ -108,10 +101,28 @@ func captured(f *explain.Facts) (map[string]any, error) {
 	return list, json.Unmarshal(text, &list)
 }
 
-// bare takes out of containers where secrets are written by people.
-func bare(containers []corev1.Container) {
-	for i := range containers {
-		c := &containers[i]
-		c.Env, c.Args, c.Command = nil, nil, nil
+// bare takes out of a pod where secrets are written by people: of its containers the
+// names and images stay, of its volumes the images, of its annotations the mirror's.
+func bare(pod *corev1.Pod) {
+	mirror, static := pod.Annotations[corev1.MirrorPodAnnotationKey]
+	pod.ManagedFields, pod.Annotations = nil, nil
+	if static {
+		pod.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: mirror}
+	}
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i, c := range list {
+			list[i] = corev1.Container{Name: c.Name, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy}
+		}
+	}
+	for i, c := range pod.Spec.EphemeralContainers {
+		pod.Spec.EphemeralContainers[i] = corev1.EphemeralContainer{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: c.Name, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy}}
+	}
+	pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Image == nil })
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses} {
+		for i := range list {
+			if w := list[i].State.Waiting; w != nil {
+				w.Message = explain.WithoutSecrets(w.Message)
+			}
+		}
 	}
 }

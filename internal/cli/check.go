@@ -63,7 +63,7 @@ func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) er
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "(none yet)", CreationTimestamp: metav1.NewTime(p.Now())},
 		Spec:       corev1.PodSpec{ServiceAccountName: f.account, Containers: []corev1.Container{{Name: "app", Image: image}}},
 	}
-	r := &reader{api, &explain.Facts{Pod: pod, Secrets: map[string]*corev1.Secret{}}}
+	r := &reader{api, &explain.Facts{Pod: pod, Now: p.Now(), Secrets: map[string]*corev1.Secret{}}}
 	if err := r.account(cmd.Context()); err != nil {
 		return err
 	}

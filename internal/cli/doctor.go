@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,8 @@ type ward struct {
 	Pods   int         `json:"pods"`
 	Looked int         `json:"looked"`
 	Causes []causeSeen `json:"causes"`
+
+	now time.Time
 }
 
 // causeSeen is a cause with the pods that have it.
@@ -73,7 +76,7 @@ func (p *program) doctor(cmd *cobra.Command, f *doctorFlags) error {
 	if err != nil {
 		return err
 	}
-	w, err := visit(cmd.Context(), api, namespace)
+	w, err := visit(cmd.Context(), api, namespace, p.Now())
 	if err != nil {
 		return err
 	}
@@ -88,8 +91,8 @@ func (p *program) doctor(cmd *cobra.Command, f *doctorFlags) error {
 
 // visit looks at the pods page by page, and keeps of each that fails its verdict
 // alone. What belongs to a namespace is read once, where a pod in it fails.
-func visit(ctx context.Context, api *rest.RESTClient, namespace string) (*ward, error) {
-	w := &ward{Causes: []causeSeen{}}
+func visit(ctx context.Context, api *rest.RESTClient, namespace string, now time.Time) (*ward, error) {
+	w := &ward{Causes: []causeSeen{}, now: now}
 	around := map[string]*neighbours{}
 	for next := ""; ; {
 		found := &corev1.PodList{}
@@ -142,7 +145,7 @@ func (w *ward) admit(ctx context.Context, api *rest.RESTClient, pod *corev1.Pod,
 		near.accounts[name] = account
 	}
 	facts := *near.Facts
-	facts.Pod, facts.ServiceAccount, facts.NoAccount = pod, account.ServiceAccount, account.NoAccount
+	facts.Pod, facts.ServiceAccount, facts.NoAccount, facts.Now = pod, account.ServiceAccount, account.NoAccount, w.now
 	d, err := explain.Pod(&facts, "")
 	if err != nil {
 		return err

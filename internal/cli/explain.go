@@ -81,8 +81,12 @@ func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error
 	if err != nil {
 		return err
 	}
+	if len(facts) == 0 {
+		return p.found([]explain.Diagnosis{}, p.paintOut(green, "✓")+" no pod in the file has an image that cannot be had")
+	}
 	var all []explain.Diagnosis
 	for _, one := range facts {
+		one.Now = p.Now()
 		d, err := explain.Pod(one, f.container)
 		if err != nil {
 			return advise(err, "without -c it is the first whose image fails")
@@ -172,12 +176,12 @@ func (o *objectFile) facts(namespace, pod, shown string) ([]*explain.Facts, erro
 	case pod != "":
 		return nil, fmt.Errorf("%s holds no pod %s", shown, pod)
 	}
-	return nil, advise(fmt.Errorf("%s holds no pod whose image fails", shown), "name one to have it looked at all the same")
+	return nil, nil
 }
 
 // around are the objects around a pod.
 func (o *objectFile) around(pod *corev1.Pod) *explain.Facts {
-	f := &explain.Facts{Pod: pod, Secrets: map[string]*corev1.Secret{}, Events: o.events}
+	f := &explain.Facts{Pod: pod, Secrets: map[string]*corev1.Secret{}, Events: o.events, File: true}
 	account := pod.Spec.ServiceAccountName
 	if account == "" {
 		account = "default"

@@ -142,7 +142,7 @@ func TestWhatCannotBeExplainedIsSaid(t *testing.T) {
 	}{
 		{"nothing", nil, exitUsage, "name a pod, the code of a cause, or with -f a file of objects"},
 		{"no pod", []string{"-f", file(`{"kind":"Secret"}`)}, exitFailed, "holds no pod"},
-		{"no pod that fails", []string{"-f", file(running)}, exitFailed, "holds no pod whose image fails"},
+		{"no pod that fails", []string{"-f", file(running)}, exitDone, "✓ no pod in the file has an image that cannot be had"},
 		{"a pod that runs", []string{"a", "-f", file(running)}, exitDone, "✓ ok"},
 		{"another pod", []string{"b", "-f", file(running)}, exitFailed, "holds no pod b"},
 		{"no YAML", []string{"-f", file("a: b: not-to-be-shown")}, exitFailed, "document 1 is no YAML"},

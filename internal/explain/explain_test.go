@@ -37,6 +37,9 @@ var (
 	noHost    = backOff(`failed to do request: Head "https://reg.example.com/v2/a/manifests/1": dial tcp: lookup reg.example.com on 10.0.0.10:53: no such host`)
 )
 
+// backOffOf is what is said of an image that is pulled as nobody.
+func backOffOf(image string) string { return strings.ReplaceAll(anonymous, `"X"`, `"`+image+`"`) }
+
 type change func(*explain.Facts)
 
 // failing is a pod of one container whose image cannot be had, and its ServiceAccount,
@@ -125,7 +128,8 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 		{"a static pod", failing(image, anonymous, func(f *explain.Facts) { f.Pod.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }), cause.PodStatic, cause.Proven},
 
 		{"a Secret that nobody names", failing(image, anonymous, login("s", host)), cause.SANotReferenced, cause.Proven},
-		{"a Secret that the account names since", failing(image, anonymous, login("s", host), accountNames("s")), cause.SAPodPredates, cause.Proven},
+		{"a Secret that the account names since", failing(image, anonymous, login("s", host), accountNames("s"), accountWritten(time.Hour)), cause.SAPodPredates, cause.Proven},
+		{"a Secret that the account names since nobody knows when", failing(image, anonymous, login("s", host), accountNames("s")), cause.SAPodPredates, cause.Strong},
 		{"a list of the pod's own", failing(image, anonymous, login("s", host), login("t", "other.example.com"), accountNames("s"), podNames("t")), cause.SAPodOverrides, cause.Proven},
 		{"an empty name", failing(image, noBasic, login("s", host), accountNames("s"), podNames("")), cause.SAEmptyName, cause.Proven},
 		{"no Secret at all", failing(image, anonymous), cause.AuthNoCredential, cause.Proven},
@@ -158,7 +162,22 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 		{"a login that is refused", failing(image, refused, named(host)...), cause.AuthInvalid, cause.Strong},
 		{"pullkey's own, which has ended", failing(image, refused, join(named(host), func(f *explain.Facts) {
 			f.Secrets["s"].Annotations = map[string]string{"pullkey.dev/expires-at": born.Add(-time.Minute).Format(time.RFC3339)}
-		})...), cause.AuthExpired, cause.Proven},
+		}, failedAt(time.Minute))...), cause.AuthExpired, cause.Proven},
+		{"pullkey's own, which has ended since an unknown last try", failing(image, refused, join(named(host), func(f *explain.Facts) {
+			f.Secrets["s"].Annotations = map[string]string{"pullkey.dev/expires-at": born.Add(-time.Minute).Format(time.RFC3339)}
+			f.Now = born.Add(time.Hour)
+		})...), cause.AuthExpired, cause.Strong},
+		{"a login of nobody knows when", failing(image, refused, join(named(host), later)...), cause.AuthInvalid, cause.Strong},
+		{"a token server that is down", failing(image, strings.Replace(refused, "401 Unauthorized", "503 Service Unavailable", 1), named(host)...), cause.Reg5XX, cause.Proven},
+		{"a token server that forbids it", failing(image, strings.Replace(refused, "401 Unauthorized", "403 Forbidden", 1), named(host)...), cause.ScopeDenied, cause.Possible},
+		{"a list that something took away at birth", failing(image, anonymous, login("s", host), accountNames("s"), accountWritten(-time.Hour)), cause.WebhookStripped, cause.Strong},
+		{"a Secret that is not in the file", failing(image, anonymous, podNames("s"), func(f *explain.Facts) { f.File = true }), cause.SecretMissing, cause.Strong},
+		{"a port, beside a Secret that is not there", failing(image, anonymous, login("s", host+":443"), podNames("optional", "s")), cause.KeyPort, cause.Proven},
+		{"a private host that looks like an endpoint of ACR", failing("registry-internal.corp.example/a", anonymous, named("registry.corp.example")...), cause.KeyHostMismatch, cause.Proven},
+		{"a name without host whose tag has a dot", failing("app:1.2", scope, named(host)...), cause.RefImplicitHub, cause.Strong},
+		{"the image of a volume", failing("nginx", backOffOf("reg.example.com/models:7"), join(named("other.example.net"), func(f *explain.Facts) {
+			f.Pod.Spec.Volumes = []corev1.Volume{{Name: "models", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "reg.example.com/models:7"}}}}
+		})...), cause.KeyHostMismatch, cause.Proven},
 		{"a login without the right", failing(image, scope, named(host)...), cause.ScopeDenied, cause.Possible},
 		{"a host without an address, and no Secret either", failing(image, noHost), cause.NetDNS, cause.Proven},
 		{"a mirror that has it not", failing(image, backOff("unexpected status from HEAD request to https://mirror.example.net/v2/a/manifests/1?ns=reg.example.com: 403 Forbidden"), named(host)...), cause.MirrorMasks, cause.Strong},
@@ -183,10 +202,31 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 	}
 }
 
+// accountWritten tells when the ServiceAccount's list was written, so long after the
+// pod's birth.
+func accountWritten(after time.Duration) change {
+	return func(f *explain.Facts) {
+		at := metav1.NewTime(born.Add(after))
+		f.ServiceAccount.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Time: &at, FieldsV1: metav1.NewFieldsV1(`{"f:imagePullSecrets":{}}`)}}
+	}
+}
+
+// later has a Secret that was made an hour after the pod.
+func later(f *explain.Facts) { f.Secrets["s"].CreationTimestamp = metav1.NewTime(born.Add(time.Hour)) }
+
+// failedAt is an event of a try so long after the pod's birth.
+func failedAt(after time.Duration) change {
+	return func(f *explain.Facts) {
+		f.Events = []corev1.Event{{
+			InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: ns, Name: "app-0"}, Type: corev1.EventTypeWarning, Reason: "Failed",
+			Message: "Error: ErrImagePull", EventTime: metav1.NewMicroTime(born.Add(after)),
+		}}
+	}
+}
+
 func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
 	t.Parallel()
 	const image = host + "/a:1"
-	later := func(f *explain.Facts) { f.Secrets["s"].CreationTimestamp = metav1.NewTime(born.Add(time.Hour)) }
 	for _, c := range []struct {
 		name  string
 		facts *explain.Facts
@@ -202,8 +242,14 @@ func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
 			}}
 		}), explain.OK},
 		{"a pod that nobody has tried, with a login", failing(image, "", named(host)...), explain.OK},
-		{"a Secret that was made since", failing(image, anonymous, join(named(host), later)...), explain.Waiting},
-		{"a login that was renewed since", failing(image, refused, join(named(host), later)...), explain.Waiting},
+		{"a Secret that was made since", failing(image, anonymous, join(named(host), later, failedAt(time.Minute))...), explain.Waiting},
+		{"a login that was renewed since", failing(image, refused, join(named(host), later, failedAt(time.Minute))...), explain.Waiting},
+		{"a hook that fails", failing(image, "", func(f *explain.Facts) {
+			f.Pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+				Name: "app", LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{}},
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PostStartHookError", Message: "context deadline exceeded"}},
+			}}
+		}), explain.OK},
 		{"words that nobody knows", failing(image, backOff("the moon is full"), named(host)...), explain.Inconclusive},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -316,5 +362,46 @@ func TestTheDiagnosisOfWhatIsRedactedIsTheSame(t *testing.T) {
 				t.Errorf("%v (-cluster +capture):\n%s", err, diff)
 			}
 		})
+	}
+}
+
+// A login is not proposed for another registry than its own, and a Secret is not
+// deleted.
+func TestAFixGivesNoLoginAwayAndDeletesNothing(t *testing.T) {
+	t.Parallel()
+	for _, f := range []*explain.Facts{
+		failing("harbor.example.org/a", anonymous, named("quay.io")...),
+		failing("registry-vpc.cn-hangzhou.aliyuncs.com/n/a", anonymous, named("registry.cn-shanghai.aliyuncs.com")...),
+		failing(host+"/a", anonymous, has("s", "Opaque", "password", "x"), podNames("s")),
+		failing(host+"/a", "illegal base64 data at input byte 0", holding(`{"auths":{"quay.io":{"auth":"!!"}}}`), podNames("s")),
+	} {
+		d, err := explain.Pod(f, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, fix := range d.Verdict.Fixes {
+			if strings.Contains(fix.Command, "add-host") || strings.Contains(fix.Command, "delete secret") {
+				t.Errorf("%s: %s", d.Verdict.Code, fix.Command)
+			}
+		}
+	}
+}
+
+func TestALoginInAKeyOrASignedURLIsNotShown(t *testing.T) {
+	t.Parallel()
+	said := backOff(`failed to copy: httpReadSeeker: failed open: failed to do request: Get "https://bucket.example.com/x?X-Amz-Signature=` + password + `&X-Amz-Security-Token=` + password + `": dial tcp 10.0.0.1:443: i/o timeout`)
+	f := failing(host+"/a:1", said, named("https://bob:"+password+"@"+host+":8443")...)
+	d, err := explain.Pod(f, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(d)
+	if err != nil || strings.Contains(string(text), password) {
+		t.Errorf("%v: %s", err, text)
+	}
+	for _, s := range f.Secrets {
+		if value := string(explain.Redact(s, []byte("k")).Data[corev1.DockerConfigJsonKey]); strings.Contains(value, password) {
+			t.Errorf("it is in the capture: %s", value)
+		}
 	}
 }

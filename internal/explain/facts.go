@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	imagename "github.com/pullkey/pullkey/internal/image"
 	"github.com/pullkey/pullkey/internal/keyring"
+	"github.com/pullkey/pullkey/internal/runtimeerror"
 )
 
 // Facts are the objects around a pod.
@@ -21,6 +24,10 @@ type Facts struct {
 	// do not exist are in Absent.
 	Complete bool
 	Absent   []string
+	// File tells that the objects are from a file, which may lack some.
+	File bool
+	// Now is when they are looked at.
+	Now time.Time
 	// NoAccount tells that the ServiceAccount does not exist.
 	NoAccount bool
 	Events    []corev1.Event
@@ -67,13 +74,42 @@ func images(pod *corev1.Pod) []image {
 	return all
 }
 
-// ordinary are the reasons of a container that waits for something else than its
-// image (kubelet 1.37).
-var ordinary = []string{"ContainerCreating", "PodInitializing", "CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError", ""}
+// reasons are those of a container that waits for its image (kubelet 1.37,
+// pkg/kubelet/images/types.go), beside what cannot be decoded.
+var reasons = []string{
+	"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "ErrImageNeverPull", "InvalidImageName", "RegistryUnavailable", "SignatureValidationFailed",
+}
 
 // failing tells that the image could not be had.
 func (i image) failing() bool {
-	return i.waiting != nil && !slices.Contains(ordinary, i.waiting.Reason)
+	return i.waiting != nil && (slices.Contains(reasons, i.waiting.Reason) || runtimeerror.Read(i.waiting.Reason).Errors[0].Kind == runtimeerror.Undecodable)
+}
+
+// heardOf returns which of the images kubelet's words about one of them are about: an
+// image volume's stand in the status of a container.
+func heardOf(all []image, at int) int {
+	if at < 0 || all[at].waiting == nil {
+		return at
+	}
+	said := runtimeerror.Read(all[at].waiting.Message).Image
+	for i := range all {
+		if said != "" && !alike(all[at].of, said) && alike(all[i].of, said) {
+			all[i].waiting = all[at].waiting
+			return i
+		}
+	}
+	return at
+}
+
+// alike tells whether two names are of the same image; a name that is none is like
+// every other.
+func alike(a, b string) bool {
+	x, err := imagename.Parse(a)
+	if err != nil {
+		return true
+	}
+	y, err := imagename.Parse(b)
+	return err != nil || x == y
 }
 
 // Failing tells whether an image of the pod cannot be had, as kubelet says.

@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,10 +38,42 @@ func (w *walk) newSecret(name, host string) string {
 	return fmt.Sprintf("pullkey login %[1]s --keep-password && pullkey secret create %[2]s --from-login %[1]s -n %[3]s", quote(host), quote(name), quote(w.Pod.Namespace))
 }
 
-// secretAnew replaces one.
-func (w *walk) secretAnew(name, host string) string {
-	return fmt.Sprintf("kubectl -n %s delete secret %s && %s", quote(w.Pod.Namespace), quote(name), w.newSecret(name, host))
+// secretAnew makes another in the place of one that is of no use. The old one is left
+// to whoever owns it: it may hold more than this.
+func (w *walk) secretAnew(name, host string) Fix {
+	title := fmt.Sprintf("make another with the right login, and name it in the place of %s in the ServiceAccount, or in the pod's template", name)
+	if s := w.Secrets[name]; s != nil {
+		title += managed(s.Labels, s.Annotations)
+		for _, o := range s.OwnerReferences {
+			title += fmt.Sprintf("; %s %s owns %s: mend it there", o.Kind, o.Name, name)
+		}
+	}
+	return Fix{title, w.newSecret(name+"-new", host)}
 }
+
+// shown is a key without the login that may stand before its host.
+func shown(key string) string {
+	scheme, rest, found := strings.Cut(key, "://")
+	if !found {
+		scheme, rest = "", key
+	}
+	host, _, _ := strings.Cut(rest, "/")
+	at := strings.LastIndexByte(host, '@')
+	if at < 0 {
+		return key
+	}
+	rest = "…@" + rest[at+1:]
+	if !found {
+		return rest
+	}
+	return scheme + "://" + rest
+}
+
+// signed are the parameters of a URL that open what it names.
+var signed = regexp.MustCompile(`(?i)([?&](?:x-[a-z]+-[a-z0-9-]*|[a-z0-9_-]*(?:signature|token|credential|accesskeyid)|sig|expires)=)[^&\s"']+`)
+
+// withoutSecrets takes out of a runtime's words what opens a signed URL.
+func withoutSecrets(text string) string { return signed.ReplaceAllString(text, "${1}…") }
 
 // anew has the pod made anew, by whoever made it.
 func (w *walk) anew() Fix {

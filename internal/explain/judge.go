@@ -138,6 +138,9 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 	if c, found := cause.Find(string(code)); found {
 		f.Link = c.Link
 		if fix, _, _ := strings.Cut(c.Fix, "\n"); fix != "" {
+			if before, open := strings.CutSuffix(fix, ":"); open {
+				fix = before + ": see pullkey explain " + string(code)
+			}
 			f.Fixes = []Fix{{Title: fix}}
 		}
 	}
@@ -148,6 +151,9 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
 	refusals := []runtimeerror.Kind{runtimeerror.NotFound, runtimeerror.Forbidden, runtimeerror.Unauthorized}
 	unreachable := []runtimeerror.Kind{runtimeerror.DNS, runtimeerror.Refused, runtimeerror.Timeout, runtimeerror.Reset}
+	if err.Kind == runtimeerror.TokenPostRefused || err.Kind == runtimeerror.LoginRefused {
+		return ofTokenServer(err.Status, code, sure)
+	}
 	switch {
 	case err.Stage == runtimeerror.Sandbox:
 		return cause.SandboxImage, sure
@@ -159,6 +165,19 @@ func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Cer
 		return cause.NetProxy, sure
 	case err.Kind == runtimeerror.NotFound && w.parsed.Digest != "":
 		return cause.DigestMissing, sure
+	}
+	return code, sure
+}
+
+// ofTokenServer is the cause of a refusal by the token server.
+func ofTokenServer(status int, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
+	switch {
+	case status >= 500:
+		return cause.Reg5XX, cause.Proven
+	case status == 429:
+		return cause.RegRateLimit, cause.Proven
+	case status == 403:
+		return cause.ScopeDenied, cause.Possible
 	}
 	return code, sure
 }

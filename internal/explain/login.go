@@ -17,7 +17,7 @@ import (
 // causes, in the order of the chain.
 func (w *walk) withoutLogin() {
 	for _, look := range []func() (cause.Link, cause.Code, Finding, bool){
-		w.static, w.byAccount, w.notThere, w.passedOver, w.withoutPassword, w.nearMiss, w.unreferenced, w.otherHosts, w.nothing,
+		w.static, w.byAccount, w.exactMiss, w.notThere, w.passedOver, w.withoutPassword, w.nearMiss, w.unreferenced, w.otherHosts, w.nothing,
 	} {
 		if link, code, f, ok := look(); ok {
 			if f.Certainty == "" {
@@ -34,7 +34,7 @@ func (w *walk) withoutLogin() {
 // that it had none, since the node may have logins of its own.
 func (w *walk) sure() cause.Certainty {
 	switch {
-	case len(w.unread) > 0:
+	case len(w.unread) > 0, w.Observed != nil && w.heard().Kind == runtimeerror.Unknown:
 		return cause.Possible
 	case w.Observed == nil:
 		return cause.Strong
@@ -92,7 +92,16 @@ func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
 		f.Sentence = fmt.Sprintf("the pod's list holds an empty name alone, so that it did not get Secret %s of ServiceAccount %s", fit[0], account)
 		f.Fixes = []Fix{{Title: "take the empty entry out of the pod's template (often a chart's value that is not set); the ServiceAccount's list then counts"}}
 		return cause.ServiceAccount, cause.SAEmptyName, f, true
+	case len(own) == 0 && !since.IsZero() && since.Before(w.Pod.CreationTimestamp.Time):
+		f.Certainty = cause.Strong
+		f.Sentence = fmt.Sprintf("ServiceAccount %s named Secret %s when the pod was born, and the pod has no list: something took it out of the pod at its birth", account, fit[0])
+		f.Evidence = append(f.Evidence, "its imagePullSecrets were last written at "+stamp(since))
+		f.Fixes = []Fix{{Title: "find the webhook or policy that replaces the pod's list", Command: "kubectl get mutatingwebhookconfigurations"}}
+		return cause.PodSecrets, cause.WebhookStripped, f, true
 	case len(own) == 0 || since.After(w.Pod.CreationTimestamp.Time):
+		if since.IsZero() {
+			f.Certainty = cause.Strong // kubectl leaves out who wrote it, unless it is asked: --show-managed-fields
+		}
 		f.Sentence = fmt.Sprintf("the pod is older than Secret %s in ServiceAccount %s: a pod keeps the list of its birth", fit[0], account)
 		if !since.IsZero() {
 			f.Evidence = append(f.Evidence, "its imagePullSecrets were last written at "+stamp(since))
@@ -121,10 +130,14 @@ func (w *walk) notThere() (cause.Link, cause.Code, Finding, bool) {
 	if len(w.missing) == 0 {
 		return "", "", Finding{}, false
 	}
-	name := w.missing[0]
+	name, sure := w.missing[0], cause.Certainty("")
+	if w.File {
+		sure = cause.Strong // a file may lack one
+	}
 	return cause.PodSecrets, cause.SecretMissing, Finding{
-		Sentence: fmt.Sprintf("Secret %s/%s, which the pod names, does not exist: kubelet goes on without it and says nothing", w.Pod.Namespace, name),
-		Evidence: []string{fmt.Sprintf("Pod %s/%s names [%s]; not there: %s", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "), strings.Join(w.missing, ", "))},
+		Certainty: sure,
+		Sentence:  fmt.Sprintf("Secret %s/%s, which the pod names, does not exist: kubelet goes on without it and says nothing", w.Pod.Namespace, name),
+		Evidence:  []string{fmt.Sprintf("Pod %s/%s names [%s]; not there: %s", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "), strings.Join(w.missing, ", "))},
 		Fixes: []Fix{
 			{Title: "make it in this namespace: a pod cannot use one of another", Command: w.newSecret(name, w.parsed.Host())},
 			w.anew(),
@@ -137,7 +150,7 @@ func (w *walk) passedOver() (cause.Link, cause.Code, Finding, bool) {
 	for _, c := range w.read {
 		s := w.Secrets[c.Secret]
 		f := Finding{Evidence: []string{fmt.Sprintf("Secret %s/%s has type %s and the keys [%s]", w.Pod.Namespace, c.Secret, s.Type, strings.Join(sortedKeys(s.Data), ", "))}}
-		f.Fixes = []Fix{{Title: "make it anew: a Secret's type cannot be changed", Command: w.secretAnew(c.Secret, w.parsed.Host())}, w.anew()}
+		f.Fixes = []Fix{w.secretAnew(c.Secret, w.parsed.Host()), w.anew()}
 		switch {
 		case c.Skipped:
 			f.Sentence = fmt.Sprintf("kubelet passes over Secret %s/%s: type and key are not those of a pull Secret", w.Pod.Namespace, c.Secret)
@@ -157,10 +170,10 @@ func (w *walk) withoutPassword() (cause.Link, cause.Code, Finding, bool) {
 		if len(found.Logins) == 0 && (!c.Helpers || len(c.Entries) > 0) {
 			continue
 		}
-		f := Finding{Fixes: []Fix{{Title: "make it anew with a user name and a password", Command: w.secretAnew(c.Secret, w.parsed.Host())}, w.anew()}}
+		f := Finding{Fixes: []Fix{w.secretAnew(c.Secret, w.parsed.Host()), w.anew()}}
 		if len(found.Logins) > 0 && found.Logins[0].Token {
-			f.Sentence = fmt.Sprintf("Secret %s/%s holds a token alone for %s, and kubelet reads user name and password alone", w.Pod.Namespace, c.Secret, found.Logins[0].Key)
-			f.Evidence = []string{fmt.Sprintf("Secret %s/%s, entry %q: identitytoken or registrytoken, and no password", w.Pod.Namespace, c.Secret, found.Logins[0].Key)}
+			f.Sentence = fmt.Sprintf("Secret %s/%s holds a token alone for %s, and kubelet reads user name and password alone", w.Pod.Namespace, c.Secret, shown(found.Logins[0].Key))
+			f.Evidence = []string{fmt.Sprintf("Secret %s/%s, entry %q: identitytoken or registrytoken, and no password", w.Pod.Namespace, c.Secret, shown(found.Logins[0].Key))}
 			return cause.SecretContent, cause.SecretIdentityToken, f, true
 		}
 		f.Sentence = fmt.Sprintf("Secret %s/%s has no password for %s: kubelet pulls as nobody", w.Pod.Namespace, c.Secret, w.parsed.Host())
@@ -204,37 +217,43 @@ func (w *walk) nothing() (cause.Link, cause.Code, Finding, bool) {
 // loginsThatAreRefused finds what is wrong with logins that kubelet has.
 func (w *walk) loginsThatAreRefused() {
 	for _, e := range w.found.Logins {
-		s := w.Secrets[e.Secret]
-		if written(s).After(w.seen()) {
-			continue // it is another login than kubelet has tried
-		}
-		f := Finding{Certainty: cause.Strong, Evidence: []string{fmt.Sprintf("Secret %s/%s, entry %q, user %s", w.Pod.Namespace, e.Secret, e.Key, e.Username)}}
-		if expires, err := time.Parse(time.RFC3339, s.Annotations["pullkey.dev/expires-at"]); err == nil && w.seen().After(expires) {
-			f.Sentence = fmt.Sprintf("the login in Secret %s/%s ended at %s", w.Pod.Namespace, e.Secret, stamp(expires))
-			f.Certainty = cause.Proven
-			f.Fixes = []Fix{{Title: "see why pullkey does not renew it", Command: "pullkey status"}}
+		f := Finding{Certainty: cause.Strong, Evidence: []string{fmt.Sprintf("Secret %s/%s, entry %q, user %s", w.Pod.Namespace, e.Secret, shown(e.Key), e.Username)}}
+		switch tried, known := w.seen(); {
+		case known && written(w.Secrets[e.Secret]).After(tried): // it is another login than kubelet has tried
+		case w.ended(e, &f):
 			w.finds(cause.Token, cause.AuthExpired, badLogin, f)
-			continue
-		}
-		if e.Stray() {
-			f.Sentence = fmt.Sprintf("the login for %q in Secret %s/%s begins or ends with a space or the end of a line", e.Key, w.Pod.Namespace, e.Secret)
-			f.Fixes = []Fix{{Title: "make it anew, with printf '%s' instead of echo", Command: w.secretAnew(e.Secret, w.parsed.Host())}, w.anew()}
+		case e.Stray():
+			f.Sentence = fmt.Sprintf("the login for %q in Secret %s/%s begins or ends with a space or the end of a line", shown(e.Key), w.Pod.Namespace, e.Secret)
+			f.Fixes = []Fix{w.secretAnew(e.Secret, w.parsed.Host()), w.anew()}
 			w.finds(cause.SecretContent, cause.SecretStrayWhitespace, badLogin, f)
-			continue
+		case w.Observed != nil && badLogin(w.heard()):
+			f.Sentence = fmt.Sprintf("the registry does not take the login of user %s in Secret %s/%s", e.Username, w.Pod.Namespace, e.Secret)
+			f.Fixes = []Fix{{Title: "try it, and see every step", Command: "pullkey login " + quote(w.parsed.Host())}, w.secretAnew(e.Secret, w.parsed.Host()), w.anew()}
+			w.finds(cause.Token, cause.AuthInvalid, badLogin, f)
 		}
-		if w.Observed == nil || !badLogin(w.heard()) {
-			continue // nothing speaks against it
-		}
-		f.Sentence = fmt.Sprintf("the registry does not take the login of user %s in Secret %s/%s", e.Username, w.Pod.Namespace, e.Secret)
-		f.Fixes = []Fix{{Title: "try it, and see every step", Command: "pullkey login " + quote(w.parsed.Host())}, {Title: "then make the Secret anew", Command: w.secretAnew(e.Secret, w.parsed.Host())}, w.anew()}
-		w.finds(cause.Token, cause.AuthInvalid, badLogin, f)
 	}
 	if twice := w.found.Ambiguous(); len(twice) > 0 {
 		w.AlsoNoticed = append(w.AlsoNoticed, Finding{
-			Code: cause.KeyAmbiguous, Link: cause.Keyring, Certainty: cause.Proven,
+			Code: cause.KeyAmbiguous, Link: cause.Keyring, Certainty: cause.Strong,
 			Sentence: fmt.Sprintf("Secret %s/%s names one registry in two spellings with two logins: kubelet takes either first", w.Pod.Namespace, twice[0].Secret),
 		})
 	}
+}
+
+// ended tells whether a login is one of pullkey's own that was over when kubelet last
+// tried, or, where that is not known, is over now.
+func (w *walk) ended(e keyring.Entry, f *Finding) bool {
+	expires, err := time.Parse(time.RFC3339, w.Secrets[e.Secret].Annotations["pullkey.dev/expires-at"])
+	if err != nil {
+		return false
+	}
+	tried, known := w.seen()
+	if known && tried.After(expires) {
+		f.Certainty = cause.Proven
+	}
+	f.Sentence = fmt.Sprintf("the login in Secret %s/%s ended at %s", w.Pod.Namespace, e.Secret, stamp(expires))
+	f.Fixes = []Fix{{Title: "see why pullkey does not renew it", Command: "pullkey status"}}
+	return f.Certainty == cause.Proven || !known && w.Now.After(expires)
 }
 
 // written is when an object was last written, as far as it tells.
@@ -251,17 +270,25 @@ func written(s *corev1.Secret) time.Time {
 // mended tells whether kubelet has had no login, or another, when it last tried, and
 // has one now.
 func (w *walk) mended(err runtimeerror.Error) bool {
-	return (badLogin(err) || err.LoginSent == runtimeerror.No) && slices.ContainsFunc(w.found.Logins, func(e keyring.Entry) bool {
-		return !e.Empty() && written(w.Secrets[e.Secret]).After(w.seen())
+	tried, known := w.seen()
+	return known && (badLogin(err) || err.LoginSent == runtimeerror.No) && slices.ContainsFunc(w.found.Logins, func(e keyring.Entry) bool {
+		return !e.Empty() && written(w.Secrets[e.Secret]).After(tried)
 	})
 }
 
-// seen is when the failure was last seen.
-func (w *walk) seen() time.Time {
+// seen is when kubelet last tried; false if no event tells.
+func (w *walk) seen() (time.Time, bool) {
 	for _, e := range w.eventsOf(w.name) {
-		if e.Reason == "Failed" {
-			return e.LastTimestamp.Time
+		last := e.LastTimestamp.Time
+		if e.Series != nil {
+			last = e.Series.LastObservedTime.Time
+		}
+		if last.IsZero() {
+			last = e.EventTime.Time
+		}
+		if e.Reason == "Failed" && !last.IsZero() {
+			return last, true
 		}
 	}
-	return w.Pod.CreationTimestamp.Time
+	return time.Time{}, false
 }

@@ -20,14 +20,22 @@ func (w *walk) nearMiss() (cause.Link, cause.Code, Finding, bool) {
 	return w.miss(func(code cause.Code) bool { return code != cause.KeyHostMismatch && code != cause.KeyDefaultServer })
 }
 
+// exactMiss finds a key that is for the image but for a slip.
+func (w *walk) exactMiss() (cause.Link, cause.Code, Finding, bool) {
+	return w.miss(func(code cause.Code) bool {
+		return slices.Index(nearness, code) < slices.Index(nearness, cause.KeyPath)
+	})
+}
+
 // otherHosts tells that the pod's Secrets are for other registries.
 func (w *walk) otherHosts() (cause.Link, cause.Code, Finding, bool) {
-	if w.parsed.Host() == "docker.io" && !strings.Contains(strings.SplitN(w.of, "/", 2)[0], ".") && len(w.found.Comparisons) > 0 {
+	first, _, more := strings.Cut(w.of, "/")
+	if w.parsed.Host() == "docker.io" && (!more || !strings.ContainsAny(first, ".:")) && len(w.found.Comparisons) > 0 {
 		c := w.found.Comparisons[0]
 		return cause.Reference, cause.RefImplicitHub, Finding{
 			Certainty: cause.Strong,
 			Sentence:  fmt.Sprintf("%s names no registry, so that it is an image of Docker Hub, and the pod's Secrets are for other registries", w.of),
-			Evidence:  []string{"in full it is " + w.parsed.String(), fmt.Sprintf("Secret %s/%s is for %s", w.Pod.Namespace, c.Entry.Secret, c.Entry.Key)},
+			Evidence:  []string{"in full it is " + w.parsed.String(), fmt.Sprintf("Secret %s/%s is for %s", w.Pod.Namespace, c.Entry.Secret, shown(c.Entry.Key))},
 			Fixes:     []Fix{{Title: fmt.Sprintf("write the registry into the image, where the pod comes from: %s/%s", c.Entry.Index, w.of)}},
 		}, true
 	}
@@ -39,7 +47,7 @@ func (w *walk) miss(wanted func(cause.Code) bool) (cause.Link, cause.Code, Findi
 	at := len(nearness)
 	for _, c := range w.found.Comparisons {
 		code := w.lacks(c)
-		if i := slices.Index(nearness, code); wanted(code) && i < at {
+		if i := slices.Index(nearness, code); i >= 0 && wanted(code) && i < at {
 			at, best = i, c
 		}
 	}
@@ -61,15 +69,19 @@ func (w *walk) miss(wanted func(cause.Code) bool) (cause.Link, cause.Code, Findi
 	code := nearness[at]
 	f := Finding{
 		Sentence: sentences[code] + ", so that kubelet has no login",
-		Compare:  &Compare{ImageIs: w.beside(e.Key), KeyIs: e.Key, Of: fmt.Sprintf("Secret %s/%s", w.Pod.Namespace, e.Secret)},
+		Compare:  &Compare{ImageIs: w.beside(shown(e.Key)), KeyIs: shown(e.Key), Of: fmt.Sprintf("Secret %s/%s", w.Pod.Namespace, e.Secret)},
 	}
 	for _, d := range best.Differences {
 		f.Evidence = append(f.Evidence, difference(d))
 	}
-	if w.addable(e) {
+	switch {
+	case w.addable(code, e):
 		f.Fixes = append(f.Fixes, Fix{"add this registry with the same login", fmt.Sprintf("pullkey secret add-host %s %s --like %s -n %s", quote(e.Secret), quote(host), quote(e.Index), quote(w.Pod.Namespace))})
-	} else {
-		f.Fixes = append(f.Fixes, Fix{"make the Secret anew for this registry", w.secretAnew(e.Secret, host)})
+	case code == cause.KeyHostMismatch || code == cause.KeyDefaultServer:
+		// The login is another registry's: it is not to be shown to this one.
+		f.Fixes = append(f.Fixes, Fix{"make a Secret for this registry, and name it beside the other in the ServiceAccount, or in the pod's template", w.newSecret("pull-secret", host)})
+	default:
+		f.Fixes = append(f.Fixes, w.secretAnew(e.Secret, host))
 	}
 	f.Fixes = append(f.Fixes, w.anew())
 	return cause.Keyring, code, f, true
@@ -83,9 +95,10 @@ func (w *walk) beside(key string) string {
 	return w.parsed.Host()
 }
 
-// addable tells whether the key's login can be given to another host by a command.
-func (w *walk) addable(e keyring.Entry) bool {
-	return e.Dropped == "" && !strings.ContainsAny(e.Index, "/*") && e.Index == strings.ToLower(e.Index) && !e.Empty() && e.Index != "index.docker.io"
+// addable tells whether the key's login may be given to the image's host, since it is
+// the same registry, and can be by a command.
+func (w *walk) addable(code cause.Code, e keyring.Entry) bool {
+	return (code == cause.KeyVPCVsPublic || code == cause.KeyPort) && e.Dropped == "" && !strings.ContainsAny(e.Index, "/*") && e.Index == strings.ToLower(e.Index) && !e.Empty() && e.Index != "index.docker.io"
 }
 
 // difference says one in words.
@@ -99,7 +112,7 @@ func difference(d keyring.Difference) string {
 		keyring.PartCase:       "host: %q and %q differ in capitals",
 		keyring.PartGlob:       "host: %q does not cover %q",
 	}
-	return fmt.Sprintf(texts[d.Part], d.Key, d.Image)
+	return fmt.Sprintf(texts[d.Part], shown(d.Key), d.Image)
 }
 
 // lacks names what keeps a key from the image; empty where nothing does.
@@ -124,7 +137,7 @@ func (w *walk) lacks(c keyring.Comparison) cause.Code {
 		{cause.KeyPort, []keyring.Part{keyring.PartPort}, true},
 		{cause.KeyPath, []keyring.Part{keyring.PartPath}, true},
 		{cause.KeyGlob, []keyring.Part{keyring.PartGlob, keyring.PartLabels}, strings.Contains(key, "*") && sameEnd(key, host)},
-		{cause.KeyVPCVsPublic, []keyring.Part{keyring.PartLabel, keyring.PartLabels}, public(strings.SplitN(key, "/", 2)[0]) == public(host)},
+		{cause.KeyVPCVsPublic, []keyring.Part{keyring.PartLabel, keyring.PartLabels}, ofACR(host) && public(strings.SplitN(key, "/", 2)[0]) == public(host)},
 	} {
 		only := !slices.ContainsFunc(c.Differences, func(d keyring.Difference) bool { return !slices.Contains(one.parts, d.Part) })
 		if only && one.more {
@@ -156,6 +169,8 @@ func sameEnd(pattern, host string) bool {
 	a, b := strings.Split(pattern, "."), strings.Split(host, ".")
 	return len(a) > 2 && len(b) > 2 && slices.Equal(a[len(a)-2:], b[len(b)-2:])
 }
+
+func ofACR(host string) bool { return strings.HasSuffix(host, ".aliyuncs.com") }
 
 // public is an endpoint of ACR without what says from where it is reached.
 func public(host string) string {

@@ -72,9 +72,11 @@ func redactDocument(text, key []byte) []byte {
 func redact(value any, name string, key []byte) any {
 	switch v := value.(type) {
 	case map[string]any:
+		short := map[string]any{}
 		for field, inner := range v {
-			v[field] = redact(inner, field, key)
+			short[withoutLogin(field)] = redact(inner, field, key)
 		}
+		return short
 	case []any:
 		for i := range v {
 			v[i] = redact(v[i], name, key)
@@ -90,6 +92,12 @@ func redact(value any, name string, key []byte) any {
 	}
 	return value
 }
+
+// withoutLogin is a key of auths without a login in it; kubelet does not read it.
+func withoutLogin(key string) string { return strings.Replace(shown(key), "…@", "redacted@", 1) }
+
+// WithoutSecrets takes out of a pod's status and events what opens a signed URL.
+func WithoutSecrets(text string) string { return withoutSecrets(text) }
 
 // redactAuth keeps the user name of base64(username:password), and of what is none the
 // shape, so that kubelet's error stays the same.

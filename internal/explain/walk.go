@@ -18,7 +18,7 @@ import (
 // that fails, or of the first of all.
 func Pod(f *Facts, container string) (Diagnosis, error) {
 	all := images(f.Pod)
-	at := slices.IndexFunc(all, image.failing)
+	at := heardOf(all, slices.IndexFunc(all, image.failing))
 	if container != "" {
 		if at = slices.IndexFunc(all, func(i image) bool { return i.name == container }); at < 0 {
 			return Diagnosis{}, fmt.Errorf("explain pod %s/%s: it has no container %q", f.Pod.Namespace, f.Pod.Name, container)
@@ -71,9 +71,9 @@ func (w *walk) target() {
 // the newest event.
 func (w *walk) observe() {
 	if w.failing() {
-		w.Observed = &Observed{Reason: w.waiting.Reason, Message: w.waiting.Message, From: "status", Read: runtimeerror.Read(w.waiting.Reason)}
+		w.Observed = &Observed{Reason: w.waiting.Reason, Message: withoutSecrets(w.waiting.Message), From: "status", Read: runtimeerror.Read(w.waiting.Reason)}
 		if w.waiting.Message != "" && w.heard().Kind != runtimeerror.Undecodable {
-			w.Observed.Read = runtimeerror.Read(w.waiting.Message)
+			w.Observed.Read = runtimeerror.Read(w.Observed.Message)
 		}
 	}
 	if w.there || w.Observed != nil && w.heard().Kind != runtimeerror.Unknown {
@@ -92,14 +92,16 @@ func (w *walk) heard() runtimeerror.Error { return w.Observed.Read.Errors[0] }
 
 // told reads an event; false if it tells nothing of a pull.
 func (w *walk) told(e corev1.Event) (*Observed, bool) {
-	read := runtimeerror.Read(e.Message)
+	read := runtimeerror.Read(withoutSecrets(e.Message))
 	switch {
+	case read.Image != "" && !alike(w.of, read.Image):
+		return nil, false
 	case e.Type != corev1.EventTypeWarning || e.Reason == "FailedToRetrieveImagePullSecret" || read.Errors[0].Kind == runtimeerror.Unknown:
 		return nil, false
 	case w.Observed == nil && e.Reason != "Failed" && e.Reason != "FailedCreatePodSandBox":
 		return nil, false
 	}
-	return &Observed{Reason: cmp.Or(w.reason(), e.Reason), Message: e.Message, From: "event", Read: read}, true
+	return &Observed{Reason: cmp.Or(w.reason(), e.Reason), Message: withoutSecrets(e.Message), From: "event", Read: read}, true
 }
 
 func (w *walk) reason() string {
@@ -130,7 +132,8 @@ func noLogin(e runtimeerror.Error) bool {
 
 // badLogin tells whether an error is what a login gets that is not taken.
 func badLogin(e runtimeerror.Error) bool {
-	return e.Kind == runtimeerror.LoginRefused || e.Kind == runtimeerror.TokenPostRefused ||
+	refused := e.Kind == runtimeerror.LoginRefused || e.Kind == runtimeerror.TokenPostRefused
+	return refused && (e.Status == 0 || e.Status == 400 || e.Status == 401) ||
 		e.Kind == runtimeerror.Unauthorized && e.LoginSent != runtimeerror.No
 }
 
@@ -201,7 +204,7 @@ func (w *walk) content() {
 			Sentence:  fmt.Sprintf("Secret %s/%s cannot be decoded: kubelet stops before any pull, of public images too", w.Pod.Namespace, c.Secret),
 			Evidence:  []string{fmt.Sprintf("Secret %s/%s%s: %s", w.Pod.Namespace, c.Secret, where, c.Problem), "kubelet makes these words the reason of every container of the pod"},
 			Fixes: []Fix{
-				{Title: "make the Secret anew, with the login that it was to hold", Command: w.secretAnew(c.Secret, host)},
+				w.secretAnew(c.Secret, host),
 				w.anew(),
 			},
 		})
@@ -227,7 +230,7 @@ func registriesOf(c keyring.Content) string {
 	const most = 3
 	var keys []string
 	for _, e := range c.Entries {
-		keys = append(keys, e.Key)
+		keys = append(keys, shown(e.Key))
 	}
 	switch n := len(keys); {
 	case c.Skipped:
@@ -248,7 +251,7 @@ func (w *walk) keyring() {
 	}
 	w.found = keyring.Find(w.read, w.repository)
 	for _, c := range w.found.Comparisons {
-		l := Login{Secret: c.Entry.Secret, Key: c.Entry.Key, Username: c.Entry.Username, Matched: c.Match()}
+		l := Login{Secret: c.Entry.Secret, Key: shown(c.Entry.Key), Username: c.Entry.Username, Matched: c.Match()}
 		if !l.Matched {
 			l.Mismatch = string(c.Differences[0].Part)
 		} else {
@@ -260,11 +263,11 @@ func (w *walk) keyring() {
 	switch {
 	case usable:
 		first := w.found.Logins[0]
-		w.step(cause.Keyring, Pass, "%s matches %q of Secret %s (user %s)", w.parsed.Host(), first.Key, first.Secret, first.Username)
+		w.step(cause.Keyring, Pass, "%s matches %q of Secret %s (user %s)", w.parsed.Host(), shown(first.Key), first.Secret, first.Username)
 		w.loginsThatAreRefused()
 		return
 	case len(w.found.Logins) > 0:
-		w.step(cause.Keyring, Fail, "%q of Secret %s matches, and has no password", w.found.Logins[0].Key, w.found.Logins[0].Secret)
+		w.step(cause.Keyring, Fail, "%q of Secret %s matches, and has no password", shown(w.found.Logins[0].Key), w.found.Logins[0].Secret)
 	default:
 		status := Fail
 		if len(w.unread) > 0 {
