@@ -433,7 +433,7 @@ metadata: {name: pullkey-controller, namespace: ` + home + `}
 	}
 	o.apply(t, rights(len(cleaning)))
 	o.eventually(t, "the last right is in force", func(context.Context) error {
-		if out, said, code := c.run(t, "uninstall", "--yes"); code != 0 {
+		if out, said, code := c.run(t, "uninstall", "--yes", "--force"); code != 0 {
 			return errors.New(out + said)
 		}
 		return nil
@@ -519,7 +519,7 @@ func TestUninstallHandsBackWhatWasTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.account(t, namespace, "app", secretName)
-	g, _ := p.cli(t).uninstall(t, 0, "--yes")
+	g, _ := p.cli(t).uninstall(t, 0, "--yes", "--force") // pods of other tests may still be there
 	inPlace := 0 // other tests may have left names in other namespaces
 	for _, l := range g.Left {
 		if l.Namespace == namespace {
