@@ -520,7 +520,7 @@ func TestUninstallHandsBackWhatWasTakenOver(t *testing.T) {
 	}
 	p.account(t, namespace, "app", secretName)
 	g, _ := p.cli(t).uninstall(t, 0, "--yes", "--force") // pods of other tests may still be there
-	inPlace := 0 // other tests may have left names in other namespaces
+	inPlace := 0                                         // other tests may have left names in other namespaces
 	for _, l := range g.Left {
 		if l.Namespace == namespace {
 			inPlace++
