@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -80,7 +79,7 @@ func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) er
 	}
 	d, err := explain.Pod(r.Facts, "")
 	if err != nil {
-		return errors.Join(err)
+		return err
 	}
 	if err := p.found(d, p.diagnosisText(&d)); err != nil {
 		return err

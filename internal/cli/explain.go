@@ -109,7 +109,7 @@ func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error
 
 // told is the error with the exit code that the diagnoses come to.
 func told(all []explain.Diagnosis) error {
-	worst := errors.Join()
+	var worst error
 	for _, d := range all {
 		pod := d.Target.Namespace + "/" + d.Target.Pod
 		switch d.Verdict.Status {
@@ -194,11 +194,6 @@ func (o *objectFile) around(pod *corev1.Pod) *explain.Facts {
 	for i := range o.secrets {
 		if s := &o.secrets[i]; s.Namespace == pod.Namespace {
 			f.Secrets[s.Name], f.Complete = s, true
-		}
-	}
-	for i := range o.nodes {
-		if o.nodes[i].Name == pod.Spec.NodeName {
-			f.Node = &o.nodes[i]
 		}
 	}
 	if !f.Complete {

@@ -26,7 +26,6 @@ type objectFile struct {
 	accounts []corev1.ServiceAccount
 	secrets  []corev1.Secret
 	events   []corev1.Event
-	nodes    []corev1.Node
 }
 
 // readObjects reads YAML documents, each an object or a list of them.
@@ -78,8 +77,6 @@ func (o *objectFile) add(text []byte) error {
 		o.secrets, err = taken(o.secrets, text)
 	case "Event":
 		o.events, err = taken(o.events, text)
-	case "Node":
-		o.nodes, err = taken(o.nodes, text)
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s is not of the form that it should be", head.Kind, head.Metadata.Name)
@@ -144,16 +141,6 @@ func (r *reader) around(ctx context.Context) error {
 		return err
 	}
 	r.Events = events.Items
-	if name := r.Pod.Spec.NodeName; name != "" {
-		node := &corev1.Node{}
-		there, err := r.into(ctx, "Node "+name, "nodes", "get", r.api.Get().Resource("nodes").Name(name), node)
-		if err != nil {
-			return err
-		}
-		if there {
-			r.Node = node
-		}
-	}
 	return r.secrets(ctx)
 }
 

@@ -3,6 +3,7 @@ package explain_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -335,13 +336,17 @@ func TestTheDiagnosisOfWhatIsRedactedIsTheSame(t *testing.T) {
 		"white space":              failing(image, refused, holding(`{"auths":{"reg.example.com":{"username":"u","password":" `+password+`\n"}}}`), podNames("s")),
 		"another type":             failing(image, anonymous, has("s", "Opaque", ".dockerconfigjson", document(host)), podNames("s")),
 		"the form of another type": failing(image, anonymous, has("s", "kubernetes.io/dockercfg", ".dockercfg", document(host)), podNames("s")),
-		"no JSON at all":           failing(image, anonymous, has("s", "Opaque", "password", password), podNames("s")),
+		"a number for a password":  failing(image, "json: cannot unmarshal number", holding(`{"auths":{"https://bob:`+password+`@quay.io":{"password":4711}}}`), podNames("s")),
+		"an owner": failing(image, anonymous, holding(`{"auths":{"reg.example.com":{}}}`), podNames("s"), func(f *explain.Facts) {
+			f.Secrets["s"].OwnerReferences = []metav1.OwnerReference{{Kind: "ExternalSecret", Name: "x"}}
+		}),
+		"no JSON at all": failing(image, anonymous, has("s", "Opaque", "password", password), podNames("s")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			want, err := explain.Pod(f, "")
-			if err != nil {
-				t.Fatal(err)
+			if err != nil || strings.Contains(fmt.Sprintf("%+v", want), password) {
+				t.Fatalf("%v: %+v", err, want)
 			}
 			short := *f
 			short.Secrets = map[string]*corev1.Secret{}
@@ -349,7 +354,7 @@ func TestTheDiagnosisOfWhatIsRedactedIsTheSame(t *testing.T) {
 				s.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: password}
 				short.Secrets[name] = explain.Redact(s, []byte("a key"))
 				for _, value := range short.Secrets[name].Data {
-					if text := string(value); strings.Contains(text, password) || strings.Contains(text, auth[8:24]) || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(password))[:12]) {
+					if text := string(value); strings.Contains(text, password) || strings.Contains(text, "4711") || strings.Contains(text, auth[8:24]) || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(password))[:12]) {
 						t.Errorf("a secret is left in %s", text)
 					}
 				}

@@ -31,7 +31,6 @@ type Facts struct {
 	// NoAccount tells that the ServiceAccount does not exist.
 	NoAccount bool
 	Events    []corev1.Event
-	Node      *corev1.Node
 	// Unread is what could not be read.
 	Unread []NotChecked
 }
@@ -41,7 +40,6 @@ type image struct {
 	name, kind, of string
 	waiting        *corev1.ContainerStateWaiting
 	there          bool // the image was pulled
-	known          bool // kubelet has said anything
 }
 
 // images are all of a pod, in the order in which kubelet pulls them.
@@ -56,7 +54,7 @@ func images(pod *corev1.Pod) []image {
 		one := image{name: name, kind: kind, of: of}
 		for _, s := range statuses {
 			if s.Name == name {
-				one.known, one.waiting = true, s.State.Waiting
+				one.waiting = s.State.Waiting
 				one.there = s.State.Running != nil || s.State.Terminated != nil || s.LastTerminationState.Terminated != nil
 			}
 		}
@@ -128,8 +126,20 @@ func (f *Facts) eventsOf(container string) []corev1.Event {
 			all = append(all, e)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b corev1.Event) int { return b.LastTimestamp.Compare(a.LastTimestamp.Time) })
+	slices.SortStableFunc(all, func(a, b corev1.Event) int { return lastOf(&b).Compare(lastOf(&a)) })
 	return all
+}
+
+// lastOf is when an event was last seen, in the older form or the newer; zero if it
+// does not tell.
+func lastOf(e *corev1.Event) time.Time {
+	switch {
+	case e.Series != nil:
+		return e.Series.LastObservedTime.Time
+	case e.LastTimestamp.IsZero():
+		return e.EventTime.Time
+	}
+	return e.LastTimestamp.Time
 }
 
 // references are the names of the pod's list, with empty ones.

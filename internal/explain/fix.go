@@ -21,10 +21,11 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// quoted are keys, in quotes.
 func quoted(list []string) []string {
 	var all []string
 	for _, s := range list {
-		all = append(all, strconv.Quote(s))
+		all = append(all, strconv.Quote(shown(s)))
 	}
 	return all
 }
@@ -69,11 +70,20 @@ func shown(key string) string {
 	return scheme + "://" + rest
 }
 
+// hostOf is the registry of a key.
+func hostOf(key string) string {
+	if _, rest, found := strings.Cut(key, "://"); found {
+		key = rest
+	}
+	host, _, _ := strings.Cut(key, "/")
+	return host[strings.LastIndexByte(host, '@')+1:]
+}
+
 // signed are the parameters of a URL that open what it names.
 var signed = regexp.MustCompile(`(?i)([?&](?:x-[a-z]+-[a-z0-9-]*|[a-z0-9_-]*(?:signature|token|credential|accesskeyid)|sig|expires)=)[^&\s"']+`)
 
-// withoutSecrets takes out of a runtime's words what opens a signed URL.
-func withoutSecrets(text string) string { return signed.ReplaceAllString(text, "${1}…") }
+// WithoutSecrets takes out of a runtime's words what opens a signed URL.
+func WithoutSecrets(text string) string { return signed.ReplaceAllString(text, "${1}…") }
 
 // anew has the pod made anew, by whoever made it.
 func (w *walk) anew() Fix {

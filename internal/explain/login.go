@@ -279,14 +279,7 @@ func (w *walk) mended(err runtimeerror.Error) bool {
 // seen is when kubelet last tried; false if no event tells.
 func (w *walk) seen() (time.Time, bool) {
 	for _, e := range w.eventsOf(w.name) {
-		last := e.LastTimestamp.Time
-		if e.Series != nil {
-			last = e.Series.LastObservedTime.Time
-		}
-		if last.IsZero() {
-			last = e.EventTime.Time
-		}
-		if e.Reason == "Failed" && !last.IsZero() {
+		if last := lastOf(&e); e.Reason == "Failed" && !last.IsZero() {
 			return last, true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -21,7 +22,7 @@ import (
 func Redact(s *corev1.Secret, key []byte) *corev1.Secret {
 	short := &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace, UID: s.UID, CreationTimestamp: s.CreationTimestamp, Labels: s.Labels, Annotations: harmless(s.Annotations), ManagedFields: times(s.ManagedFields)},
+		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace, UID: s.UID, CreationTimestamp: s.CreationTimestamp, Labels: s.Labels, Annotations: harmless(s.Annotations), OwnerReferences: s.OwnerReferences, ManagedFields: times(s.ManagedFields)},
 		Type:       s.Type, Immutable: s.Immutable, Data: map[string][]byte{},
 	}
 	for name, value := range s.Data {
@@ -37,10 +38,13 @@ func Redact(s *corev1.Secret, key []byte) *corev1.Secret {
 	return short
 }
 
-// harmless leaves out the annotation in which kubectl keeps the whole object.
+// harmless are the annotations that the diagnosis reads; in others anything may stand,
+// in kubectl's the whole object.
 func harmless(annotations map[string]string) map[string]string {
 	kept := maps.Clone(annotations)
-	delete(kept, corev1.LastAppliedConfigAnnotation)
+	maps.DeleteFunc(kept, func(key, _ string) bool {
+		return !slices.ContainsFunc([]string{"pullkey.dev/", "meta.helm.sh/", "argocd.argoproj.io/"}, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+	})
 	return kept
 }
 
@@ -81,6 +85,8 @@ func redact(value any, name string, key []byte) any {
 		for i := range v {
 			v[i] = redact(v[i], name, key)
 		}
+	case float64:
+		return 0 // a password need not be a text
 	case string:
 		switch strings.ToLower(name) {
 		case "username", "credsstore":
@@ -95,9 +101,6 @@ func redact(value any, name string, key []byte) any {
 
 // withoutLogin is a key of auths without a login in it; kubelet does not read it.
 func withoutLogin(key string) string { return strings.Replace(shown(key), "…@", "redacted@", 1) }
-
-// WithoutSecrets takes out of a pod's status and events what opens a signed URL.
-func WithoutSecrets(text string) string { return withoutSecrets(text) }
 
 // redactAuth keeps the user name of base64(username:password), and of what is none the
 // shape, so that kubelet's error stays the same.

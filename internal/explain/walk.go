@@ -71,7 +71,7 @@ func (w *walk) target() {
 // the newest event.
 func (w *walk) observe() {
 	if w.failing() {
-		w.Observed = &Observed{Reason: w.waiting.Reason, Message: withoutSecrets(w.waiting.Message), From: "status", Read: runtimeerror.Read(w.waiting.Reason)}
+		w.Observed = &Observed{Reason: w.waiting.Reason, Message: WithoutSecrets(w.waiting.Message), From: "status", Read: runtimeerror.Read(w.waiting.Reason)}
 		if w.waiting.Message != "" && w.heard().Kind != runtimeerror.Undecodable {
 			w.Observed.Read = runtimeerror.Read(w.Observed.Message)
 		}
@@ -92,7 +92,7 @@ func (w *walk) heard() runtimeerror.Error { return w.Observed.Read.Errors[0] }
 
 // told reads an event; false if it tells nothing of a pull.
 func (w *walk) told(e corev1.Event) (*Observed, bool) {
-	read := runtimeerror.Read(withoutSecrets(e.Message))
+	read := runtimeerror.Read(WithoutSecrets(e.Message))
 	switch {
 	case read.Image != "" && !alike(w.of, read.Image):
 		return nil, false
@@ -101,7 +101,7 @@ func (w *walk) told(e corev1.Event) (*Observed, bool) {
 	case w.Observed == nil && e.Reason != "Failed" && e.Reason != "FailedCreatePodSandBox":
 		return nil, false
 	}
-	return &Observed{Reason: cmp.Or(w.reason(), e.Reason), Message: withoutSecrets(e.Message), From: "event", Read: read}, true
+	return &Observed{Reason: cmp.Or(w.reason(), e.Reason), Message: WithoutSecrets(e.Message), From: "event", Read: read}, true
 }
 
 func (w *walk) reason() string {
@@ -192,7 +192,7 @@ func (w *walk) content() {
 		}
 		code, host, where := cause.SecretBadShape, w.parsed.Host(), ""
 		if len(c.Broken) > 0 {
-			host = c.Broken[0]
+			host = hostOf(c.Broken[0])
 			where = ", in the entry of " + strings.Join(quoted(c.Broken), ", ")
 			if !strings.HasPrefix(c.Problem, "json:") {
 				code = cause.SecretBadAuth
