@@ -51,6 +51,8 @@ type ward struct {
 	Pods   int         `json:"pods"`
 	Looked int         `json:"looked"`
 	Causes []causeSeen `json:"causes"`
+	// NotChecked is what could not be read, so that less is proven.
+	NotChecked []explain.NotChecked `json:"notChecked,omitempty"`
 
 	now time.Time
 }
@@ -134,6 +136,7 @@ func (w *ward) admit(ctx context.Context, api *rest.RESTClient, pod *corev1.Pod,
 			return err
 		}
 		around[pod.Namespace] = near
+		w.lacks(pod.Namespace, near.Unread)
 	}
 	name := cmp.Or(pod.Spec.ServiceAccountName, "default")
 	account := near.accounts[name]
@@ -143,6 +146,7 @@ func (w *ward) admit(ctx context.Context, api *rest.RESTClient, pod *corev1.Pod,
 			return err
 		}
 		near.accounts[name] = account
+		w.lacks(pod.Namespace, account.Unread)
 	}
 	facts := *near.Facts
 	facts.Pod, facts.ServiceAccount, facts.NoAccount, facts.Now = pod, account.ServiceAccount, account.NoAccount, w.now
@@ -152,6 +156,14 @@ func (w *ward) admit(ctx context.Context, api *rest.RESTClient, pod *corev1.Pod,
 	}
 	w.add(&d)
 	return nil
+}
+
+// lacks notes what could not be read in a namespace.
+func (w *ward) lacks(namespace string, unread []explain.NotChecked) {
+	for _, n := range unread {
+		n.What += " in " + namespace
+		w.NotChecked = append(w.NotChecked, n)
+	}
 }
 
 func (w *ward) add(d *explain.Diagnosis) {
@@ -194,5 +206,6 @@ func (p *program) wardText(w *ward) string {
 			b.WriteString(commandLines(clean(c.Fix.Command), "          "))
 		}
 	}
+	notCheckedText(&b, w.NotChecked)
 	return strings.TrimSuffix(b.String(), "\n")
 }

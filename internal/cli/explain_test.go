@@ -173,6 +173,9 @@ func TestFailingPodsArePutTogetherByCause(t *testing.T) {
 	if out, _, code := runAt(t, "doctor", "-n", "n", "--kubeconfig", healthy); code != exitDone || out != "✓ no pod of 1 fails to pull\n" {
 		t.Errorf("exit code %d: %s", code, out)
 	}
+	if out, _, _ := runAt(t, "doctor", "-A", "--kubeconfig", clusterOf(t, inCluster(t, "vpc-vs-public.yaml", "secrets"))); !strings.Contains(out, "the Secrets of the namespace in shop: the API server forbids it") {
+		t.Errorf("it does not say what it may not read: %s", out)
+	}
 	if _, all, code := runAt(t, "doctor", "-A", "--kubeconfig", clusterOf(t, inCluster(t, "vpc-vs-public.yaml", "pods"))); code != exitForbidden {
 		t.Errorf("exit code %d: %s", code, all)
 	}

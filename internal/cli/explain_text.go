@@ -21,9 +21,15 @@ func (p *program) diagnosisText(d *explain.Diagnosis) string {
 			b.WriteString(lines.String())
 		}
 	}
-	if len(d.NotChecked) > 0 {
+	notCheckedText(&b, d.NotChecked)
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// notCheckedText tells what could not be looked at, and which right it takes.
+func notCheckedText(b *strings.Builder, list []explain.NotChecked) {
+	if len(list) > 0 {
 		b.WriteString("\n  not checked\n")
-		for _, n := range d.NotChecked {
+		for _, n := range list {
 			lines := facts{margin: "    "}
 			lines.lines(n.What + ": " + n.Why)
 			if n.Rule != "" {
@@ -33,7 +39,6 @@ func (p *program) diagnosisText(d *explain.Diagnosis) string {
 			b.WriteString(lines.String())
 		}
 	}
-	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func (p *program) verdictText(b *strings.Builder, d *explain.Diagnosis) {
