@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -74,7 +75,7 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 		}
 		defer stop()
 	}
-	if err := greet(ctx, client, config.Host); err != nil {
+	if err := greet(ctx, client, f, config.Host); err != nil {
 		return err
 	}
 	log.Info("started", "server", config.Host, "identity", f.identity, "dryRun", f.dryRun)
@@ -88,16 +89,17 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 // found by the next try, which is that of whoever restarts the program.
 const greetTimeout = 10 * time.Second
 
-// greet asks the API server for its version, which everybody may. Without it a
-// wrong address or a certificate that is not trusted would show as silence.
-func greet(ctx context.Context, client kubernetes.Interface, host string) error {
+// greet reads the lease, which has to be read anyhow: one request less than a
+// question for the version. Without it a wrong address or a certificate that is
+// not trusted would show as silence.
+func greet(ctx context.Context, client kubernetes.Interface, f *flags, host string) error {
 	limited, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
-	err := client.Discovery().RESTClient().Get().AbsPath("/version").Do(limited).Error()
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("reach the API server at %s: %w", host, err)
+	_, err := client.CoordinationV1().Leases(f.namespace).Get(limited, lease, metav1.GetOptions{})
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || ctx.Err() != nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("reach the API server at %s: %w", host, err)
 }
 
 func logger(f *flags, w io.Writer) *slog.Logger {
@@ -163,6 +165,9 @@ func health(ctx context.Context, address string, ready func() error, metrics htt
 	return func() { _ = server.Close() }, nil
 }
 
+// lease is held by the replica that works.
+const lease = "pullkey-controller"
+
 // lead runs work while this replica holds the lease, and gives the lease back
 // only when work has ended: two that work at a time would undo each other's
 // master copy. Times are client-go's recommended ones.
@@ -177,7 +182,7 @@ func lead(ctx context.Context, client kubernetes.Interface, namespace string, wo
 	result := make(chan error, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: "pullkey-controller"},
+			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: lease},
 			Client:     client.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: fmt.Sprintf("%s_%d", host, os.Getpid())},
 		},

@@ -22,7 +22,7 @@ const (
 
 	// The API server sees new parameters a moment after they were written. Each
 	// wait is twice the one before.
-	probeAgain   = 250 * time.Millisecond
+	probeAgain   = time.Second
 	probeTimeout = 15 * time.Second
 	// probeSeldom is when pods are looked at again that were born without the
 	// name, and probeActive when they were born with it: whoever mends or breaks

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -89,6 +90,28 @@ func (t *tally) further() int {
 		sum += n
 	}
 	return sum
+}
+
+// further tells the most that there were, and what they were.
+type further struct {
+	most int
+	what map[string]int
+}
+
+func (f *further) add(t *tally) {
+	if n := t.further(); n >= f.most {
+		f.most, f.what = n, t.others
+	}
+}
+
+func (f *further) few() bool { return f.most < 10 }
+
+func (f *further) String() string {
+	said := make([]string, 0, len(f.what))
+	for _, what := range slices.Sorted(maps.Keys(f.what)) {
+		said = append(said, fmt.Sprintf("%d %s", f.what[what], what))
+	}
+	return fmt.Sprintf("%d others at most (%s)", f.most, strings.Join(said, ", "))
 }
 
 func (t *tally) span() time.Duration { return t.last.Sub(t.first) }
