@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -330,7 +331,7 @@ func (g *ground) says(t *testing.T, namespace, reason string) {
 func (g *ground) judged(t *testing.T, name, seen string, args ...any) Verdict {
 	t.Helper()
 	r := Recorder{
-		Identity: stand.Identity, Home: stand.Home, SecretName: secretName, Lives: g.ACR.LivesUntil,
+		Identity: stand.Identity, Home: stand.Home, SecretName: secretName, Lives: g.ACR.LivesUntil, Reads: []string{metav1.NamespaceSystem + "/alibaba-addon-secret"},
 		Mine: func(namespace string) bool { return strings.HasPrefix(namespace, g.prefix+"-") },
 	}
 	v := r.Judge(g.events(t))
@@ -348,6 +349,15 @@ func (g *ground) judged(t *testing.T, name, seen string, args ...any) Verdict {
 	defer shared.mu.Unlock()
 	shared.rows = append(shared.rows, row)
 	return v
+}
+
+// replaced holds that working entries gave way to newer ones, or nothing was judged
+// of that.
+func (v Verdict) replaced(t *testing.T) {
+	t.Helper()
+	if v.Replaced == 0 {
+		t.Error("there was another credential, and no working entry was replaced by it")
+	}
 }
 
 // hidesSecrets looks for the passwords in the logs and Events.
@@ -369,9 +379,40 @@ func (g *ground) hidesSecrets(t *testing.T, v Verdict) {
 		texts = append(texts, e.Message)
 	}
 	for password := range v.Passwords {
-		if slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, password) }) {
+		if slices.ContainsFunc(texts, func(text string) bool { return shows(text, password) }) {
 			t.Error("a password stands in a log or an Event")
 		}
+	}
+}
+
+// shows tells whether a text has a password in clear or in base64, wherever in the
+// encoded bytes it begins.
+func shows(text, password string) bool {
+	if strings.Contains(text, password) {
+		return true
+	}
+	for shift := range 3 {
+		// Of three bytes come four characters: those that the password alone decides.
+		encoded := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + password))
+		decided := encoded[(shift*8+5)/6 : (shift+len(password))*8/6]
+		if len(password) > 0 && strings.Contains(text, decided) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestAPasswordIsFoundInBase64(t *testing.T) {
+	t.Parallel()
+	for _, before := range []string{"", "u", "us", "cr_temp_user:", "abcd"} {
+		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding} {
+			if text := encoding.EncodeToString([]byte(before + "pass-word-1234" + "}}")); !shows("auth="+text+".", "pass-word-1234") {
+				t.Errorf("not found in %s", text)
+			}
+		}
+	}
+	if shows("nothing of it", "pass-word-1234") {
+		t.Error("found where it is not")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -32,6 +33,8 @@ type Recorder struct {
 	Mine func(namespace string) bool
 	// Lives tells until when a password is good; false where nobody has it.
 	Lives func(password string) (time.Time, bool)
+	// Reads are Secrets of others that it is told to read, as namespace/name.
+	Reads []string
 }
 
 // Verdict is what the recorder found.
@@ -43,6 +46,9 @@ type Verdict struct {
 	Broken    []string            // what must not be, oldest first
 	Written   map[string]int      // pullkey's writes that went well, by resource and namespace/name
 	Passwords map[string]struct{} // that stood in a pull Secret
+	Unseen    int                 // writes after one that nobody saw the end of, whose object before is not known
+
+	unanswered map[string][]cluster.AuditEvent // writes that may have been done or not, by resource and namespace/name
 }
 
 // life is one object, from its creation to its end, as it was after each write.
@@ -74,7 +80,7 @@ type object struct {
 
 // Judge looks at all of it.
 func (r *Recorder) Judge(events []cluster.AuditEvent) Verdict {
-	v := Verdict{Failed: map[string]int{}, Written: map[string]int{}, Passwords: map[string]struct{}{}}
+	v := Verdict{Failed: map[string]int{}, Written: map[string]int{}, Passwords: map[string]struct{}{}, unanswered: map[string][]cluster.AuditEvent{}}
 	lives := map[string]*life{}
 	for _, e := range events {
 		if e.User == r.Identity && !r.business(e) {
@@ -92,6 +98,10 @@ func (r *Recorder) Judge(events []cluster.AuditEvent) Verdict {
 
 // write notes one write.
 func (r *Recorder) write(v *Verdict, lives map[string]*life, e cluster.AuditEvent) {
+	if e.Code >= 500 { // who asked was killed, or did not wait
+		of := e.Resource + " " + e.Namespace + "/" + e.Name
+		v.unanswered[of] = append(v.unanswered[of], e)
+	}
 	switch {
 	case e.Code < 300 && e.Verb == "delete":
 		r.deletion(v, lives, e)
@@ -119,8 +129,11 @@ func (v *Verdict) broken(e cluster.AuditEvent, what string, args ...any) {
 // and the ServiceAccounts' lists.
 func (r *Recorder) business(e cluster.AuditEvent) bool {
 	switch {
+	case e.Verb == "deletecollection":
+		return false
 	case !writes(e.Verb):
-		return e.Resource != "secrets" || e.Name != "" || strings.Contains(e.RequestURI, "fieldSelector=metadata.name")
+		return e.Resource != "secrets" || e.Namespace == r.Home || e.Name == r.SecretName || slices.Contains(r.Reads, e.Namespace+"/"+e.Name) ||
+			strings.Contains(e.RequestURI, "fieldSelector="+url.QueryEscape("metadata.name="+r.SecretName)+"&")
 	case e.Resource == "events", e.Namespace == r.Home:
 		return true
 	case !r.Mine(e.Namespace):
@@ -206,6 +219,10 @@ func (r *Recorder) judge(v *Verdict, l *life) {
 			r.nothing(v, w)
 			continue
 		}
+		if before != nil && v.unsure(l, i) && !names(w.event, before.Metadata.ResourceVersion) {
+			before, own = nil, nil
+			v.Unseen++
+		}
 		v.Writes++
 		v.Written[l.resource+" "+l.at]++
 		if l.resource == "serviceaccounts" {
@@ -217,6 +234,14 @@ func (r *Recorder) judge(v *Verdict, l *life) {
 		before = &w.object
 	}
 	r.end(v, l, before)
+}
+
+// unsure tells whether somebody's unanswered write may have come between a write
+// and the one before.
+func (v *Verdict) unsure(l *life, i int) bool {
+	return i > 0 && slices.ContainsFunc(v.unanswered[l.resource+" "+l.at], func(e cluster.AuditEvent) bool {
+		return e.Ended.After(l.writes[i-1].event.Time) && e.Time.Before(l.writes[i].event.Time)
+	})
 }
 
 // nothing judges a write that changed nothing. Only a creation may be such a one:

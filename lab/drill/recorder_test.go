@@ -16,7 +16,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 // and "dead", for none.
 func recorder() *Recorder {
 	return &Recorder{
-		Identity: "pullkey", Home: "home", SecretName: "pull",
+		Identity: "pullkey", Home: "home", SecretName: "pull", Reads: []string{"system/key"},
 		Mine: func(namespace string) bool { return namespace == "mine" },
 		Lives: func(password string) (time.Time, bool) {
 			until, known := map[string]time.Time{"old": noon.Add(time.Hour), "new": noon.Add(2 * time.Hour), "dead": noon.Add(-time.Hour)}[password]
@@ -97,11 +97,18 @@ func TestTheRecorderSeesWhatMustNotBe(t *testing.T) {
 	overwritten.Request = repeated.Request
 	foreign := secret("somebody", 1, "old")
 	foreign.Result = json.RawMessage(strings.Replace(string(foreign.Result), `"app.kubernetes.io/managed-by":"pullkey",`, "", 1))
+	cut := account("somebody", 2, nil)
+	cut.Code, cut.Result, cut.Ended = 504, nil, cut.Time.Add(time.Second)
+	elsewhere := cut
+	elsewhere.Name = "other"
+	seen, unseen := account("somebody", 1, nil), account("pullkey", 3, []string{"mine", "pull"})
 	for _, c := range []struct {
 		name   string
 		events []cluster.AuditEvent
 		want   string // empty for nothing
 	}{
+		{"what a user's unanswered write has left is not known", []cluster.AuditEvent{seen, cut, unseen}, ""},
+		{"another object's unanswered write excuses nothing", []cluster.AuditEvent{seen, elsewhere, unseen}, "does not name the version"},
 		{"a Secret is made and renewed", []cluster.AuditEvent{secret("pullkey", 1, "old"), secret("pullkey", 2, "new")}, ""},
 		{"what ended is replaced", []cluster.AuditEvent{secret("pullkey", 1, "dead"), secret("pullkey", 2, "new")}, ""},
 		{"somebody's edit is undone", []cluster.AuditEvent{secret("pullkey", 1, "old"), secret("somebody", 2, "x"), secret("pullkey", 3, "old")}, ""},
@@ -128,6 +135,11 @@ func TestTheRecorderSeesWhatMustNotBe(t *testing.T) {
 		{"a user's field is lost", []cluster.AuditEvent{account("somebody", 1, nil, "automountServiceAccountToken=no"), account("pullkey", 2, []string{"pull"})}, "more than the list"},
 		{"another namespace", []cluster.AuditEvent{{User: "pullkey", Verb: "patch", Resource: "serviceaccounts", Namespace: "other", Code: 403}}, "no business there"},
 		{"another Secret", []cluster.AuditEvent{{User: "pullkey", Verb: "delete", Resource: "secrets", Namespace: "mine", Name: "other", Code: 403}}, "no business there"},
+		{"a Secret of another name is read", []cluster.AuditEvent{{User: "pullkey", Verb: "get", Resource: "secrets", Namespace: "mine", Name: "other", Code: 200}}, "no business there"},
+		{"Secrets of a longer name are watched", []cluster.AuditEvent{{User: "pullkey", Verb: "watch", Resource: "secrets", RequestURI: "/api/v1/secrets?fieldSelector=metadata.name%3Dpulling&watch=true", Code: 200}}, "no business there"},
+		{"Secrets of our name are watched", []cluster.AuditEvent{{User: "pullkey", Verb: "watch", Resource: "secrets", RequestURI: "/api/v1/secrets?fieldSelector=metadata.name%3Dpull&watch=true", Code: 200}}, ""},
+		{"a whole collection is deleted", []cluster.AuditEvent{{User: "pullkey", Verb: "deletecollection", Resource: "serviceaccounts", Namespace: "mine", Code: 403}}, "no business there"},
+		{"a Secret that it is told to read", []cluster.AuditEvent{{User: "pullkey", Verb: "get", Resource: "secrets", Namespace: "system", Name: "key", Code: 200}}, ""},
 		{"all Secrets", []cluster.AuditEvent{{User: "pullkey", Verb: "list", Resource: "secrets", RequestURI: "/api/v1/secrets", Code: 403}}, "no business there"},
 	} {
 		v := recorder().Judge(c.events)
