@@ -244,10 +244,10 @@ func (b *bench) idle(ctx context.Context) error {
 	return w.process.Stop()
 }
 
-// race has somebody edit ServiceAccounts at the moment when the controller does.
+// race has users edit ServiceAccounts while the controller does.
 func (b *bench) race(ctx context.Context) error {
-	const edits = 5
-	if _, _, err := b.choose(ctx); err != nil {
+	secrets, accounts, err := b.choose(ctx)
+	if err != nil {
 		return err
 	}
 	if err := b.clear(ctx); err != nil {
@@ -257,58 +257,106 @@ func (b *bench) race(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if w.process, err = b.Start(ctx); err != nil {
-		return err
+	r := &rush{bench: b, edited: make([]edited, b.Sizes.Raced)}
+	end := r.begin(ctx, 5)
+	if w.process, err = b.Start(ctx); err == nil {
+		err = w.written(ctx, secrets, accounts)
 	}
-	if err := w.written(ctx, 1, 0); err != nil {
-		return err
-	}
-	accounts := []string{"default", "builder"}
-	at := func(i int) (namespace, name string) { return tenant(i / 2 % b.made), accounts[i%2] }
-	var theirs atomic.Int64
-	var users sync.WaitGroup
-	errs := make([]error, edits)
-	for e := range edits { // each goes over all of them
-		users.Go(func() {
-			errs[e] = stand.Each(ctx, b.Sizes.Raced, 1, func(ctx context.Context, i int) error {
-				namespace, name := at(i)
-				again, err := b.edit(ctx, namespace, name, fmt.Sprintf("mine-%d", e))
-				theirs.Add(int64(again))
-				return err
-			})
-		})
-	}
-	users.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("edit ServiceAccounts: %w", err)
+	if err = errors.Join(err, end()); err != nil {
+		return fmt.Errorf("edit ServiceAccounts while the controller does: %w", err)
 	}
 	if err := w.quiet(ctx); err != nil {
 		return err
 	}
-	lost := 0
-	for i := range b.Sizes.Raced {
-		namespace, name := at(i)
-		sa, err := b.Admin.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
+	lost, of, met, err := r.count(ctx, w.ended)
+	if err != nil {
+		return err
+	}
+	b.row(fmt.Sprintf("lost-update race: %d ServiceAccounts, edited by users while pullkey patches", len(r.edited)), "0 lost; conflicts reported", lost == 0 && met > 0,
+		"%d lost of %d entries; %d were patched between two edits; conflicts: %d of pullkey's, %d of the users'", lost, of, met, w.conflicts, r.conflicts.Load())
+	return w.process.Stop()
+}
+
+// rush is users who edit all ServiceAccounts at a time.
+type rush struct {
+	*bench
+	edited    []edited
+	conflicts atomic.Int64
+}
+
+// edited is what users did to a ServiceAccount, and from when until when.
+type edited struct {
+	mu          sync.Mutex
+	entries     []string
+	first, last time.Time
+}
+
+// at is the ServiceAccount of a number.
+func (r *rush) at(i int) (namespace, name string) {
+	return tenant(i / 2 % r.made), []string{"default", "builder"}[i%2]
+}
+
+// begin has users go over all of them, again and again until end is called.
+func (r *rush) begin(ctx context.Context, users int) (end func() error) {
+	var all sync.WaitGroup
+	var over atomic.Bool
+	errs := make([]error, users)
+	for u := range users {
+		all.Go(func() {
+			for round := 0; errs[u] == nil && !over.Load(); round++ {
+				errs[u] = stand.Each(ctx, len(r.edited), 1, func(ctx context.Context, i int) error {
+					return r.one(ctx, i, fmt.Sprintf("mine-%d-%d", u, round))
+				})
+			}
+		})
+	}
+	return func() error {
+		over.Store(true)
+		all.Wait()
+		return errors.Join(errs...)
+	}
+}
+
+func (r *rush) one(ctx context.Context, i int, entry string) error {
+	began := time.Now()
+	namespace, name := r.at(i)
+	again, err := r.edit(ctx, namespace, name, entry)
+	if err != nil {
+		return err
+	}
+	r.conflicts.Add(int64(again))
+	e := &r.edited[i]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.entries, e.last = append(e.entries, entry), time.Now()
+	if e.first.IsZero() || began.Before(e.first) {
+		e.first = began
+	}
+	return nil
+}
+
+// count tells of the entries that are gone, pullkey's among them, and of the
+// ServiceAccounts that pullkey patched between two edits: without one there was no
+// race.
+func (r *rush) count(ctx context.Context, patched map[string]time.Time) (lost, of, met int, err error) {
+	for i := range r.edited {
+		namespace, name := r.at(i)
+		sa, err := r.Admin.CoreV1().ServiceAccounts(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			return fmt.Errorf("read a ServiceAccount: %w", err)
+			return 0, 0, 0, fmt.Errorf("read a ServiceAccount: %w", err)
 		}
-		for _, want := range append([]string{secretName}, mine(edits)...) {
+		e := &r.edited[i]
+		for _, want := range append([]string{secretName}, e.entries...) {
+			of++
 			if !slices.Contains(sa.ImagePullSecrets, corev1.LocalObjectReference{Name: want}) {
 				lost++
 			}
 		}
+		if at := patched[namespace+"/"+name]; at.After(e.first) && at.Before(e.last) {
+			met++
+		}
 	}
-	b.row(fmt.Sprintf("lost-update race: %d ServiceAccounts, %d edits of each by users while pullkey patches", b.Sizes.Raced, edits), "0 lost; conflicts reported", lost == 0,
-		"%d lost of %d entries; conflicts: %d of pullkey's, %d of the users'", lost, b.Sizes.Raced*(edits+1), w.conflicts, theirs.Load())
-	return w.process.Stop()
-}
-
-func mine(edits int) []string {
-	var names []string
-	for e := range edits {
-		names = append(names, fmt.Sprintf("mine-%d", e))
-	}
-	return names
+	return lost, of, met, nil
 }
 
 // edit adds an entry as a careful user does: he reads, adds, writes, and begins
