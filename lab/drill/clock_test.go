@@ -103,7 +103,7 @@ func (g *ground) buildLeaping(t *testing.T) string {
 	if err := os.WriteFile(overlay, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.BuildController(t.Context(), program, "-overlay", overlay); err != nil {
+	if err := g.Build(t.Context(), "pullkey-controller", program, "-overlay", overlay); err != nil {
 		t.Fatal(err)
 	}
 	return program

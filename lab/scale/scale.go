@@ -29,13 +29,14 @@ type Sizes struct {
 	Idle             time.Duration
 	Names, Hosts     int // of the injection's parameters
 	Probes           int // pods that are asked for and not made
+	Explained        int // pods on a node, beside few namespaces and the first of the Secrets
 }
 
 // Full are the sizes that the project's numbers are for.
 func Full() Sizes {
 	return Sizes{
 		Rounds: 10, Few: 200, Many: 1000, Most: 5000, Foreign: 2000, Further: 20000, ForeignBytes: 15_000, Pods: 50000,
-		Born: 500, Raced: 400, Idle: 15 * time.Minute, Names: 10000, Hosts: 500, Probes: 300,
+		Born: 500, Raced: 400, Idle: 15 * time.Minute, Names: 10000, Hosts: 500, Probes: 300, Explained: 5000,
 	}
 }
 
@@ -51,9 +52,10 @@ type Options struct {
 type bench struct {
 	Options
 	*stand.Stand
-	rows []Row
-	read int64 // up to here the audit log was read
-	made int   // namespaces
+	rows    []Row
+	read    int64 // up to here the audit log was read
+	made    int   // namespaces
+	started int   // pods on a node
 }
 
 // Run measures, and returns the rows of the table in its order.
@@ -71,6 +73,7 @@ func Run(ctx context.Context, o Options) (rows []Row, err error) {
 	}{
 		{"few namespaces beside large Secrets of others", b.few, o.Sizes.Few},
 		{"memory at few namespaces", b.memoryAtFew, o.Sizes.Few},
+		{"the command line", b.explain, o.Sizes.Explained},
 		{"the race for ServiceAccounts", b.race, o.Sizes.Raced},
 		{"many namespaces from a cold start", b.cold, o.Sizes.Many},
 		{"rotation", b.rotation, o.Sizes.Many},

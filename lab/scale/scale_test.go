@@ -22,7 +22,7 @@ func TestTheBenchmarkCountsWhatPullkeyDoes(t *testing.T) {
 	}()
 	rows, err := Run(t.Context(), Options{Root: "../..", Dir: dir, Out: t.Output(), Sizes: Sizes{
 		Rounds: 1, Few: 10, Many: 20, Most: 30, Foreign: 20, Further: 20, ForeignBytes: 15_000, Pods: 30,
-		Born: 10, Raced: 20, Idle: time.Second, Names: 50, Hosts: 10, Probes: 5,
+		Born: 10, Raced: 20, Idle: time.Second, Names: 50, Hosts: 10, Probes: 5, Explained: 100,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +39,8 @@ func TestTheBenchmarkCountsWhatPullkeyDoes(t *testing.T) {
 			}
 		}
 	}
-	if len(rows) != 17 || kept != 5 {
-		t.Errorf("got %d rows, of which %d are counts; want 17 and 5:\n%s", len(rows), kept, Table(rows, "", time.Now()))
+	if len(rows) != 20 || kept != 5 {
+		t.Errorf("got %d rows, of which %d are counts; want 20 and 5:\n%s", len(rows), kept, Table(rows, "", time.Now()))
 	}
 }
 

@@ -123,17 +123,17 @@ func (s *Stand) Apply(ctx context.Context, manifests string) error {
 }
 
 func (s *Stand) build(ctx context.Context) error {
-	return s.BuildController(ctx, s.path("pullkey-controller"))
+	return s.Build(ctx, "pullkey-controller", s.path("pullkey-controller"))
 }
 
-// BuildController builds the controller as it is released, with further arguments
-// for the compiler.
-func (s *Stand) BuildController(ctx context.Context, path string, more ...string) error {
+// Build builds a program of ours as it is released, with further arguments for the
+// compiler.
+func (s *Stand) Build(ctx context.Context, program, path string, more ...string) error {
 	args := append([]string{"-C", s.Root, "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", path}, more...)
-	build := exec.CommandContext(ctx, "go", append(args, "./cmd/pullkey-controller")...) //nolint:gosec // our own program
+	build := exec.CommandContext(ctx, "go", append(args, "./cmd/"+program)...) //nolint:gosec // our own program
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if err := progress.Run(s.Progress, "building pullkey-controller", build); err != nil {
-		return fmt.Errorf("build pullkey-controller: %w", err)
+	if err := progress.Run(s.Progress, "building "+program, build); err != nil {
+		return fmt.Errorf("build %s: %w", program, err)
 	}
 	return nil
 }
