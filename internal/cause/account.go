@@ -95,7 +95,9 @@ func saPodPredates() Cause {
 			"afterwards. All is well for new pods; this one will never see it, however often it tries.",
 		Proof: text("The ServiceAccount names a Secret that the pod does not, and its `managedFields` date the last "+
 			"write of `imagePullSecrets` after the pod's `creationTimestamp` (admission plugin ServiceAccount in 1.37 "+
-			"copies on creation alone). Without that date in `managedFields` the finding is strong.", sent),
+			"copies on creation alone). Without that date the finding is strong: the API server keeps no `managedFields` of "+
+			"a ServiceAccount that was made without any field, as `default` is, until it is applied by the server. Then "+
+			"its `resourceVersion` beside that of the pod in the Event `Scheduled` tells whether it was written since.", sent),
 		Fix:   recreate(),
 		Check: named(),
 		Similar: []Similar{

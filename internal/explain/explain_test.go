@@ -131,6 +131,14 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 		{"a Secret that nobody names", failing(image, anonymous, login("s", host)), cause.SANotReferenced, cause.Proven},
 		{"a Secret that the account names since", failing(image, anonymous, login("s", host), accountNames("s"), accountWritten(time.Hour)), cause.SAPodPredates, cause.Proven},
 		{"a Secret that the account names since nobody knows when", failing(image, anonymous, login("s", host), accountNames("s")), cause.SAPodPredates, cause.Strong},
+		{"a Secret that the account names since the second of the pod's birth", failing(image, anonymous, login("s", host), accountNames("s"), accountWritten(0)), cause.SAPodPredates, cause.Strong},
+		{"a Secret that the account names since, or another field of the same writer's", failing(image, anonymous, login("s", host), accountNames("s"), accountWritten(time.Hour, `{"f:imagePullSecrets":{},"f:metadata":{}}`)), cause.SAPodPredates, cause.Strong},
+		{"one of two Secrets that the account names since", failing(image, anonymous, login("s", host), accountNames("t", "s"), accountWritten(time.Hour)), cause.SAPodPredates, cause.Strong},
+		{"a Secret that an account without dates names, written after the pod", failing(image, anonymous, login("s", host), accountNames("s"), revisions("12", "9")), cause.SAPodPredates, cause.Strong},
+		{"a Secret that an account without dates names, written before the pod", failing(image, anonymous, login("s", host), accountNames("s"), revisions("7", "9")), cause.WebhookStripped, cause.Strong},
+		{"the same, of a pod that waited for a node", failing(image, anonymous, login("s", host), accountNames("s"), revisions("7", "9"), scheduledAt(time.Minute)), cause.SAPodPredates, cause.Strong},
+		{"a list of the pod's own, and the account's is younger", failing(image, anonymous, login("s", host), login("t", "other.example.com"), accountNames("s"), podNames("t"), accountWritten(time.Hour)), cause.SAPodOverrides, cause.Proven},
+		{"the account's list of an earlier time", failing(image, anonymous, login("s", host), login("t", "other.example.com"), accountNames("t", "s"), podNames("t"), accountWritten(time.Hour)), cause.SAPodPredates, cause.Strong},
 		{"a list of the pod's own", failing(image, anonymous, login("s", host), login("t", "other.example.com"), accountNames("s"), podNames("t")), cause.SAPodOverrides, cause.Proven},
 		{"an empty name", failing(image, noBasic, login("s", host), accountNames("s"), podNames("")), cause.SAEmptyName, cause.Proven},
 		{"no Secret at all", failing(image, anonymous), cause.AuthNoCredential, cause.Proven},
@@ -204,12 +212,27 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 }
 
 // accountWritten tells when the ServiceAccount's list was written, so long after the
-// pod's birth.
-func accountWritten(after time.Duration) change {
+// pod's birth, by whoever wrote these fields.
+func accountWritten(after time.Duration, fields ...string) change {
 	return func(f *explain.Facts) {
 		at := metav1.NewTime(born.Add(after))
-		f.ServiceAccount.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Time: &at, FieldsV1: metav1.NewFieldsV1(`{"f:imagePullSecrets":{}}`)}}
+		f.ServiceAccount.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Time: &at, FieldsV1: metav1.NewFieldsV1(append(fields, `{"f:imagePullSecrets":{}}`)[0])}}
 	}
+}
+
+// revisions are those of the ServiceAccount, and of the pod when it was given a node.
+func revisions(account, pod string) change {
+	return func(f *explain.Facts) {
+		f.ServiceAccount.ResourceVersion = account
+		f.Events = append(f.Events, corev1.Event{
+			InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: ns, Name: "app-0", ResourceVersion: pod},
+			Reason:         "Scheduled", EventTime: metav1.NewMicroTime(born),
+		})
+	}
+}
+
+func scheduledAt(after time.Duration) change {
+	return func(f *explain.Facts) { f.Events[0].EventTime = metav1.NewMicroTime(born.Add(after)) }
 }
 
 // later has a Secret that was made an hour after the pod.

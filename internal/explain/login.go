@@ -72,60 +72,6 @@ func matching(read []keyring.Content, repository string) []string {
 	return fit
 }
 
-// byAccount finds a Secret that the ServiceAccount names and the pod does not.
-func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
-	if w.ServiceAccount == nil {
-		return "", "", Finding{}, false
-	}
-	own, theirs := references(w.Pod.Spec.ImagePullSecrets), references(w.ServiceAccount.ImagePullSecrets)
-	fit := w.matching(slices.DeleteFunc(theirs, func(name string) bool { return slices.Contains(own, name) }))
-	if len(fit) == 0 {
-		return "", "", Finding{}, false
-	}
-	account := w.Pod.Namespace + "/" + w.ServiceAccount.Name
-	f := Finding{Evidence: []string{
-		fmt.Sprintf("Pod %s/%s was made at %s with imagePullSecrets [%s]", w.Pod.Namespace, w.Pod.Name, stamp(w.Pod.CreationTimestamp.Time), strings.Join(own, ", ")),
-		fmt.Sprintf("ServiceAccount %s names [%s] now", account, strings.Join(references(w.ServiceAccount.ImagePullSecrets), ", ")),
-	}}
-	switch since := changed(w.ServiceAccount); {
-	case len(own) > 0 && strings.Join(own, "") == "":
-		f.Sentence = fmt.Sprintf("the pod's list holds an empty name alone, so that it did not get Secret %s of ServiceAccount %s", fit[0], account)
-		f.Fixes = []Fix{{Title: "take the empty entry out of the pod's template (often a chart's value that is not set); the ServiceAccount's list then counts"}}
-		return cause.ServiceAccount, cause.SAEmptyName, f, true
-	case len(own) == 0 && !since.IsZero() && since.Before(w.Pod.CreationTimestamp.Time):
-		f.Certainty = cause.Strong
-		f.Sentence = fmt.Sprintf("ServiceAccount %s named Secret %s when the pod was born, and the pod has no list: something took it out of the pod at its birth", account, fit[0])
-		f.Evidence = append(f.Evidence, "its imagePullSecrets were last written at "+stamp(since))
-		f.Fixes = []Fix{{Title: "find the webhook or policy that replaces the pod's list", Command: "kubectl get mutatingwebhookconfigurations"}}
-		return cause.PodSecrets, cause.WebhookStripped, f, true
-	case len(own) == 0 || since.After(w.Pod.CreationTimestamp.Time):
-		if since.IsZero() {
-			f.Certainty = cause.Strong // kubectl leaves out who wrote it, unless it is asked: --show-managed-fields
-		}
-		f.Sentence = fmt.Sprintf("the pod is older than Secret %s in ServiceAccount %s: a pod keeps the list of its birth", fit[0], account)
-		if !since.IsZero() {
-			f.Evidence = append(f.Evidence, "its imagePullSecrets were last written at "+stamp(since))
-		}
-		f.Fixes = []Fix{w.anew()}
-		return cause.ServiceAccount, cause.SAPodPredates, f, true
-	}
-	f.Sentence = fmt.Sprintf("the pod has a list of its own, so that Secret %s of ServiceAccount %s does not count", fit[0], account)
-	f.Fixes = []Fix{{Title: fmt.Sprintf("name %s in the pod's template too, or take the list out of it", fit[0])}}
-	return cause.ServiceAccount, cause.SAPodOverrides, f, true
-}
-
-// changed is when the imagePullSecrets of a ServiceAccount were last written; zero
-// if that is not known.
-func changed(sa *corev1.ServiceAccount) time.Time {
-	var last time.Time
-	for _, m := range sa.ManagedFields {
-		if m.Time != nil && m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:imagePullSecrets"`) && m.Time.After(last) {
-			last = m.Time.Time
-		}
-	}
-	return last
-}
-
 func (w *walk) notThere() (cause.Link, cause.Code, Finding, bool) {
 	if len(w.missing) == 0 {
 		return "", "", Finding{}, false
@@ -181,24 +127,6 @@ func (w *walk) withoutPassword() (cause.Link, cause.Code, Finding, bool) {
 		return cause.SecretContent, cause.SecretNoPassword, f, true
 	}
 	return "", "", Finding{}, false
-}
-
-// unreferenced finds a Secret of the namespace that nobody names.
-func (w *walk) unreferenced() (cause.Link, cause.Code, Finding, bool) {
-	fit := matching(w.others(references(w.Pod.Spec.ImagePullSecrets)), w.repository)
-	if len(fit) == 0 {
-		return "", "", Finding{}, false
-	}
-	f := Finding{
-		Sentence: fmt.Sprintf("Secret %s/%s has a login for %s, and neither the pod nor its ServiceAccount names it", w.Pod.Namespace, fit[0], w.parsed.Host()),
-		Evidence: []string{fmt.Sprintf("Pod %s/%s names [%s]", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "))},
-	}
-	if w.ServiceAccount != nil {
-		f.Evidence = append(f.Evidence, fmt.Sprintf("ServiceAccount %s/%s names [%s]", w.Pod.Namespace, w.ServiceAccount.Name, strings.Join(references(w.ServiceAccount.ImagePullSecrets), ", ")))
-		f.Fixes = append(f.Fixes, w.attach(fit[0]))
-	}
-	f.Fixes = append(f.Fixes, w.anew())
-	return cause.ServiceAccount, cause.SANotReferenced, f, true
 }
 
 // nothing is what is left: there is no login for the registry anywhere.

@@ -1,0 +1,157 @@
+package explain
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullkey/pullkey/internal/cause"
+)
+
+// byAccount finds a Secret that the ServiceAccount names and the pod does not.
+func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
+	if w.ServiceAccount == nil {
+		return "", "", Finding{}, false
+	}
+	own, theirs := references(w.Pod.Spec.ImagePullSecrets), references(w.ServiceAccount.ImagePullSecrets)
+	fit := w.matching(slices.DeleteFunc(slices.Clone(theirs), func(name string) bool { return slices.Contains(own, name) }))
+	if len(fit) == 0 {
+		return "", "", Finding{}, false
+	}
+	account := w.Pod.Namespace + "/" + w.ServiceAccount.Name
+	f := Finding{Evidence: []string{
+		fmt.Sprintf("Pod %s/%s was made at %s with imagePullSecrets [%s]", w.Pod.Namespace, w.Pod.Name, stamp(w.Pod.CreationTimestamp.Time), strings.Join(own, ", ")),
+		fmt.Sprintf("ServiceAccount %s names [%s] now", account, strings.Join(theirs, ", ")),
+	}}
+	age, how := w.listed()
+	if how != "" {
+		f.Evidence = append(f.Evidence, how)
+	}
+	inherited := !slices.ContainsFunc(own, func(name string) bool { return !slices.Contains(theirs, name) })
+	switch {
+	case len(own) > 0 && strings.Join(own, "") == "":
+		f.Sentence = fmt.Sprintf("the pod's list holds an empty name alone, so that it did not get Secret %s of ServiceAccount %s", fit[0], account)
+		f.Fixes = []Fix{{Title: "take the empty entry out of the pod's template (often a chart's value that is not set); the ServiceAccount's list then counts"}}
+		return cause.ServiceAccount, cause.SAEmptyName, f, true
+	case len(own) == 0 && age == older:
+		f.Certainty = cause.Strong
+		f.Sentence = fmt.Sprintf("ServiceAccount %s named Secret %s when the pod was born, and the pod has no list: something took it out of the pod at its birth", account, fit[0])
+		f.Fixes = []Fix{{Title: "find the webhook or policy that replaces the pod's list", Command: "kubectl get mutatingwebhookconfigurations"}}
+		return cause.PodSecrets, cause.WebhookStripped, f, true
+	case len(own) == 0 || inherited && (age == younger || age == perhapsYounger):
+		// That the list was empty before is proven only if it holds one name now, and not if
+		// the pod has names that may be its template's.
+		if age != younger || len(theirs) > 1 || len(own) > 0 {
+			f.Certainty = cause.Strong
+		}
+		f.Sentence = fmt.Sprintf("the pod is older than Secret %s in ServiceAccount %s: a pod keeps the list of its birth", fit[0], account)
+		f.Fixes = []Fix{w.anew()}
+		return cause.ServiceAccount, cause.SAPodPredates, f, true
+	}
+	if inherited {
+		f.Certainty = cause.Strong // it may be the ServiceAccount's list of an earlier time
+	}
+	f.Sentence = fmt.Sprintf("the pod has a list of its own, so that Secret %s of ServiceAccount %s does not count", fit[0], account)
+	f.Fixes = []Fix{{Title: fmt.Sprintf("name %s in the pod's template too, or take the list out of it", fit[0])}}
+	return cause.ServiceAccount, cause.SAPodOverrides, f, true
+}
+
+// age is how old the list of a ServiceAccount is beside the pod.
+type age int
+
+const (
+	unknownAge     age = iota
+	older              // it was not written since the pod's birth
+	perhapsYounger     // something of the ServiceAccount was written since
+	younger            // the list was written since
+)
+
+// listed tells whether the ServiceAccount's list was written before the pod's birth or
+// after it, and what shows that.
+//
+// The API server keeps managedFields of what has held a field of somebody's since it
+// was made. A ServiceAccount that was made without any, as "default" always is, has none
+// until it is applied on the server's side. Then the order of the writes is left: that
+// of the ServiceAccount, and that of the pod of which its first Event tells.
+func (w *walk) listed() (age, string) {
+	birth := w.Pod.CreationTimestamp.Time
+	since, alone := changed(w.ServiceAccount)
+	dated := "its imagePullSecrets were last written at " + stamp(since)
+	switch {
+	case since.IsZero():
+	case since.Before(birth):
+		return older, dated
+	case since.After(birth) && alone:
+		return younger, dated
+	default: // in the same second, or with other fields, of which any may be the later one
+		return perhapsYounger, dated
+	}
+	written, first := revision(w.ServiceAccount.ResourceVersion), w.firstSeen()
+	switch text := fmt.Sprintf("resourceVersion %d of the ServiceAccount, %d of the pod in its first Event", written, first); {
+	case written == 0 || first == 0:
+		return unknownAge, ""
+	case written < first:
+		return older, text + ": the ServiceAccount was not written since"
+	default:
+		return perhapsYounger, text + ": the ServiceAccount was written since"
+	}
+}
+
+// firstSeen is the revision of the pod's birth, as the scheduler's Event tells; 0 if
+// there is none, or if the pod waited for a node and was written meanwhile.
+func (w *walk) firstSeen() uint64 {
+	for _, e := range w.eventsOf("") {
+		if e.Reason == "Scheduled" && lastOf(&e).Sub(w.Pod.CreationTimestamp.Time) <= 2*time.Second {
+			return revision(e.InvolvedObject.ResourceVersion)
+		}
+	}
+	return 0
+}
+
+// revision is a resourceVersion as the number that etcd gives; 0 if it is none.
+func revision(text string) uint64 {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// changed is when the imagePullSecrets of a ServiceAccount were last written; zero if
+// that is not known. Without alone it may have been another field of the same writer.
+func changed(sa *corev1.ServiceAccount) (last time.Time, alone bool) {
+	for _, m := range sa.ManagedFields {
+		if m.Time == nil || m.FieldsV1 == nil || m.Subresource != "" || !m.Time.After(last) {
+			continue
+		}
+		var fields map[string]json.RawMessage
+		if json.Unmarshal(m.FieldsV1.GetRawBytes(), &fields) == nil && fields["f:imagePullSecrets"] != nil {
+			last, alone = m.Time.Time, len(fields) == 1
+		}
+	}
+	return last, alone
+}
+
+// unreferenced finds a Secret of the namespace that nobody names.
+func (w *walk) unreferenced() (cause.Link, cause.Code, Finding, bool) {
+	fit := matching(w.others(references(w.Pod.Spec.ImagePullSecrets)), w.repository)
+	if len(fit) == 0 {
+		return "", "", Finding{}, false
+	}
+	f := Finding{
+		Sentence: fmt.Sprintf("Secret %s/%s has a login for %s, and neither the pod nor its ServiceAccount names it", w.Pod.Namespace, fit[0], w.parsed.Host()),
+		Evidence: []string{fmt.Sprintf("Pod %s/%s names [%s]", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "))},
+	}
+	if w.ServiceAccount != nil {
+		f.Evidence = append(f.Evidence, fmt.Sprintf("ServiceAccount %s/%s names [%s]", w.Pod.Namespace, w.ServiceAccount.Name, strings.Join(references(w.ServiceAccount.ImagePullSecrets), ", ")))
+		f.Fixes = append(f.Fixes, w.attach(fit[0]))
+	}
+	f.Fixes = append(f.Fixes, w.anew())
+	return cause.ServiceAccount, cause.SANotReferenced, f, true
+}
+
