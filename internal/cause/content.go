@@ -250,7 +250,7 @@ func manifestTooBig() Cause {
 		Means: "A manifest is a list of layers with their annotations, a few kilobytes. containerd takes 4 MiB at " +
 			"most. Mostly a tool has put files into annotations.",
 		Proof: text("The manifest's length is asked and compared.", undecided("where the text has `rejecting` and a "+
-			"number of bytes.")),
+			"number of bytes; a page of another server may be as long.")),
 		Fix: text("Build the image anew without the large annotations, and with fewer layers:",
 			sh("skopeo inspect --raw docker://IMAGE | wc -c")),
 		Check: text("The image comes:", sh("pullkey pull IMAGE --output DIR")),

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pullkey/pullkey/internal/cause"
@@ -49,6 +50,11 @@ func (p *program) verdictText(b *strings.Builder, d *explain.Diagnosis) {
 	head := string(v.Code)
 	if head == "" {
 		head = string(v.Status)
+	}
+	for _, other := range v.Alternatives {
+		head += " or " + string(other.Code)
+		v.Sentence += "; or: " + other.Sentence
+		v.Fixes = slices.Concat(v.Fixes, other.Fixes)
 	}
 	fmt.Fprintf(b, "%s %s", signs[v.Status], p.paintOut(bold, head))
 	if v.Certainty != "" {

@@ -147,11 +147,14 @@ func (w *walk) unreferenced() (cause.Link, cause.Code, Finding, bool) {
 		Sentence: fmt.Sprintf("Secret %s/%s has a login for %s, and neither the pod nor its ServiceAccount names it", w.Pod.Namespace, fit[0], w.parsed.Host()),
 		Evidence: []string{fmt.Sprintf("Pod %s/%s names [%s]", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "))},
 	}
-	if w.ServiceAccount != nil {
+	switch {
+	case w.ServiceAccount == nil && !w.NoAccount:
+		f.Certainty = cause.Possible
+		f.Sentence = fmt.Sprintf("Secret %s/%s has a login for %s, and the pod does not name it; whether its ServiceAccount does was not read", w.Pod.Namespace, fit[0], w.parsed.Host())
+	case w.ServiceAccount != nil:
 		f.Evidence = append(f.Evidence, fmt.Sprintf("ServiceAccount %s/%s names [%s]", w.Pod.Namespace, w.ServiceAccount.Name, strings.Join(references(w.ServiceAccount.ImagePullSecrets), ", ")))
 		f.Fixes = append(f.Fixes, w.attach(fit[0]))
 	}
 	f.Fixes = append(f.Fixes, w.anew())
 	return cause.ServiceAccount, cause.SANotReferenced, f, true
 }
-

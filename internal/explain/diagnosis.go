@@ -70,6 +70,8 @@ const (
 type Verdict struct {
 	Status  Status `json:"status"`
 	Finding        // the cause; without a code where there is none
+	// Alternatives are the causes that fit as well: what was seen does not tell them apart.
+	Alternatives []Finding `json:"alternatives,omitempty"`
 }
 
 // Finding is a cause in these objects.

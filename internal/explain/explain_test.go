@@ -122,7 +122,8 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 		sure  cause.Certainty
 	}{
 		{"no name of an image", failing("https://reg.example.com/a", "InvalidImageName"), cause.RefInvalid, cause.Proven},
-		{"a private image without its host", failing("team/a", scope, named(host)...), cause.RefImplicitHub, cause.Strong},
+		{"a private image without its host", failing("team/a", scope, named(host)...), cause.RefImplicitHub, cause.Possible},
+		{"a private image without its host, and the runtime had no login", failing("team/a", noBasic, named(host)...), cause.RefImplicitHub, cause.Strong},
 		{"an image that must not be pulled and is not there", failing(image, "ErrImageNeverPull", func(f *explain.Facts) {
 			f.Pod.Status.ContainerStatuses[0].State.Waiting.Message = `Container image "reg.example.com/a:1" is not present with pull policy of Never`
 		}), cause.PolicyNever, cause.Proven},
@@ -183,10 +184,30 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 		{"a Secret that is not in the file", failing(image, anonymous, podNames("s"), func(f *explain.Facts) { f.File = true }), cause.SecretMissing, cause.Strong},
 		{"a port, beside a Secret that is not there", failing(image, anonymous, login("s", host+":443"), podNames("optional", "s")), cause.KeyPort, cause.Proven},
 		{"a private host that looks like an endpoint of ACR", failing("registry-internal.corp.example/a", anonymous, named("registry.corp.example")...), cause.KeyHostMismatch, cause.Proven},
-		{"a name without host whose tag has a dot", failing("app:1.2", scope, named(host)...), cause.RefImplicitHub, cause.Strong},
-		{"the image of a volume", failing("nginx", backOffOf("reg.example.com/models:7"), join(named("other.example.net"), func(f *explain.Facts) {
-			f.Pod.Spec.Volumes = []corev1.Volume{{Name: "models", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "reg.example.com/models:7"}}}}
-		})...), cause.KeyHostMismatch, cause.Proven},
+		{"a name without host whose tag has a dot", failing("app:1.2", scope, named(host)...), cause.RefImplicitHub, cause.Possible},
+		{"the image of a volume", failing("nginx", backOffOf(models), join(named("other.example.net"), volume)...), cause.VolImage, cause.Proven},
+		{"the image of a volume, and a key that is almost for it", failing("nginx", backOffOf(models), join(named(host+":443"), volume)...), cause.KeyPort, cause.Proven},
+		{"the image of a volume, and a Secret that nobody names", failing("nginx", backOffOf(models), login("s", host), volume), cause.SANotReferenced, cause.Proven},
+		{"a debug container", failing("nginx", "", join(named(host), debug("other.example.net/tools", anonymous))...), cause.PodEphemeral, cause.Proven},
+		{"a debug container, and a Secret that nobody names", failing("nginx", "", login("s", host), debug(image, anonymous)), cause.PodEphemeral, cause.Proven},
+		{"a debug container whose login is refused", failing("nginx", "", join(named(host), debug(image, refused))...), cause.AuthInvalid, cause.Strong},
+		{"a static pod that names a Secret for the image", failing(image, anonymous, join(named(host), func(f *explain.Facts) { f.Pod.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} })...), cause.PodStatic, cause.Proven},
+		{"base64 made twice", failing(image, anonymous, has("s", "Opaque", ".dockerconfigjson", base64.StdEncoding.EncodeToString([]byte(document(host)))), podNames("s")), cause.SecretDoubleB64, cause.Proven},
+		{"a byte order mark", failing(image, anonymous, has("s", "Opaque", ".dockerconfigjson", "\ufeff"+document(host)), podNames("s")), cause.SecretDoubleB64, cause.Proven},
+		{"base64 of something else", failing(image, anonymous, has("s", "Opaque", ".dockerconfigjson", "bm90LWEtZG9jdW1lbnQ="), podNames("s")), cause.SecretType, cause.Proven},
+		{"a Secret that kubelet did not have yet", failing(image, anonymous, join(named(host), withheld("s"))...), cause.SecretRace, cause.Possible},
+		{"another Secret that kubelet did not have", failing(image, anonymous, join(named(host), withheld("t"))...), cause.AuthNoCredential, cause.Possible},
+		{"a login of Docker Hub in the shadow of another", failing("team/a", refused, join(named("docker.io"), other("https://index.docker.io/v1/", "right"), podNames("s", "t"))...), cause.KeyShadowed, cause.Strong},
+		{"a login in the shadow, and one that has no right", failing("team/a", scope, join(named("docker.io"), other("https://index.docker.io/v1/", "right"), podNames("s", "t"))...), cause.KeyShadowed, cause.Possible},
+		{"the same login of Docker Hub twice", failing("team/a", refused, join(named("docker.io"), login("t", "https://index.docker.io/v1/"), podNames("s", "t"))...), cause.AuthInvalid, cause.Strong},
+		{"two logins that are both tried", failing(image, refused, join(named(host), other(host+"/a", "right"), podNames("s", "t"))...), cause.AuthInvalid, cause.Strong},
+		{"a password of ECR that is too old", failing(ecr+"/a", refused, join(named(ecr), user("AWS"), failedAt(11*time.Hour+time.Minute))...), cause.AuthExpired, cause.Strong},
+		{"a password of ECR that is not yet too old", failing(ecr+"/a", refused, join(named(ecr), user("AWS"), failedAt(10*time.Hour))...), cause.AuthInvalid, cause.Strong},
+		{"an old password of another registry", failing(image, refused, join(named(host), user("AWS"), failedAt(11*time.Hour+time.Minute))...), cause.AuthInvalid, cause.Strong},
+		{"a Secret, and an account that was not read", failing(image, anonymous, login("s", host), func(f *explain.Facts) { f.ServiceAccount = nil }), cause.SANotReferenced, cause.Possible},
+		{"a Secret without data in the file", failing(image, scope, has("s", "kubernetes.io/dockerconfigjson", "", ""), podNames("s"), func(f *explain.Facts) { f.File, f.Secrets["s"].Data = true, nil }), cause.AuthNoCredential, cause.Possible},
+		{"a manifest that is too large", failing(image, backOff("rejecting 5000000 byte manifest for reg.example.com/a:1: not found"), named(host)...), cause.ManifestTooBig, cause.Possible},
+		{"the runtime's own image", failing(image, "", join(named(host), sandbox(`failed to start sandbox "ab": failed to get sandbox image "`+host+`/pause:3": failed to pull image "`+host+`/pause:3": failed to pull and unpack image "`+host+`/pause:3": failed to resolve image: failed to do request: Head "https://reg.example.com/v2/pause/manifests/3": dial tcp 10.0.0.1:443: i/o timeout`))...), cause.SandboxImage, cause.Proven},
 		{"a login without the right", failing(image, scope, named(host)...), cause.ScopeDenied, cause.Possible},
 		{"a host without an address, and no Secret either", failing(image, noHost), cause.NetDNS, cause.Proven},
 		{"a mirror that has it not", failing(image, backOff("unexpected status from HEAD request to https://mirror.example.net/v2/a/manifests/1?ns=reg.example.com: 403 Forbidden"), named(host)...), cause.MirrorMasks, cause.Strong},
@@ -208,6 +229,55 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 				t.Errorf("without a sentence or evidence: %+v", d.Verdict)
 			}
 		})
+	}
+}
+
+const (
+	models = "reg.example.com/models:7"
+	ecr    = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+)
+
+// volume is one that is an image.
+func volume(f *explain.Facts) {
+	f.Pod.Spec.Volumes = []corev1.Volume{{Name: "models", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: models}}}}
+}
+
+// debug adds a debug container whose image cannot be had.
+func debug(image, said string) change {
+	return func(f *explain.Facts) {
+		f.Pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debugger", Image: image}}}
+		f.Pod.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debugger", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: said}}}}
+	}
+}
+
+// event is one of the pod's.
+func event(reason, message string) change {
+	return func(f *explain.Facts) {
+		f.Events = append(f.Events, corev1.Event{
+			InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: ns, Name: "app-0"}, Type: corev1.EventTypeWarning, Reason: reason, Message: message, EventTime: metav1.NewMicroTime(born),
+		})
+	}
+}
+
+func sandbox(tail string) change {
+	return event("FailedCreatePodSandBox", "Failed to create pod sandbox: rpc error: code = Unknown desc = "+tail)
+}
+
+func withheld(name string) change {
+	return event("FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets ("+name+"); attempting to pull the image may not succeed.")
+}
+
+// other is a Secret t with another password.
+func other(key, password string) change {
+	return has("t", "kubernetes.io/dockerconfigjson", ".dockerconfigjson", `{"auths":{"`+key+`":{"username":"eve","password":"`+password+`"}}}`)
+}
+
+// user has the login of Secret s be of another user.
+func user(name string) change {
+	return func(f *explain.Facts) {
+		text := f.Secrets["s"].Data[corev1.DockerConfigJsonKey]
+		auth := base64.StdEncoding.EncodeToString([]byte(name + ":" + password))
+		f.Secrets["s"].Data[corev1.DockerConfigJsonKey] = []byte(strings.Replace(string(text), base64.StdEncoding.EncodeToString([]byte("bob:"+password)), auth, 1))
 	}
 }
 
@@ -266,7 +336,6 @@ func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
 			}}
 		}), explain.OK},
 		{"a pod that nobody has tried, with a login", failing(image, "", named(host)...), explain.OK},
-		{"a Secret that was made since", failing(image, anonymous, join(named(host), later, failedAt(time.Minute))...), explain.Waiting},
 		{"a login that was renewed since", failing(image, refused, join(named(host), later, failedAt(time.Minute))...), explain.Waiting},
 		{"a hook that fails", failing(image, "", func(f *explain.Facts) {
 			f.Pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
@@ -274,6 +343,7 @@ func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
 				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PostStartHookError", Message: "context deadline exceeded"}},
 			}}
 		}), explain.OK},
+		{"a network that is not there yet", failing(image, "", join(named(host), sandbox(`failed to setup network for sandbox "ab": plugin type="calico" failed (add): Get "https://10.96.0.1:443/x": dial tcp 10.96.0.1:443: connect: connection refused`))...), explain.OK},
 		{"words that nobody knows", failing(image, backOff("the moon is full"), named(host)...), explain.Inconclusive},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -283,6 +353,60 @@ func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
 				t.Errorf("%v: got %+v, want %s", err, d.Verdict, c.want)
 			}
 		})
+	}
+}
+
+func TestASecretThatWasMadeSinceNeedsNothing(t *testing.T) {
+	t.Parallel()
+	d, err := explain.Pod(failing(host+"/a:1", anonymous, join(named(host), later, failedAt(time.Minute))...), "")
+	if err != nil || d.Verdict.Status != explain.Waiting || d.Verdict.Code != cause.SecretRace {
+		t.Errorf("%v: got %+v", err, d.Verdict)
+	}
+}
+
+// A private image and one that is not there get the same answer.
+func TestWhatFitsAsWellIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		facts *explain.Facts
+		want  []cause.Code
+	}{
+		{"a public image, misspelt", failing("ngnix", scope), []cause.Code{cause.AuthNoCredential, cause.RepoMissing}},
+		{"a private image without its host", failing("team/a", scope, named(host)...), []cause.Code{cause.RefImplicitHub, cause.RepoMissing}},
+		{"a Secret of Docker Hub that nobody names", failing("team/a", scope, login("s", "docker.io")), []cause.Code{cause.SANotReferenced, cause.RepoMissing}},
+		{"a Secret that is not there", failing("team/a", scope, podNames("s")), []cause.Code{cause.SecretMissing}},
+		{"a registry that gives nobody a token", failing("team/a", anonymous), []cause.Code{cause.AuthNoCredential}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d, err := explain.Pod(c.facts, "")
+			got := []cause.Code{d.Verdict.Code}
+			for _, other := range d.Verdict.Alternatives {
+				got = append(got, other.Code)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" || err != nil || len(got) > 1 && d.Verdict.Certainty != cause.Possible {
+				t.Errorf("%v: %s is %s", err, diff, d.Verdict.Certainty)
+			}
+		})
+	}
+}
+
+// A verdict of words alone tells what to do, or at least what shows more.
+func TestEveryFixOfWordsNamesACommand(t *testing.T) {
+	t.Parallel()
+	for _, tail := range []string{
+		"R: not found", "no match for platform in manifest: not found", `failed to do request: Head "https://reg.example.com/v2/a": dial tcp 10.0.0.1:443: i/o timeout`,
+		`failed to do request: Head "https://x'$(id).example.com/v2/a": dial tcp 10.0.0.1:443: i/o timeout`, "failed to do request: x509: certificate signed by unknown authority", "failed to extract layer sha256:aa: write: no space left on device",
+	} {
+		d, err := explain.Pod(failing(host+"/a:1", backOff(tail), named(host)...), "")
+		if err != nil || d.Verdict.Status != explain.Broken || len(d.Verdict.Fixes) == 0 {
+			t.Errorf("%s: %v: %+v", tail, err, d.Verdict)
+			continue
+		}
+		if c := d.Verdict.Fixes[0].Command; c == "" || strings.Contains(c, "HOST") || strings.Contains(c, "x'$(") {
+			t.Errorf("%s: the command is %q", tail, c)
+		}
 	}
 }
 
@@ -359,6 +483,7 @@ func TestTheDiagnosisOfWhatIsRedactedIsTheSame(t *testing.T) {
 		"white space":              failing(image, refused, holding(`{"auths":{"reg.example.com":{"username":"u","password":" `+password+`\n"}}}`), podNames("s")),
 		"another type":             failing(image, anonymous, has("s", "Opaque", ".dockerconfigjson", document(host)), podNames("s")),
 		"the form of another type": failing(image, anonymous, has("s", "kubernetes.io/dockercfg", ".dockercfg", document(host)), podNames("s")),
+		"base64 made twice":        failing(image, anonymous, has("s", "Opaque", ".dockerconfigjson", base64.StdEncoding.EncodeToString([]byte(document(host)))), podNames("s")),
 		"a number for a password":  failing(image, "json: cannot unmarshal number", holding(`{"auths":{"https://bob:`+password+`@quay.io":{"password":4711}}}`), podNames("s")),
 		"an owner": failing(image, anonymous, holding(`{"auths":{"reg.example.com":{}}}`), podNames("s"), func(f *explain.Facts) {
 			f.Secrets["s"].OwnerReferences = []metav1.OwnerReference{{Kind: "ExternalSecret", Name: "x"}}

@@ -157,6 +157,8 @@ func (f *Facts) contents(names []string) (read []keyring.Content, missing, unrea
 	for _, name := range names {
 		switch s := f.Secrets[name]; {
 		case name == "":
+		case s != nil && f.File && len(s.Data) == 0 && s.Type != corev1.SecretTypeOpaque:
+			unread = append(unread, name) // the API server takes none without: somebody took it out of the file
 		case s != nil:
 			read = append(read, keyring.Read(keyring.Secret{Name: name, Type: string(s.Type), Data: s.Data}))
 		case f.Complete || slices.Contains(f.Absent, name):

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pullkey/pullkey/internal/cause"
 )
 
 // quote writes a text for a POSIX shell: names in a cluster are an attacker's text.
@@ -121,4 +123,30 @@ func managed(labels, annotations map[string]string) string {
 		}
 	}
 	return ""
+}
+
+// blanks are what the pages leave to the reader to fill in.
+var blanks = regexp.MustCompile(`\b[A-Z][A-Z]{2,}\b`)
+
+// command is what to do first about a cause of which the runtime's words alone tell: that
+// of its page, where all that it leaves open is known, and else what shows more.
+func (w *walk) command(c *cause.Cause, host string) string {
+	known := map[string]string{"NAMESPACE": w.Pod.Namespace, "POD": w.Pod.Name, "NODE": w.Pod.Spec.NodeName, "HOST": host, "IMAGE": w.parsed.String(), "DIR": "image"}
+	_, block, _ := strings.Cut(c.Fix, "```sh\n")
+	first, _, _ := strings.Cut(block, "\n")
+	_, open := strings.CutSuffix(strings.TrimSpace(first), "\\")
+	full := first != "" && !open && !strings.HasPrefix(first, "#")
+	filled := blanks.ReplaceAllStringFunc(first, func(blank string) string {
+		full = full && known[blank] != ""
+		return quote(known[blank])
+	})
+	switch {
+	case full && strings.Count(filled, "'") == strings.Count(first, "'"):
+		return filled
+	case slices.Contains([]cause.Link{cause.Network, cause.TLS, cause.Challenge, cause.Token}, c.Link) && host != "":
+		return "curl -sSi " + quote("https://"+host+"/v2/")
+	case slices.Contains([]cause.Link{cause.Scope, cause.Manifest, cause.Platform, cause.Layers}, c.Link) && w.repository != "":
+		return "pullkey pull " + quote(w.parsed.String()) + " --output image --trace"
+	}
+	return fmt.Sprintf("kubectl -n %s events --for %s", quote(w.Pod.Namespace), quote("pod/"+w.Pod.Name))
 }

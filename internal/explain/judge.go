@@ -15,7 +15,7 @@ import (
 func (w *walk) judge() {
 	defer w.rest()
 	if w.there && w.Observed == nil {
-		w.Verdict = Verdict{OK, Finding{Sentence: "the image is on the node, and the container was started"}}
+		w.Verdict = Verdict{Status: OK, Finding: Finding{Sentence: "the image is on the node, and the container was started"}}
 		return
 	}
 	if w.Observed == nil {
@@ -25,39 +25,40 @@ func (w *walk) judge() {
 	err := w.heard()
 	for i, f := range w.findings {
 		if f.accounts(err) {
-			w.Verdict = Verdict{Broken, f.Finding}
+			w.Verdict = w.doubted(f.Finding, err)
 			w.findings = slices.Delete(w.findings, i, i+1)
 			return
 		}
 	}
-	if w.mended(err) {
-		w.Verdict = Verdict{Waiting, Finding{
-			Sentence: "what was wrong is mended: the pod's Secrets were written after kubelet's last try, and have a login for the image; kubelet tries again within 5 minutes",
-			Fixes:    []Fix{w.anew()},
-		}}
+	if f, ok := w.mended(err); ok {
+		w.Verdict = Verdict{Status: Waiting, Finding: f}
+		return
+	}
+	if f, ok := w.raced(err); ok {
+		w.Verdict = Verdict{Status: Broken, Finding: f}
 		return
 	}
 	if f, ok := w.said(err); ok {
-		w.Verdict = Verdict{Broken, f}
+		w.Verdict = Verdict{Status: Broken, Finding: f}
 		return
 	}
-	w.Verdict = Verdict{Inconclusive, Finding{Sentence: "the pull fails, and nothing that was read accounts for it: " + err.Text}}
+	w.Verdict = Verdict{Status: Inconclusive, Finding: Finding{Sentence: "the pull fails, and nothing that was read accounts for it: " + err.Text}}
 }
 
 // judgeUnseen is for a pod of which kubelet has said nothing.
 func (w *walk) judgeUnseen() {
 	for i, f := range w.findings {
 		if f.Certainty == cause.Proven || f.Certainty == cause.Strong {
-			w.Verdict = Verdict{Broken, f.Finding}
+			w.Verdict = Verdict{Status: Broken, Finding: f.Finding}
 			w.findings = slices.Delete(w.findings, i, i+1)
 			return
 		}
 	}
 	if len(w.unread) > 0 {
-		w.Verdict = Verdict{Inconclusive, Finding{Sentence: "kubelet has said nothing of this image, and not all of the pod's Secrets were read"}}
+		w.Verdict = Verdict{Status: Inconclusive, Finding: Finding{Sentence: "kubelet has said nothing of this image, and not all of the pod's Secrets were read"}}
 		return
 	}
-	w.Verdict = Verdict{OK, Finding{Sentence: "kubelet has a login for the image, and has said nothing against it"}}
+	w.Verdict = Verdict{Status: OK, Finding: Finding{Sentence: "kubelet has a login for the image, and has said nothing against it"}}
 }
 
 // rest is what was found besides, and what does not matter any more.
@@ -107,6 +108,7 @@ var words = map[runtimeerror.Kind]struct {
 	runtimeerror.Unauthorized:          {cause.AuthInvalid, cause.Possible, "the registry %s does not take who asks"},
 	runtimeerror.NotFound:              {cause.TagMissing, cause.Possible, "%s has no such repository, or no such tag"},
 	runtimeerror.NoPlatform:            {cause.PlatformMissing, cause.Proven, "the image is not there for the node's platform%.0s"},
+	runtimeerror.ManifestTooBig:        {cause.ManifestTooBig, cause.Possible, "%s gives a manifest that is larger than the runtime takes, or something else that is none"},
 	runtimeerror.Schema1:               {cause.MediatypeSchema1, cause.Proven, "the image is of the old form that runtimes take no more%.0s"},
 	runtimeerror.RateLimited:           {cause.RegRateLimit, cause.Proven, "%s has had too many requests"},
 	runtimeerror.ServerError:           {cause.Reg5XX, cause.Proven, "%s answers with an error of its own"},
@@ -137,11 +139,10 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 	}
 	if c, found := cause.Find(string(code)); found {
 		f.Link = c.Link
-		if fix, _, _ := strings.Cut(c.Fix, "\n"); fix != "" {
-			if before, open := strings.CutSuffix(fix, ":"); open {
-				fix = before + ": see pullkey explain " + string(code)
-			}
-			f.Fixes = []Fix{{Title: fix}}
+		title, _, _ := strings.Cut(c.Fix, "\n")
+		f.Fixes = []Fix{
+			{Title: strings.TrimRight(title, ":."), Command: w.command(&c, cmp.Or(err.Host, w.parsed.Host()))},
+			{Title: "all there is to know of it", Command: "pullkey explain " + string(code)},
 		}
 	}
 	return f, true

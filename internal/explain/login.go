@@ -17,7 +17,7 @@ import (
 // causes, in the order of the chain.
 func (w *walk) withoutLogin() {
 	for _, look := range []func() (cause.Link, cause.Code, Finding, bool){
-		w.static, w.byAccount, w.exactMiss, w.notThere, w.passedOver, w.withoutPassword, w.nearMiss, w.unreferenced, w.otherHosts, w.nothing,
+		w.static, w.byAccount, w.exactMiss, w.notThere, w.passedOver, w.withoutPassword, w.nearMiss, w.ephemeral, w.unreferenced, w.volume, w.otherHosts, w.nothing,
 	} {
 		if link, code, f, ok := look(); ok {
 			if f.Certainty == "" {
@@ -98,6 +98,9 @@ func (w *walk) passedOver() (cause.Link, cause.Code, Finding, bool) {
 		f := Finding{Evidence: []string{fmt.Sprintf("Secret %s/%s has type %s and the keys [%s]", w.Pod.Namespace, c.Secret, s.Type, strings.Join(sortedKeys(s.Data), ", "))}}
 		f.Fixes = []Fix{w.secretAnew(c.Secret, w.parsed.Host()), w.anew()}
 		switch {
+		case c.Skipped && encoded(s):
+			f.Sentence = fmt.Sprintf("what stands in Secret %s/%s is an encoding of the document, of which base64 was made twice, or begins with a byte order mark", w.Pod.Namespace, c.Secret)
+			return cause.SecretContent, cause.SecretDoubleB64, f, true
 		case c.Skipped:
 			f.Sentence = fmt.Sprintf("kubelet passes over Secret %s/%s: type and key are not those of a pull Secret", w.Pod.Namespace, c.Secret)
 			return cause.SecretContent, cause.SecretType, f, true
@@ -144,6 +147,7 @@ func (w *walk) nothing() (cause.Link, cause.Code, Finding, bool) {
 
 // loginsThatAreRefused finds what is wrong with logins that kubelet has.
 func (w *walk) loginsThatAreRefused() {
+	w.shadowed()
 	for _, e := range w.found.Logins {
 		f := Finding{Certainty: cause.Strong, Evidence: []string{fmt.Sprintf("Secret %s/%s, entry %q, user %s", w.Pod.Namespace, e.Secret, shown(e.Key), e.Username)}}
 		switch tried, known := w.seen(); {
@@ -154,6 +158,8 @@ func (w *walk) loginsThatAreRefused() {
 			f.Sentence = fmt.Sprintf("the login for %q in Secret %s/%s begins or ends with a space or the end of a line", shown(e.Key), w.Pod.Namespace, e.Secret)
 			f.Fixes = []Fix{w.secretAnew(e.Secret, w.parsed.Host()), w.anew()}
 			w.finds(cause.SecretContent, cause.SecretStrayWhitespace, badLogin, f)
+		case w.outlived(e, &f):
+			w.finds(cause.Token, cause.AuthExpired, badLogin, f)
 		case w.Observed != nil && badLogin(w.heard()):
 			f.Sentence = fmt.Sprintf("the registry does not take the login of user %s in Secret %s/%s", e.Username, w.Pod.Namespace, e.Secret)
 			f.Fixes = []Fix{{Title: "try it, and see every step", Command: "pullkey login " + quote(w.parsed.Host())}, w.secretAnew(e.Secret, w.parsed.Host()), w.anew()}
@@ -193,15 +199,6 @@ func written(s *corev1.Secret) time.Time {
 		}
 	}
 	return last
-}
-
-// mended tells whether kubelet has had no login, or another, when it last tried, and
-// has one now.
-func (w *walk) mended(err runtimeerror.Error) bool {
-	tried, known := w.seen()
-	return known && (badLogin(err) || err.LoginSent == runtimeerror.No) && slices.ContainsFunc(w.found.Logins, func(e keyring.Entry) bool {
-		return !e.Empty() && written(w.Secrets[e.Secret]).After(tried)
-	})
 }
 
 // seen is when kubelet last tried; false if no event tells.

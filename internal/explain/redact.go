@@ -61,6 +61,9 @@ func times(fields []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 // document becomes none that says so.
 func redactDocument(text, key []byte) []byte {
 	var document any
+	if inner, encode, ok := decoded(text); ok {
+		return encode(redactDocument(inner, key))
+	}
 	if json.Unmarshal(text, &document) != nil {
 		return []byte("redacted")
 	}

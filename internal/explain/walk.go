@@ -94,8 +94,14 @@ func (w *walk) heard() runtimeerror.Error { return w.Observed.Read.Errors[0] }
 func (w *walk) told(e corev1.Event) (*Observed, bool) {
 	read := runtimeerror.Read(WithoutSecrets(e.Message))
 	switch {
+	case read.Errors[0].Stage == runtimeerror.Sandbox:
+		if read.Image == "" {
+			return nil, false // it is another thing than its image that the sandbox lacks
+		}
 	case read.Image != "" && !alike(w.of, read.Image):
 		return nil, false
+	}
+	switch {
 	case e.Type != corev1.EventTypeWarning || e.Reason == "FailedToRetrieveImagePullSecret" || read.Errors[0].Kind == runtimeerror.Unknown:
 		return nil, false
 	case w.Observed == nil && e.Reason != "Failed" && e.Reason != "FailedCreatePodSandBox":
@@ -260,7 +266,10 @@ func (w *walk) keyring() {
 		w.Logins = append(w.Logins, l)
 	}
 	usable := slices.ContainsFunc(w.found.Logins, func(e keyring.Entry) bool { return !e.Empty() })
+	_, static := w.Pod.Annotations[corev1.MirrorPodAnnotationKey]
 	switch {
+	case static:
+		w.step(cause.Keyring, Fail, "kubelet reads no Secret for a static pod")
 	case usable:
 		first := w.found.Logins[0]
 		w.step(cause.Keyring, Pass, "%s matches %q of Secret %s (user %s)", w.parsed.Host(), shown(first.Key), first.Secret, first.Username)

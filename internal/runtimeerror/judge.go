@@ -109,6 +109,7 @@ func (r *reading) judge() {
 		r.said(words()),
 		r.docker(),
 		r.network(),
+		r.tooBig(),
 		r.notFound():
 	case hasEnd(r.rest, "no space left on device"):
 		// Before it stand names from the image, so this must be the end.
@@ -224,6 +225,17 @@ func (r *reading) notFound() bool {
 		return false
 	}
 	r.err.Kind, r.err.Status = NotFound, 404
+	return true
+}
+
+// tooBig reads containerd's `rejecting N byte manifest for R: not found`.
+func (r *reading) tooBig() bool {
+	length, ok := strings.CutPrefix(r.rest, "rejecting ")
+	length, _, found := strings.Cut(length, " byte manifest for ")
+	if _, err := strconv.ParseUint(length, 10, 64); !ok || !found || err != nil {
+		return false
+	}
+	r.err.Kind, r.err.Stage = ManifestTooBig, Manifest
 	return true
 }
 

@@ -49,6 +49,8 @@ const (
 	NotFound Kind = "notFound"
 	// NoPlatform: the index was had and holds nothing for the node. Measured.
 	NoPlatform Kind = "noPlatform"
+	// ManifestTooBig: what the host calls the manifest's length is more than containerd takes. Read.
+	ManifestTooBig Kind = "manifestTooBig"
 	// Schema1: the image is in a form that runtimes no longer take. Measured.
 	Schema1 Kind = "schema1"
 	// DNS: the node could not resolve the host. Measured.
@@ -116,7 +118,7 @@ func Kinds() []Kind {
 	return []Kind{
 		AnonymousTokenRefused, LoginRefused, TokenPostRefused, NoTokenInAnswer, TokenNotJSON, TokenUnreachable,
 		ChallengeBroken, InsufficientScope, InvalidToken, NoBasicLogin, Unauthorized, Forbidden, NotFound,
-		NoPlatform, Schema1, DNS, Refused, Timeout, Reset, TLSUnknownCA, TLSName, TLSExpired, PlainHTTP,
+		NoPlatform, ManifestTooBig, Schema1, DNS, Refused, Timeout, Reset, TLSUnknownCA, TLSName, TLSExpired, PlainHTTP,
 		TLSToHTTP, ClientCertificate, BlobFailed, DigestMismatch, Truncated, DiskFull, Verifier, Cancelled,
 		PullQPS, RateLimited, ServerError, ShortName, NoRegistryKnown, RepositoryDenied, Undecodable,
 		InvalidName, NeverPull,

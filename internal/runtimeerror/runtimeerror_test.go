@@ -102,7 +102,7 @@ func resolving() []row {
 		{"1.6 on an unexpected status", "pulling from host reg.io failed with unexpected status code [manifests sha256:aa]: 304 Not Modified", registrySaid(Unknown, 304)},
 		{"not found", ref + ": not found", Error{Stage: Resolve, Kind: NotFound, Status: 404}},
 		{"nobody to ask", "no resolve hosts: not found", Error{Stage: Resolve, Kind: NoRegistryKnown}},
-		{"too big a manifest", "rejecting 5000000 byte manifest for " + ref + ": not found", Error{Stage: Resolve, Kind: Unknown}},
+		{"too big a manifest", "rejecting 5000000 byte manifest for " + ref + ": not found", Error{Stage: Manifest, Kind: ManifestTooBig}},
 		{"schema 1", `not implemented: media type "application/vnd.docker.distribution.manifest.v1+prettyjws" is no longer supported since containerd v2.0, please rebuild the image as "a" or "b"`, Error{Stage: Manifest, Kind: Schema1}},
 		{"the name is unknown", head + "dial tcp: lookup reg.io on 10.0.0.10:53: no such host", resolved(DNS)},
 		{"the name server fails", head + "dial tcp: lookup reg.io on 10.0.0.10:53: server misbehaving", resolved(DNS)},
