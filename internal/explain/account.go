@@ -9,8 +9,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/internal/cause"
+	imagename "github.com/pullkey/pullkey/internal/image"
 )
 
 // byAccount finds a Secret that the ServiceAccount names and the pod does not.
@@ -157,4 +159,108 @@ func (w *walk) unreferenced() (cause.Link, cause.Code, Finding, bool) {
 	}
 	f.Fixes = append(f.Fixes, w.anew())
 	return cause.ServiceAccount, cause.SANotReferenced, f, true
+}
+
+// stripped finds a Secret that the template of the pod names and the pod does not.
+func (w *walk) stripped() (cause.Link, cause.Code, Finding, bool) {
+	if w.Template == nil {
+		return "", "", Finding{}, false
+	}
+	own, theirs := references(w.Pod.Spec.ImagePullSecrets), references(w.Template.Spec.ImagePullSecrets)
+	fit := w.matching(slices.DeleteFunc(slices.Clone(theirs), func(name string) bool { return slices.Contains(own, name) }))
+	if len(fit) == 0 {
+		return "", "", Finding{}, false
+	}
+	return cause.PodSecrets, cause.WebhookStripped, Finding{
+		Certainty: w.strong(),
+		Sentence:  fmt.Sprintf("the template of the pod names Secret %s, and the pod does not: something took it out of the pod at its birth", fit[0]),
+		Evidence:  []string{fmt.Sprintf("the template of %s names [%s]", w.Owner, strings.Join(theirs, ", ")), w.names()},
+		Fixes:     []Fix{{Title: "find the webhook or policy that replaces the pod's list", Command: "kubectl get mutatingwebhookconfigurations"}},
+	}, true
+}
+
+// custom finds that the ServiceAccount "default" names a Secret for the image, and the
+// pod runs under another.
+func (w *walk) custom() (cause.Link, cause.Code, Finding, bool) {
+	if w.Default == nil || w.ServiceAccount == nil || w.ServiceAccount.Name == w.Default.Name || len(w.Pod.Spec.ImagePullSecrets)+len(w.ServiceAccount.ImagePullSecrets) > 0 {
+		return "", "", Finding{}, false
+	}
+	fit := w.matching(references(w.Default.ImagePullSecrets))
+	if len(fit) == 0 {
+		return "", "", Finding{}, false
+	}
+	return cause.ServiceAccount, cause.SACustom, Finding{
+		Certainty: w.strong(),
+		Sentence:  fmt.Sprintf("the pod runs under ServiceAccount %s, which names no Secret; Secret %s, for this image, is named by %s", w.ServiceAccount.Name, fit[0], w.Default.Name),
+		Evidence: []string{
+			fmt.Sprintf("ServiceAccount %s/%s names []", w.Pod.Namespace, w.ServiceAccount.Name),
+			fmt.Sprintf("ServiceAccount %s/%s names [%s]", w.Pod.Namespace, w.Default.Name, strings.Join(references(w.Default.ImagePullSecrets), ", ")),
+		},
+		Fixes: []Fix{w.attach(fit[0]), w.anew()},
+	}, true
+}
+
+// reverted finds that an older pod of the same owner was born with a Secret of the
+// ServiceAccount's that this one, and the ServiceAccount, lack: somebody took it out.
+func (w *walk) reverted() (cause.Link, cause.Code, Finding, bool) {
+	if w.ServiceAccount == nil {
+		return "", "", Finding{}, false
+	}
+	theirs := references(w.ServiceAccount.ImagePullSecrets)
+	for i := range w.Pods {
+		p := &w.Pods[i]
+		if !p.CreationTimestamp.Before(&w.Pod.CreationTimestamp) || p.Spec.ServiceAccountName != w.Pod.Spec.ServiceAccountName || !sameOwner(p, w.Pod) {
+			continue
+		}
+		fit := w.matching(slices.DeleteFunc(references(p.Spec.ImagePullSecrets), func(name string) bool { return slices.Contains(theirs, name) }))
+		if len(fit) == 0 || w.Template != nil && slices.Contains(references(w.Template.Spec.ImagePullSecrets), fit[0]) {
+			continue
+		}
+		f := Finding{
+			Certainty: w.strong(),
+			Sentence:  fmt.Sprintf("ServiceAccount %s/%s named Secret %s once, and does not any more: somebody took it out", w.Pod.Namespace, w.ServiceAccount.Name, fit[0]),
+			Evidence: []string{
+				fmt.Sprintf("Pod %s/%s, of the same owner, was made at %s with imagePullSecrets [%s]", p.Namespace, p.Name, stamp(p.CreationTimestamp.Time), strings.Join(references(p.Spec.ImagePullSecrets), ", ")),
+				fmt.Sprintf("Pod %s/%s was made at %s with [%s]", w.Pod.Namespace, w.Pod.Name, stamp(w.Pod.CreationTimestamp.Time), strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", ")),
+			},
+			Fixes: []Fix{w.attach(fit[0]), w.anew()},
+		}
+		if since, _ := changed(w.ServiceAccount); !since.IsZero() {
+			f.Evidence = append(f.Evidence, "the ServiceAccount's imagePullSecrets were last written at "+stamp(since))
+		}
+		return cause.ServiceAccount, cause.SAReverted, f, true
+	}
+	return "", "", Finding{}, false
+}
+
+// sameOwner tells whether one controller made both pods, from one template therefore: a
+// StatefulSet or DaemonSet goes on with another under the same name.
+func sameOwner(a, b *corev1.Pod) bool {
+	x, y := metav1.GetControllerOf(a), metav1.GetControllerOf(b)
+	return x != nil && y != nil && x.UID == y.UID && x.Name == y.Name && x.Kind == y.Kind && slices.Contains([]string{"ReplicaSet", "Job"}, x.Kind)
+}
+
+// sidecar finds that a container which is not in the template has an image for which the
+// pod has no login, while it has one for another of its images.
+func (w *walk) sidecar() (cause.Link, cause.Code, Finding, bool) {
+	if w.Template == nil || w.kind != "container" && w.kind != "init" {
+		return "", "", Finding{}, false
+	}
+	for _, i := range images(&corev1.Pod{Spec: w.Template.Spec}) {
+		if i.kind == w.kind && i.name == w.name {
+			return "", "", Finding{}, false
+		}
+	}
+	for _, i := range images(w.Pod) {
+		parsed, err := imagename.Parse(i.of)
+		if err != nil || len(matching(w.read, parsed.Host()+"/"+parsed.Repository())) == 0 {
+			continue
+		}
+		return cause.Keyring, cause.PodSidecar, Finding{
+			Sentence: fmt.Sprintf("container %s is not in the pod's template, so that a webhook or policy has added it, and no Secret of the pod is for %s", w.name, w.parsed.Host()),
+			Evidence: []string{w.at("image") + ": " + w.of, fmt.Sprintf("the template of %s has no such container", w.Owner), w.names()},
+			Fixes:    []Fix{{"make a Secret for this registry, and name it beside the other in the ServiceAccount, or in the pod's template", w.newSecret("pull-secret", w.parsed.Host())}, w.anew()},
+		}, true
+	}
+	return "", "", Finding{}, false
 }

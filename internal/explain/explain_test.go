@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
@@ -124,9 +126,38 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 		{"no name of an image", failing("https://reg.example.com/a", "InvalidImageName"), cause.RefInvalid, cause.Proven},
 		{"a private image without its host", failing("team/a", scope, named(host)...), cause.RefImplicitHub, cause.Possible},
 		{"a private image without its host, and the runtime had no login", failing("team/a", noBasic, named(host)...), cause.RefImplicitHub, cause.Strong},
-		{"an image that must not be pulled and is not there", failing(image, "ErrImageNeverPull", func(f *explain.Facts) {
-			f.Pod.Status.ContainerStatuses[0].State.Waiting.Message = `Container image "reg.example.com/a:1" is not present with pull policy of Never`
-		}), cause.PolicyNever, cause.Proven},
+		{"an image that must not be pulled, on a node that was not read", failing(image, "ErrImageNeverPull", never), cause.PolicyNever, cause.Strong},
+		{"an image that must not be pulled and is not there", failing(image, "ErrImageNeverPull", never, onNode("v1.37.2")), cause.PolicyNever, cause.Proven},
+		{"an image that must not be pulled, and is there and not for this pod", failing(image, "ErrImageNeverPull", never, onNode("v1.37.2", image)), cause.CacheVerify, cause.Strong},
+		{"the same at a kubelet that asks nobody for a right", failing(image, "ErrImageNeverPull", never, onNode("v1.34.4", image)), cause.PolicyNever, cause.Proven},
+		{"a node that lists no more images", failing(image, "ErrImageNeverPull", never, onNode("v1.37.2", manyImages()...)), cause.PolicyNever, cause.Strong},
+		{"a disk that is full, by the node's word", failing(image, backOff("context canceled"), join(named(host), onNode("v1.37.2"), pressed)...), cause.NodeDisk, cause.Strong},
+		{"a pull that was given up", failing(image, backOff("context canceled"), join(named(host), onNode("v1.37.2"))...), cause.NodeTimeout, cause.Strong},
+		{"a disk that is full, and a login that is refused", failing(image, refused, join(named(host), onNode("v1.37.2"), pressed)...), cause.AuthInvalid, cause.Strong},
+		{"a clock that is behind", failing(image, expired, join(named(host), clock(-time.Hour))...), cause.ClockSkew, cause.Strong},
+		{"a clock that is a little behind", failing(image, expired, join(named(host), clock(-10*time.Second))...), cause.TLSExpired, cause.Proven},
+		{"a clock that is behind, and a tag that is missing", failing(image, notFound, join(named(host), clock(-time.Hour))...), cause.TagMissing, cause.Possible},
+		{"a token that the registry does not take, and a clock that is ahead", failing(image, backOff("pull access denied, repository does not exist or may require authorization: server message: invalid_token: authorization failed"), join(named(host), clock(time.Hour))...), cause.ClockSkew, cause.Strong},
+
+		{"another ServiceAccount than the one that names the Secret", failing(image, anonymous, login("s", host), account("builder"), byDefault("s")), cause.SACustom, cause.Strong},
+		{"the same, and the Secret is for another registry", failing(image, anonymous, login("s", "other.example.net"), account("builder"), byDefault("s")), cause.AuthNoCredential, cause.Proven},
+		{"the same, and the text is that of a login without right too", failing(image, "ErrImagePull", login("s", host), account("builder"), byDefault("s")), cause.SACustom, cause.Possible},
+		{"a Secret that an older pod of the same owner was born with", failing(image, anonymous, login("s", host), owned("web"), sibling("web", -time.Hour, "s")), cause.SAReverted, cause.Strong},
+		{"a Secret that an older pod of another owner was born with", failing(image, anonymous, login("s", host), owned("web"), sibling("api", -time.Hour, "s")), cause.SANotReferenced, cause.Proven},
+		{"a Secret that a younger pod of the same owner was born with", failing(image, anonymous, login("s", host), owned("web"), sibling("web", time.Hour, "s")), cause.SANotReferenced, cause.Proven},
+		{"a Secret that the template names and the pod does not", failing(image, anonymous, login("s", host), template(image, corev1.PullIfNotPresent, "s")), cause.WebhookStripped, cause.Strong},
+		{"a Secret for another registry that the template names and the pod does not", failing(image, anonymous, login("s", "other.example.net"), template(image, corev1.PullIfNotPresent, "s")), cause.AuthNoCredential, cause.Proven},
+		{"a container that is not in the template", failing("mesh.example.net/proxy:1", anonymous, join(named(host), template(image, ""), beside(image), rename("proxy"))...), cause.PodSidecar, cause.Proven},
+		{"a container that is in the template", failing("mesh.example.net/proxy:1", anonymous, join(named(host), template(image, ""), beside(image))...), cause.KeyHostMismatch, cause.Proven},
+		{"a Secret of another namespace", failing(image, anonymous, podNames("s"), elsewhere(host, password, 0)), cause.SecretOtherNamespace, cause.Proven},
+		{"a Secret of another namespace that is not for the image", failing(image, anonymous, podNames("s"), elsewhere("other.example.net", password, 0)), cause.SecretMissing, cause.Proven},
+		{"a Secret of another namespace, in a file", failing(image, anonymous, podNames("s"), elsewhere(host, password, 0), func(f *explain.Facts) { f.File = true }), cause.SecretOtherNamespace, cause.Strong},
+		{"an old copy of a Secret", failing(image, refused, join(named(host), elsewhere(host, "newer", time.Hour))...), cause.SecretStaleCopy, cause.Strong},
+		{"a copy that is as good", failing(image, refused, join(named(host), elsewhere(host, password, time.Hour))...), cause.AuthInvalid, cause.Strong},
+		{"a copy that is newer than the original", failing(image, refused, join(named(host), elsewhere(host, "older", -2*time.Hour))...), cause.AuthInvalid, cause.Strong},
+		{"an immutable Secret that was made anew", failing(image, refused, join(named(host), immutable, sibling("web", -2*time.Hour, "s"))...), cause.SecretImmutableStale, cause.Strong},
+		{"an immutable Secret that is older than all pods", failing(image, refused, join(named(host), immutable, sibling("web", -time.Minute, "s"))...), cause.AuthInvalid, cause.Strong},
+		{"a Secret that was made anew", failing(image, refused, join(named(host), sibling("web", -2*time.Hour, "s"))...), cause.AuthInvalid, cause.Strong},
 		{"a static pod", failing(image, anonymous, func(f *explain.Facts) { f.Pod.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} }), cause.PodStatic, cause.Proven},
 
 		{"a Secret that nobody names", failing(image, anonymous, login("s", host)), cause.SANotReferenced, cause.Proven},
@@ -281,6 +312,105 @@ func user(name string) change {
 	}
 }
 
+var expired = backOff(`failed to do request: Head "https://reg.example.com/v2/a/manifests/1": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-23T09:00:00Z is before 2026-11-23T09:30:00Z`)
+
+func never(f *explain.Facts) {
+	f.Pod.Spec.Containers[0].ImagePullPolicy = corev1.PullNever
+	f.Pod.Status.ContainerStatuses[0].State.Waiting.Message = `Container image "reg.example.com/a:1" is not present with pull policy of Never`
+}
+
+// onNode is a node with these images.
+func onNode(kubelet string, images ...string) change {
+	return func(f *explain.Facts) {
+		f.Pod.Spec.NodeName = "n1"
+		f.Node = &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
+		f.Node.Status.NodeInfo.KubeletVersion = kubelet
+		for _, name := range images {
+			f.Node.Status.Images = append(f.Node.Status.Images, corev1.ContainerImage{Names: []string{name}})
+		}
+	}
+}
+
+func manyImages() []string {
+	var all []string
+	for i := range 50 {
+		all = append(all, fmt.Sprintf("other.example.net/a:%d", i))
+	}
+	return all
+}
+
+func pressed(f *explain.Facts) {
+	f.Node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeDiskPressure, Status: corev1.ConditionTrue}}
+}
+
+func clock(ahead time.Duration) change { return func(f *explain.Facts) { f.Clock = ahead } }
+
+func account(name string) change {
+	return func(f *explain.Facts) { f.Pod.Spec.ServiceAccountName, f.ServiceAccount.Name = name, name }
+}
+
+func byDefault(names ...string) change {
+	return func(f *explain.Facts) {
+		f.Default = &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "default"}, ImagePullSecrets: list(names)}
+	}
+}
+
+func by(owner string) []metav1.OwnerReference {
+	yes := true
+	return []metav1.OwnerReference{{Kind: "ReplicaSet", Name: owner, UID: types.UID(owner), Controller: &yes}}
+}
+
+func owned(owner string) change {
+	return func(f *explain.Facts) { f.Pod.OwnerReferences = by(owner) }
+}
+
+// sibling is another pod on the node, which runs, and names these Secrets.
+func sibling(owner string, after time.Duration, names ...string) change {
+	return func(f *explain.Facts) {
+		f.Pod.Spec.NodeName = "n1"
+		f.Pods = []corev1.Pod{{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "app-1", CreationTimestamp: metav1.NewTime(born.Add(after)), OwnerReferences: by(owner)},
+			Spec:       corev1.PodSpec{NodeName: "n1", ImagePullSecrets: list(names)}, Status: corev1.PodStatus{Phase: corev1.PodRunning},
+		}}
+	}
+}
+
+// template is what the pod was made from.
+func template(image string, policy corev1.PullPolicy, names ...string) change {
+	return func(f *explain.Facts) {
+		f.Owner = "ReplicaSet web"
+		f.Template = &corev1.PodTemplateSpec{Spec: corev1.PodSpec{ImagePullSecrets: list(names), Containers: []corev1.Container{{Name: "app", Image: image, ImagePullPolicy: policy}}}}
+	}
+}
+
+// beside is another container of the pod.
+func beside(image string) change {
+	return func(f *explain.Facts) {
+		f.Pod.Spec.Containers = append(f.Pod.Spec.Containers, corev1.Container{Name: "main", Image: image})
+	}
+}
+
+func rename(name string) change {
+	return func(f *explain.Facts) {
+		f.Pod.Spec.Containers[0].Name, f.Pod.Status.ContainerStatuses[0].Name = name, name
+	}
+}
+
+// elsewhere is a Secret s of another namespace, made so long after the pod.
+func elsewhere(key, password string, after time.Duration) change {
+	return func(f *explain.Facts) {
+		f.Elsewhere = []corev1.Secret{{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "source", Name: "s", CreationTimestamp: metav1.NewTime(born.Add(after))}, Type: corev1.SecretTypeDockerConfigJson,
+			Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths":{"` + key + `":{"username":"bob","password":"` + password + `"}}}`)},
+		}}
+	}
+}
+
+func immutable(f *explain.Facts) {
+	yes := true
+	f.Secrets["s"].Immutable = &yes
+}
+
 // accountWritten tells when the ServiceAccount's list was written, so long after the
 // pod's birth, by whoever wrote these fields.
 func accountWritten(after time.Duration, fields ...string) change {
@@ -361,6 +491,27 @@ func TestASecretThatWasMadeSinceNeedsNothing(t *testing.T) {
 	d, err := explain.Pod(failing(host+"/a:1", anonymous, join(named(host), later, failedAt(time.Minute))...), "")
 	if err != nil || d.Verdict.Status != explain.Waiting || d.Verdict.Code != cause.SecretRace {
 		t.Errorf("%v: got %+v", err, d.Verdict)
+	}
+}
+
+// What makes a start need the registry is noticed beside what is wrong with the registry.
+func TestAPolicyThatBecameAlwaysIsNoticed(t *testing.T) {
+	t.Parallel()
+	const image = host + "/a:1"
+	always := func(f *explain.Facts) { f.Pod.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways }
+	for name, c := range map[string]struct {
+		facts *explain.Facts
+		want  bool
+	}{
+		"set by something":          {failing(image, noHost, always, onNode("v1.37.2", image), template(image, corev1.PullIfNotPresent)), true},
+		"as the template has it":    {failing(image, noHost, always, onNode("v1.37.2", image), template(image, corev1.PullAlways)), false},
+		"and the image is not here": {failing(image, noHost, always, onNode("v1.37.2"), template(image, corev1.PullIfNotPresent)), false},
+	} {
+		d, err := explain.Pod(c.facts, "")
+		got := slices.ContainsFunc(d.AlsoNoticed, func(f explain.Finding) bool { return f.Code == cause.PolicyAlways })
+		if err != nil || d.Verdict.Code != cause.NetDNS || got != c.want {
+			t.Errorf("%s: %v: got %s, noticed %t", name, err, d.Verdict.Code, got)
+		}
 	}
 }
 

@@ -31,8 +31,26 @@ type Facts struct {
 	// NoAccount tells that the ServiceAccount does not exist.
 	NoAccount bool
 	Events    []corev1.Event
+	// What is further around it is nil where it was not read.
+	Beyond
 	// Unread is what could not be read.
 	Unread []NotChecked
+}
+
+// Beyond is what lies further around a pod that fails.
+type Beyond struct {
+	// Owner is what made the pod ("ReplicaSet web-7c9d"), and Template what from.
+	Owner    string
+	Template *corev1.PodTemplateSpec
+	// Default is the ServiceAccount "default", where the pod has another.
+	Default *corev1.ServiceAccount
+	// Pods are others of the namespace.
+	Pods []corev1.Pod
+	// Elsewhere are Secrets of other namespaces under names that the pod uses.
+	Elsewhere []corev1.Secret
+	Node      *corev1.Node
+	// Clock is how far the node's clock is ahead of the API server's.
+	Clock time.Duration
 }
 
 // image is one image of a pod, with what kubelet says of its container.

@@ -156,6 +156,8 @@ func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Cer
 		return ofTokenServer(err.Status, code, sure)
 	}
 	switch {
+	case err.Kind == runtimeerror.NeverPull && w.mayBeThere():
+		return code, cause.Strong
 	case err.Stage == runtimeerror.Sandbox:
 		return cause.SandboxImage, sure
 	case err.Mirror != "" && slices.Contains(refusals, err.Kind):

@@ -17,7 +17,8 @@ import (
 // causes, in the order of the chain.
 func (w *walk) withoutLogin() {
 	for _, look := range []func() (cause.Link, cause.Code, Finding, bool){
-		w.static, w.byAccount, w.exactMiss, w.notThere, w.passedOver, w.withoutPassword, w.nearMiss, w.ephemeral, w.unreferenced, w.volume, w.otherHosts, w.nothing,
+		w.static, w.byAccount, w.stripped, w.exactMiss, w.notThere, w.passedOver, w.withoutPassword, w.nearMiss,
+		w.ephemeral, w.custom, w.reverted, w.unreferenced, w.volume, w.sidecar, w.otherHosts, w.nothing,
 	} {
 		if link, code, f, ok := look(); ok {
 			if f.Certainty == "" {
@@ -40,6 +41,14 @@ func (w *walk) sure() cause.Certainty {
 		return cause.Strong
 	case w.heard().LoginSent == "no":
 		return cause.Proven
+	}
+	return cause.Strong
+}
+
+// strong is as sure, of what is never proven.
+func (w *walk) strong() cause.Certainty {
+	if sure := w.sure(); sure != cause.Proven {
+		return sure
 	}
 	return cause.Strong
 }
@@ -75,6 +84,9 @@ func matching(read []keyring.Content, repository string) []string {
 func (w *walk) notThere() (cause.Link, cause.Code, Finding, bool) {
 	if len(w.missing) == 0 {
 		return "", "", Finding{}, false
+	}
+	if link, code, f, ok := w.elsewhere(); ok {
+		return link, code, f, true
 	}
 	name, sure := w.missing[0], cause.Certainty("")
 	if w.File {
@@ -151,6 +163,8 @@ func (w *walk) loginsThatAreRefused() {
 	for _, e := range w.found.Logins {
 		f := Finding{Certainty: cause.Strong, Evidence: []string{fmt.Sprintf("Secret %s/%s, entry %q, user %s", w.Pod.Namespace, e.Secret, shown(e.Key), e.Username)}}
 		switch tried, known := w.seen(); {
+		case w.immutable(e, &f):
+			w.finds(cause.SecretContent, cause.SecretImmutableStale, badLogin, f)
 		case known && written(w.Secrets[e.Secret]).After(tried): // it is another login than kubelet has tried
 		case w.ended(e, &f):
 			w.finds(cause.Token, cause.AuthExpired, badLogin, f)
@@ -158,6 +172,8 @@ func (w *walk) loginsThatAreRefused() {
 			f.Sentence = fmt.Sprintf("the login for %q in Secret %s/%s begins or ends with a space or the end of a line", shown(e.Key), w.Pod.Namespace, e.Secret)
 			f.Fixes = []Fix{w.secretAnew(e.Secret, w.parsed.Host()), w.anew()}
 			w.finds(cause.SecretContent, cause.SecretStrayWhitespace, badLogin, f)
+		case w.newerElsewhere(e, &f):
+			w.finds(cause.SecretContent, cause.SecretStaleCopy, badLogin, f)
 		case w.outlived(e, &f):
 			w.finds(cause.Token, cause.AuthExpired, badLogin, f)
 		case w.Observed != nil && badLogin(w.heard()):

@@ -30,7 +30,7 @@ func Pod(f *Facts, container string) (Diagnosis, error) {
 	w := &walk{Facts: f, image: all[max(at, 0)]}
 	w.target()
 	w.observe()
-	for _, look := range []func(){w.reference, w.account, w.podSecrets, w.content, w.keyring} {
+	for _, look := range []func(){w.reference, w.account, w.podSecrets, w.content, w.keyring, w.onNode} {
 		look()
 	}
 	w.judge()

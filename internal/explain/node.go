@@ -1,0 +1,138 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	imagename "github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/runtimeerror"
+)
+
+// onNode looks at what the API server knows of the node: its images, its disk, its clock.
+func (w *walk) onNode() {
+	if w.Observed == nil || w.repository == "" {
+		return
+	}
+	w.clock()
+	if w.Node == nil {
+		return
+	}
+	w.cached()
+	for _, c := range w.Node.Status.Conditions {
+		if c.Type != corev1.NodeDiskPressure || c.Status != corev1.ConditionTrue {
+			continue
+		}
+		w.finds(cause.Disk, cause.NodeDisk, func(e runtimeerror.Error) bool {
+			return e.Kind == runtimeerror.Cancelled || e.Stage == runtimeerror.Unpack && e.Kind == runtimeerror.Unknown
+		}, Finding{
+			Certainty: cause.Strong,
+			Sentence:  fmt.Sprintf("node %s has too little room on its disk", w.Node.Name),
+			Evidence:  []string{fmt.Sprintf("Node %s, condition DiskPressure: True since %s", w.Node.Name, stamp(c.LastTransitionTime.Time))},
+			Fixes:     []Fix{{Title: "make room on the node, or give it a larger disk", Command: "kubectl describe node " + quote(w.Node.Name)}},
+		})
+	}
+}
+
+// clock finds that certificates, tokens and signed URLs are refused by a clock that is
+// wrong.
+func (w *walk) clock() {
+	const harmless = 15 * time.Second
+	if w.Clock.Abs() <= harmless {
+		return
+	}
+	w.finds(cause.TLS, cause.ClockSkew, func(e runtimeerror.Error) bool {
+		return e.Kind == runtimeerror.TLSExpired || e.Kind == runtimeerror.InvalidToken || e.Kind == runtimeerror.BlobFailed && e.Status == 403
+	}, Finding{
+		Certainty: cause.Strong,
+		Sentence:  fmt.Sprintf("the clock of node %s is %s %s that of the API server", w.Target.Node, w.Clock.Abs().Round(time.Second), map[bool]string{true: "ahead of", false: "behind"}[w.Clock > 0]),
+		Evidence:  []string{fmt.Sprintf("Lease kube-node-lease/%s: what kubelet wrote as the time, and when the API server stored it", w.Target.Node)},
+		Fixes:     []Fix{{Title: "let the node have its time from a server that it reaches", Command: "chronyc tracking"}},
+	})
+}
+
+// cached finds what becomes of an image that is on the node already.
+func (w *walk) cached() {
+	policy := w.policy(w.Pod.Spec)
+	if !w.onIt() || policy == "" {
+		return
+	}
+	there := fmt.Sprintf("Node %s has the image, and kubelet %s", w.Node.Name, w.Node.Status.NodeInfo.KubeletVersion)
+	if policy != corev1.PullAlways && minor(w.Node.Status.NodeInfo.KubeletVersion) >= verifies {
+		w.finds(cause.ImageCache, cause.CacheVerify, func(e runtimeerror.Error) bool { return e.Kind == runtimeerror.NeverPull }, Finding{
+			Certainty: cause.Strong,
+			Sentence:  fmt.Sprintf("the image is on node %s, and kubelet wants this pod to show its right to it: another one has pulled it", w.Node.Name),
+			Evidence:  []string{there, w.at("imagePullPolicy") + ": " + string(policy)},
+			Fixes:     []Fix{{"give the pod a Secret with which the registry lets it pull, and the policy IfNotPresent", w.newSecret("pull-secret", w.parsed.Host())}},
+		})
+	}
+	if policy != corev1.PullAlways || w.Template == nil {
+		return
+	}
+	if asked := w.policy(w.Template.Spec); asked != "" && asked != corev1.PullAlways {
+		w.finds(cause.ImageCache, cause.PolicyAlways, func(runtimeerror.Error) bool { return false }, Finding{
+			Certainty: cause.Strong,
+			Sentence:  "the image is on the node, and kubelet asks the registry all the same: something has set the pull policy to Always",
+			Evidence:  []string{there, fmt.Sprintf("the template of %s has %s, and the pod Always", w.Owner, asked)},
+			Fixes:     []Fix{{Title: "find the admission plugin AlwaysPullImages, or the webhook, that sets it", Command: "kubectl get mutatingwebhookconfigurations"}},
+		})
+	}
+}
+
+// verifies is the minor version from which on kubelet asks a pod for its right to an
+// image that is on the node.
+const verifies = 35
+
+// minor of "v1.37.2"; 0 if it is none.
+func minor(version string) int {
+	parts := strings.Split(version, ".")
+	if len(parts) < 2 {
+		return 0
+	}
+	n, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// policy is the container's in a pod or template; empty if it is not in there.
+func (w *walk) policy(spec corev1.PodSpec) corev1.PullPolicy {
+	lists := [][]corev1.Container{spec.Containers}
+	if w.kind == "init" {
+		lists = [][]corev1.Container{spec.InitContainers}
+	} else if w.kind != "container" {
+		return ""
+	}
+	for _, c := range slices.Concat(lists...) {
+		if c.Name == w.name {
+			return c.ImagePullPolicy
+		}
+	}
+	return ""
+}
+
+// onIt tells whether the node lists the image.
+func (w *walk) onIt() bool {
+	return slices.ContainsFunc(w.Node.Status.Images, func(i corev1.ContainerImage) bool {
+		return slices.ContainsFunc(i.Names, func(name string) bool {
+			parsed, err := imagename.Parse(name)
+			return err == nil && (parsed == w.parsed || parsed.Digest != "" && parsed.Digest == w.parsed.Digest && parsed.Repository() == w.parsed.Repository() && parsed.Host() == w.parsed.Host())
+		})
+	})
+}
+
+// mayBeThere tells whether an image that kubelet calls absent may be there, and not for
+// this pod: kubelet says the same of both. A node lists 50 images at most.
+func (w *walk) mayBeThere() bool {
+	const most = 50
+	if w.Node == nil {
+		return true
+	}
+	return minor(w.Node.Status.NodeInfo.KubeletVersion) >= verifies && (w.onIt() || len(w.Node.Status.Images) >= most)
+}
