@@ -34,6 +34,8 @@ type Diagnosis struct {
 type Target struct {
 	Namespace string `json:"namespace"`
 	Pod       string `json:"pod"`
+	// Workload is what makes the pods ("replicaset/web-7c9d"), where none is made.
+	Workload  string `json:"workload,omitempty"`
 	Container string `json:"container,omitempty"`
 	// ContainerKind is container, init, ephemeral or imageVolume.
 	ContainerKind  string `json:"containerKind,omitempty"`

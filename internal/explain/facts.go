@@ -133,6 +133,31 @@ func Failing(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(images(pod), image.failing)
 }
 
+// Failing tells whether an image of the pod cannot be had, as its status or the newest of
+// its Events says: of the runtime's own image, and where a container waits for a volume,
+// Events alone do.
+func (f *Facts) Failing() bool {
+	if Failing(f.Pod) {
+		return true
+	}
+	return Stuck(f.Pod) && slices.ContainsFunc(images(f.Pod), func(i image) bool {
+		w := &walk{Facts: f, image: i}
+		w.observe()
+		return w.Observed != nil
+	})
+}
+
+// Stuck tells whether a pod that was given a node has started nothing yet, and its status
+// does not tell why.
+func Stuck(pod *corev1.Pod) bool {
+	if pod.Status.Phase != corev1.PodPending || pod.Spec.NodeName == "" {
+		return false
+	}
+	return !slices.ContainsFunc(slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses), func(s corev1.ContainerStatus) bool {
+		return s.State.Waiting == nil || s.State.Waiting.Reason != "ContainerCreating" && s.State.Waiting.Reason != "PodInitializing"
+	})
+}
+
 // eventsOf returns the events of the pod, and of the container where it has any,
 // newest first.
 func (f *Facts) eventsOf(container string) []corev1.Event {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/pullkey/pullkey/internal/cause"
 )
 
@@ -99,14 +101,16 @@ func (w *walk) anew() Fix {
 
 // attach names a Secret in the pod's ServiceAccount. Its list has no keys: it is
 // replaced where it is empty, and added to where it is not.
-func (w *walk) attach(secret string) Fix {
+func (w *walk) attach(secret string) Fix { return attach(w.ServiceAccount, secret) }
+
+func attach(sa *corev1.ServiceAccount, secret string) Fix {
 	patch := fmt.Sprintf(`[{"op":"add","path":"/imagePullSecrets/-","value":{"name":%q}}]`, secret)
-	if len(w.ServiceAccount.ImagePullSecrets) == 0 {
+	if len(sa.ImagePullSecrets) == 0 {
 		patch = fmt.Sprintf(`[{"op":"add","path":"/imagePullSecrets","value":[{"name":%q}]}]`, secret)
 	}
 	return Fix{
-		"name it in the ServiceAccount" + managed(w.ServiceAccount.Labels, w.ServiceAccount.Annotations),
-		fmt.Sprintf("kubectl -n %s patch serviceaccount %s --type=json -p %s", quote(w.Pod.Namespace), quote(w.ServiceAccount.Name), quote(patch)),
+		"name it in the ServiceAccount" + managed(sa.Labels, sa.Annotations),
+		fmt.Sprintf("kubectl -n %s patch serviceaccount %s --type=json -p %s", quote(sa.Namespace), quote(sa.Name), quote(patch)),
 	}
 }
 
