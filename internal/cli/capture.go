@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -93,12 +94,58 @@ func captured(f *explain.Facts) (map[string]any, error) {
 		e.ManagedFields, e.Message = nil, explain.WithoutSecrets(e.Message)
 		items = append(items, e)
 	}
+	items = append(items, capturedBeyond(f, key)...)
 	text, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
 	if err != nil {
 		return nil, fmt.Errorf("write the objects as JSON: %w", err)
 	}
 	var list map[string]any
 	return list, json.Unmarshal(text, &list)
+}
+
+// capturedBeyond are the objects further around a pod.
+func capturedBeyond(f *explain.Facts, key []byte) []any {
+	var items []any
+	if f.Template != nil {
+		kind, name, _ := strings.Cut(f.Owner, " ")
+		bones := &corev1.Pod{Spec: *f.Template.Spec.DeepCopy()}
+		bare(bones)
+		m := &maker{TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: kind}, Metadata: metav1.ObjectMeta{Namespace: f.Pod.Namespace, Name: name}}
+		m.Spec.Template.Spec = bones.Spec
+		m.Status.UpdateRevision = f.Pod.Labels["controller-revision-hash"]
+		m.Spec.Replicas = new(int32) // it is not said to lack any
+		items = append(items, m)
+	}
+	if f.Default != nil {
+		account := f.Default.DeepCopy()
+		account.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}
+		delete(account.Annotations, corev1.LastAppliedConfigAnnotation)
+		items = append(items, account)
+	}
+	for i := range f.Pods {
+		pod := f.Pods[i].DeepCopy()
+		pod.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}
+		bare(pod)
+		items = append(items, pod)
+	}
+	for i := range f.Elsewhere {
+		items = append(items, explain.Redact(&f.Elsewhere[i], key))
+	}
+	if f.Node != nil {
+		node := &corev1.Node{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"}, ObjectMeta: metav1.ObjectMeta{Name: f.Node.Name}}
+		node.Status.Images, node.Status.Conditions = f.Node.Status.Images, f.Node.Status.Conditions
+		node.Status.NodeInfo.KubeletVersion = f.Node.Status.NodeInfo.KubeletVersion
+		items = append(items, node)
+	}
+	if f.Clock != 0 {
+		at, stored := metav1.NewMicroTime(time.Unix(0, 0).UTC().Add(f.Clock)), metav1.NewTime(time.Unix(0, 0).UTC())
+		items = append(items, &lease{
+			TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"},
+			Metadata: metav1.ObjectMeta{Namespace: "kube-node-lease", Name: f.Pod.Spec.NodeName, ManagedFields: []metav1.ManagedFieldsEntry{{Time: &stored, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{"f:renewTime":{}}}`)}}},
+			Spec:     leaseSpec{RenewTime: &at},
+		})
+	}
+	return items
 }
 
 // bare takes out of a pod where secrets are written by people: of its containers the

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
@@ -54,7 +55,8 @@ type ward struct {
 	// NotChecked is what could not be read, so that less is proven.
 	NotChecked []explain.NotChecked `json:"notChecked,omitempty"`
 
-	now time.Time
+	now    time.Time
+	events map[string][]corev1.Event
 }
 
 // causeSeen is a cause with the pods that have it.
@@ -94,7 +96,7 @@ func (p *program) doctor(cmd *cobra.Command, f *doctorFlags) error {
 // visit looks at the pods page by page, and keeps of each that fails its verdict
 // alone. What belongs to a namespace is read once, where a pod in it fails.
 func visit(ctx context.Context, api *rest.RESTClient, namespace string, now time.Time) (*ward, error) {
-	w := &ward{Causes: []causeSeen{}, now: now}
+	w := &ward{Causes: []causeSeen{}, now: now, events: map[string][]corev1.Event{}}
 	around := map[string]*neighbours{}
 	for next := ""; ; {
 		found := &corev1.PodList{}
@@ -106,7 +108,7 @@ func visit(ctx context.Context, api *rest.RESTClient, namespace string, now time
 			return nil, notListed("pods", metav1.ListOptions{}, err)
 		}
 		for i := range found.Items {
-			if w.Looked++; !explain.Failing(&found.Items[i]) {
+			if w.Looked++; !explain.Failing(&found.Items[i]) && !explain.Stuck(&found.Items[i]) {
 				continue
 			}
 			if err := w.admit(ctx, api, &found.Items[i], around); err != nil {
@@ -116,6 +118,9 @@ func visit(ctx context.Context, api *rest.RESTClient, namespace string, now time
 		if next = found.Continue; next == "" {
 			break
 		}
+	}
+	if err := w.unborn(ctx, api, namespace); err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(w.Causes, func(a, b causeSeen) int { return cmp.Compare(len(b.Pods), len(a.Pods)) })
 	return w, nil
@@ -129,6 +134,13 @@ type neighbours struct {
 
 // admit explains a pod.
 func (w *ward) admit(ctx context.Context, api *rest.RESTClient, pod *corev1.Pod, around map[string]*neighbours) error {
+	var events []corev1.Event
+	if !explain.Failing(pod) {
+		var err error
+		if events, err = w.warnings(ctx, api, pod.Namespace); err != nil || !(&explain.Facts{Pod: pod, Events: events}).Failing() {
+			return err
+		}
+	}
 	near := around[pod.Namespace]
 	if near == nil {
 		near = &neighbours{reader{api, &explain.Facts{Pod: pod, Secrets: map[string]*corev1.Secret{}}}, map[string]*reader{}}
@@ -149,12 +161,70 @@ func (w *ward) admit(ctx context.Context, api *rest.RESTClient, pod *corev1.Pod,
 		w.lacks(pod.Namespace, account.Unread)
 	}
 	facts := *near.Facts
-	facts.Pod, facts.ServiceAccount, facts.NoAccount, facts.Now = pod, account.ServiceAccount, account.NoAccount, w.now
+	facts.Pod, facts.ServiceAccount, facts.NoAccount, facts.Now, facts.Events = pod, account.ServiceAccount, account.NoAccount, w.now, events
 	d, err := explain.Pod(&facts, "")
 	if err != nil {
 		return err
 	}
 	w.add(&d)
+	return nil
+}
+
+// warnings are the Events of a namespace of pods that have started nothing, read once.
+func (w *ward) warnings(ctx context.Context, api *rest.RESTClient, namespace string) ([]corev1.Event, error) {
+	if known, read := w.events[namespace]; read {
+		return known, nil
+	}
+	events, err := w.eventsOf(ctx, api, namespace, "type=Warning,involvedObject.kind=Pod")
+	w.events[namespace] = events
+	return events, err
+}
+
+// eventsOf reads Events, and notes where that is forbidden.
+func (w *ward) eventsOf(ctx context.Context, api *rest.RESTClient, namespace, which string) ([]corev1.Event, error) {
+	found := &corev1.EventList{}
+	_, err := raw(ctx, api.Get().NamespaceIfScoped(namespace, namespace != "").Resource("events").Param("fieldSelector", which), found)
+	if apierrors.IsForbidden(err) {
+		w.lacks(cmp.Or(namespace, "all namespaces"), []explain.NotChecked{{What: "Events", Why: "the API server forbids it", Rule: rule("events", "list")}})
+		return nil, nil
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, nil // there is no such namespace any more
+	}
+	return found.Items, err
+}
+
+// unborn looks for workloads whose pods are refused.
+func (w *ward) unborn(ctx context.Context, api *rest.RESTClient, namespace string) error {
+	events, err := w.eventsOf(ctx, api, namespace, "reason="+failedCreate)
+	if err != nil {
+		return err
+	}
+	seen := map[corev1.ObjectReference]bool{}
+	for _, e := range events {
+		of := corev1.ObjectReference{Kind: e.InvolvedObject.Kind, Namespace: e.InvolvedObject.Namespace, Name: e.InvolvedObject.Name}
+		at := slices.IndexFunc(workloads, func(k workload) bool { return k.kind == of.Kind })
+		if e.Reason != failedCreate || at < 0 || seen[of] {
+			continue
+		}
+		seen[of] = true
+		m := &maker{}
+		there, err := raw(ctx, api.Get().AbsPath(workloads[at].path).Namespace(of.Namespace).Resource(workloads[at].resource).Name(of.Name), m)
+		if err != nil && !apierrors.IsForbidden(err) && !apierrors.IsNotFound(err) {
+			return err
+		}
+		if m.Kind = of.Kind; !there && !apierrors.IsForbidden(err) {
+			continue // it is gone
+		}
+		m.Metadata.Name, m.Metadata.Namespace = of.Name, of.Namespace
+		account := &reader{api, &explain.Facts{Pod: podOf(m)}}
+		if err := account.account(ctx); err != nil {
+			return err
+		}
+		if d, ok := (&objectFile{events: events}).unborn(m, account.Facts); ok {
+			w.add(&d)
+		}
+	}
 	return nil
 }
 
@@ -169,7 +239,7 @@ func (w *ward) lacks(namespace string, unread []explain.NotChecked) {
 func (w *ward) add(d *explain.Diagnosis) {
 	w.Pods++
 	v := d.Verdict
-	name := d.Target.Namespace + "/" + d.Target.Pod
+	name := nameOf(&d.Target)
 	for i := range w.Causes {
 		if c := &w.Causes[i]; c.Code == v.Code && c.Certainty == v.Certainty {
 			c.Pods = append(c.Pods, name)

@@ -37,7 +37,7 @@ type explainFlags struct {
 func (p *program) explainCommand() *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
-		Use: "explain [pod/NAME | PULL-CODE]", Short: "name the broken link of a failed pull", Long: explainAbout, Example: explainExample, Args: atMost(1),
+		Use: "explain [pod/NAME | deploy/NAME | PULL-CODE]", Short: "name the broken link of a failed pull", Long: explainAbout, Example: explainExample, Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := strings.Join(args, "")
 			if strings.HasPrefix(strings.ToUpper(what), "PULL-") {
@@ -45,6 +45,16 @@ func (p *program) explainCommand() *cobra.Command {
 			}
 			if what == "" && f.file == "" {
 				return usageError{errors.New("name a pod, the code of a cause, or with -f a file of objects"), cmd.CommandPath()}
+			}
+			if at, name, ok := workloadOf(what); ok {
+				namespace := f.namespace
+				if f.file == "" {
+					var err error
+					if namespace, err = p.in(cmd, &f.clusterFlags); err != nil {
+						return err
+					}
+				}
+				return p.workload(cmd.Context(), &f, namespace, at, name)
 			}
 			return p.explain(cmd, &f, strings.TrimPrefix(strings.TrimPrefix(what, "pod/"), "pods/"))
 		},
@@ -77,17 +87,21 @@ func cleanLines(text string) string {
 }
 
 func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error {
-	facts, err := p.pullFacts(cmd, f, pod)
+	facts, unborn, err := p.pullFacts(cmd, f, pod)
 	if err != nil {
 		return err
 	}
-	if len(facts) == 0 {
+	return p.explained(facts, f.container, unborn...)
+}
+
+// explained prints what is to be said of pods.
+func (p *program) explained(facts []*explain.Facts, container string, all ...explain.Diagnosis) error {
+	if len(facts)+len(all) == 0 {
 		return p.found([]explain.Diagnosis{}, p.paintOut(green, "✓")+" no pod in the file has an image that cannot be had")
 	}
-	var all []explain.Diagnosis
 	for _, one := range facts {
 		one.Now = p.Now()
-		d, err := explain.Pod(one, f.container)
+		d, err := explain.Pod(one, container)
 		if err != nil {
 			return advise(err, "without -c it is the first whose image fails")
 		}
@@ -111,9 +125,12 @@ func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error
 func told(all []explain.Diagnosis) error {
 	var worst error
 	for _, d := range all {
-		pod := d.Target.Namespace + "/" + d.Target.Pod
+		pod := nameOf(&d.Target)
 		switch d.Verdict.Status {
 		case explain.Broken:
+			if d.Target.Workload != "" {
+				return verdictError{fmt.Errorf("%s makes no pod: %s", pod, d.Verdict.Code), exitFailed}
+			}
 			return verdictError{fmt.Errorf("pod %s cannot pull %s: %s", pod, d.Target.Image, d.Verdict.Code), exitFailed}
 		case explain.Inconclusive:
 			code := exitInconclusive
@@ -133,29 +150,30 @@ type verdictError struct {
 	code int
 }
 
-// pullFacts are those of each pod that is asked for.
-func (p *program) pullFacts(cmd *cobra.Command, f *explainFlags, pod string) ([]*explain.Facts, error) {
+// pullFacts are those of each pod that is asked for. Of a file without a name they are
+// those of all that fail, and what is to be said of pods that are not even made.
+func (p *program) pullFacts(cmd *cobra.Command, f *explainFlags, pod string) (facts []*explain.Facts, unborn []explain.Diagnosis, err error) {
 	if f.file == "" {
 		namespace, err := p.in(cmd, &f.clusterFlags)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		api, err := p.api(&f.clusterFlags)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		one, err := factsIn(cmd.Context(), api, namespace, pod)
-		return []*explain.Facts{one}, err
+		return []*explain.Facts{one}, nil, err
 	}
-	data, shown, err := p.readConfiguration(f.file)
+	objects, err := p.objects(f.file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	objects, err := readObjects(data)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", shown, err)
+	if pod == "" {
+		unborn = objects.unborns(f.namespace)
 	}
-	return objects.facts(f.namespace, pod, shown)
+	facts, err = objects.facts(f.namespace, pod, objects.shown)
+	return facts, unborn, err
 }
 
 // facts are those of the pod that is named, or of all whose image fails.
@@ -163,15 +181,20 @@ func (o *objectFile) facts(namespace, pod, shown string) ([]*explain.Facts, erro
 	var all []*explain.Facts
 	for i := range o.pods {
 		one := &o.pods[i]
-		if namespace != "" && one.Namespace != namespace || pod != "" && one.Name != pod || pod == "" && !explain.Failing(one) {
+		if namespace != "" && one.Namespace != namespace || pod != "" && one.Name != pod {
 			continue
 		}
-		all = append(all, o.around(one))
+		if pod == "" && !explain.Failing(one) && !explain.Stuck(one) {
+			continue
+		}
+		if facts := o.around(one); pod != "" || facts.Failing() {
+			all = append(all, facts)
+		}
 	}
 	switch {
 	case len(all) > 0:
 		return all, nil
-	case len(o.pods) == 0:
+	case len(o.pods)+len(o.makers) == 0 && !o.tellsOfWorkloads():
 		return nil, advise(fmt.Errorf("%s holds no pod", shown), "kubectl get pod,sa,secret,events -n NAMESPACE -o yaml writes one that has all")
 	case pod != "":
 		return nil, fmt.Errorf("%s holds no pod %s", shown, pod)
@@ -202,5 +225,6 @@ func (o *objectFile) around(pod *corev1.Pod) *explain.Facts {
 	if f.ServiceAccount == nil {
 		f.Unread = append(f.Unread, explain.NotChecked{What: "ServiceAccount " + account, Why: "it is not in the file"})
 	}
+	o.beyond(f)
 	return f
 }

@@ -26,6 +26,10 @@ type objectFile struct {
 	accounts []corev1.ServiceAccount
 	secrets  []corev1.Secret
 	events   []corev1.Event
+	makers   []maker
+	nodes    []corev1.Node
+	leases   []lease
+	shown    string // what the file is called
 }
 
 // readObjects reads YAML documents, each an object or a list of them.
@@ -77,6 +81,12 @@ func (o *objectFile) add(text []byte) error {
 		o.secrets, err = taken(o.secrets, text)
 	case "Event":
 		o.events, err = taken(o.events, text)
+	case "ReplicaSet", "StatefulSet", "DaemonSet", "Deployment", "Job":
+		o.makers, err = taken(o.makers, text)
+	case "Node":
+		o.nodes, err = taken(o.nodes, text)
+	case "Lease":
+		o.leases, err = taken(o.leases, text)
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s is not of the form that it should be", head.Kind, head.Metadata.Name)
@@ -141,7 +151,10 @@ func (r *reader) around(ctx context.Context) error {
 		return err
 	}
 	r.Events = events.Items
-	return r.secrets(ctx)
+	if err := r.secrets(ctx); err != nil {
+		return err
+	}
+	return r.beyond(ctx)
 }
 
 // account reads the pod's ServiceAccount.

@@ -65,7 +65,11 @@ func (p *program) verdictText(b *strings.Builder, d *explain.Diagnosis) {
 	lines.lines(v.Sentence)
 	b.WriteString(lines.String() + "\n")
 	lines = facts{margin: "    ", width: 8}
-	lines.add("pod", d.Target.Namespace+"/"+d.Target.Pod+", "+d.Target.ContainerKind+" "+d.Target.Container)
+	what := "pod"
+	if d.Target.Workload != "" {
+		what = "owner"
+	}
+	lines.add(what, nameOf(&d.Target)+", "+d.Target.ContainerKind+" "+d.Target.Container)
 	if v.Compare == nil {
 		lines.add("image", d.Target.Image)
 	}

@@ -140,11 +140,14 @@ func (f *Facts) Failing() bool {
 	if Failing(f.Pod) {
 		return true
 	}
-	return Stuck(f.Pod) && slices.ContainsFunc(images(f.Pod), func(i image) bool {
-		w := &walk{Facts: f, image: i}
-		w.observe()
-		return w.Observed != nil
-	})
+	return Stuck(f.Pod) && slices.ContainsFunc(images(f.Pod), f.told)
+}
+
+// told tells whether an Event says that an image cannot be had.
+func (f *Facts) told(i image) bool {
+	w := &walk{Facts: f, image: i}
+	w.observe()
+	return w.Observed != nil
 }
 
 // Stuck tells whether a pod that was given a node has started nothing yet, and its status

@@ -39,6 +39,19 @@ func (w *walk) onNode() {
 	}
 }
 
+// ofClock tells whether an error is what one with a wrong clock gets.
+func ofClock(e runtimeerror.Error) bool {
+	return e.Kind == runtimeerror.TLSExpired || e.Kind == runtimeerror.InvalidToken || e.Kind == runtimeerror.BlobFailed && e.Status == 403
+}
+
+// OfClock tells whether it would say more if the node's clock were known.
+func (d *Diagnosis) OfClock() bool { return d.Observed != nil && ofClock(d.Observed.Read.Errors[0]) }
+
+// OfNode tells whether it would say more if the node were known.
+func (d *Diagnosis) OfNode() bool {
+	return d.Observed != nil && slices.Contains([]runtimeerror.Kind{runtimeerror.NeverPull, runtimeerror.Cancelled}, d.Observed.Read.Errors[0].Kind)
+}
+
 // clock finds that certificates, tokens and signed URLs are refused by a clock that is
 // wrong.
 func (w *walk) clock() {
@@ -46,9 +59,7 @@ func (w *walk) clock() {
 	if w.Clock.Abs() <= harmless {
 		return
 	}
-	w.finds(cause.TLS, cause.ClockSkew, func(e runtimeerror.Error) bool {
-		return e.Kind == runtimeerror.TLSExpired || e.Kind == runtimeerror.InvalidToken || e.Kind == runtimeerror.BlobFailed && e.Status == 403
-	}, Finding{
+	w.finds(cause.TLS, cause.ClockSkew, ofClock, Finding{
 		Certainty: cause.Strong,
 		Sentence:  fmt.Sprintf("the clock of node %s is %s %s that of the API server", w.Target.Node, w.Clock.Abs().Round(time.Second), map[bool]string{true: "ahead of", false: "behind"}[w.Clock > 0]),
 		Evidence:  []string{fmt.Sprintf("Lease kube-node-lease/%s: what kubelet wrote as the time, and when the API server stored it", w.Target.Node)},

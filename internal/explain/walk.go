@@ -19,6 +19,9 @@ import (
 func Pod(f *Facts, container string) (Diagnosis, error) {
 	all := images(f.Pod)
 	at := heardOf(all, slices.IndexFunc(all, image.failing))
+	if at < 0 && Stuck(f.Pod) {
+		at = slices.IndexFunc(all, f.told)
+	}
 	if container != "" {
 		if at = slices.IndexFunc(all, func(i image) bool { return i.name == container }); at < 0 {
 			return Diagnosis{}, fmt.Errorf("explain pod %s/%s: it has no container %q", f.Pod.Namespace, f.Pod.Name, container)
@@ -80,7 +83,7 @@ func (w *walk) observe() {
 		return
 	}
 	for _, e := range w.eventsOf(w.name) {
-		if o, tells := w.told(e); tells {
+		if o, tells := w.tells(e); tells {
 			w.Observed = o
 			return
 		}
@@ -90,8 +93,8 @@ func (w *walk) observe() {
 // heard is the first error that was read.
 func (w *walk) heard() runtimeerror.Error { return w.Observed.Read.Errors[0] }
 
-// told reads an event; false if it tells nothing of a pull.
-func (w *walk) told(e corev1.Event) (*Observed, bool) {
+// tells reads an event; false if it tells nothing of a pull.
+func (w *walk) tells(e corev1.Event) (*Observed, bool) {
 	read := runtimeerror.Read(WithoutSecrets(e.Message))
 	switch {
 	case read.Errors[0].Stage == runtimeerror.Sandbox:
