@@ -95,13 +95,21 @@ func captured(f *explain.Facts) (map[string]any, error) {
 		items = append(items, e)
 	}
 	items = append(items, capturedBeyond(f, key)...)
-	text, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
+	list := map[string]any{"apiVersion": "v1", "kind": "List", "items": items}
+	if f.Complete {
+		list["metadata"] = map[string]any{"annotations": map[string]string{allSecretsOf: f.Pod.Namespace}}
+	}
+	text, err := json.Marshal(list)
 	if err != nil {
 		return nil, fmt.Errorf("write the objects as JSON: %w", err)
 	}
-	var list map[string]any
+	list = nil
 	return list, json.Unmarshal(text, &list)
 }
+
+// allSecretsOf is the annotation of a capture's list that names the namespace of which it
+// has all Secrets: one that is not in there does not exist.
+const allSecretsOf = "pullkey.dev/all-secrets-of"
 
 // capturedBeyond are the objects further around a pod.
 func capturedBeyond(f *explain.Facts, key []byte) []any {

@@ -219,6 +219,9 @@ func (o *objectFile) around(pod *corev1.Pod) *explain.Facts {
 			f.Secrets[s.Name], f.Complete = s, true
 		}
 	}
+	if slices.Contains(o.whole, pod.Namespace) {
+		f.Complete, f.File = true, false
+	}
 	if !f.Complete {
 		f.Unread = append(f.Unread, explain.NotChecked{What: "Secrets", Why: "the file holds none of namespace " + pod.Namespace})
 	}

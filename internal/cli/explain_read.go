@@ -29,7 +29,8 @@ type objectFile struct {
 	makers   []maker
 	nodes    []corev1.Node
 	leases   []lease
-	shown    string // what the file is called
+	shown    string   // what the file is called
+	whole    []string // the namespaces of which all Secrets are there
 }
 
 // readObjects reads YAML documents, each an object or a list of them.
@@ -60,11 +61,15 @@ func (o *objectFile) add(text []byte) error {
 		Kind     string            `json:"kind"`
 		Items    []json.RawMessage `json:"items"`
 		Metadata struct {
-			Name string `json:"name"`
+			Name        string            `json:"name"`
+			Annotations map[string]string `json:"annotations"`
 		} `json:"metadata"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
 		return errors.New("it is no object of Kubernetes")
+	}
+	if namespace := head.Metadata.Annotations[allSecretsOf]; head.Kind == "List" && namespace != "" {
+		o.whole = append(o.whole, namespace)
 	}
 	for _, item := range head.Items {
 		if err := o.add(item); err != nil {

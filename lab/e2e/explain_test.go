@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -29,6 +31,16 @@ type fault struct {
 	account []string // what the ServiceAccount names before the pod is born
 	later   []string // and after it
 	names   []string // what the pod names
+	under   string   // another ServiceAccount than default
+	dated   bool     // the list that is written later is that ServiceAccount's
+	// sure is how sure it must be, where that matters.
+	sure cause.Certainty
+	// elsewhere are Secrets of another namespace, made a second after those of this one.
+	elsewhere map[string]corev1.Secret
+	volume    string // the image of a volume
+	debug     string // that of a debug container
+	set       bool   // a ReplicaSet is explained, whose pods are refused
+	objects   string // what is applied before the pod, with NAMESPACE in it
 }
 
 // loginFor is a pull Secret with the given entry under a key.
@@ -51,6 +63,8 @@ func (n *node) faults() []fault {
 	flat, _ := json.Marshal(map[string]any{host: good})
 	_, domain, _ := strings.Cut(host, ".")
 	_, last, _ := strings.Cut(domain, ".")
+	old := map[string]string{"username": user, "password": "the-old-password"}
+	twice := corev1.Secret{Type: corev1.SecretTypeOpaque, StringData: map[string]string{corev1.DockerConfigJsonKey: base64.StdEncoding.EncodeToString([]byte(loginFor(host, good)["s"].StringData[corev1.DockerConfigJsonKey]))}}
 	opaque := loginFor(host, good)["s"]
 	opaque.Type = corev1.SecretTypeOpaque
 	both := loginFor(host, good)
@@ -60,6 +74,17 @@ func (n *node) faults() []fault {
 		{name: "nothing", want: cause.AuthNoCredential},
 		{name: "unreferenced", want: cause.SANotReferenced, secrets: loginFor(host, good)},
 		{name: "predates", want: cause.SAPodPredates, secrets: loginFor(host, good), later: names},
+		{name: "predates-dated", want: cause.SAPodPredates, sure: cause.Proven, secrets: loginFor(host, good), later: names, under: "builder", dated: true},
+		{name: "custom", want: cause.SACustom, secrets: loginFor(host, good), account: names, under: "builder"},
+		{name: "other-namespace", want: cause.SecretOtherNamespace, names: names, elsewhere: loginFor(host, good)},
+		{name: "stale-copy", want: cause.SecretStaleCopy, secrets: loginFor(host, old), names: names, elsewhere: loginFor(host, good)},
+		{name: "double-b64", want: cause.SecretDoubleB64, secrets: map[string]corev1.Secret{"s": twice}, names: names},
+		{name: "cache-verify", want: cause.CacheVerify, image: n.image, policy: corev1.PullNever},
+		{name: "volume", want: cause.VolImage, secrets: loginFor(strings.Split(n.image, ":")[0], good), names: names, volume: host + "/models/m:1"},
+		{name: "debug", want: cause.PodEphemeral, secrets: loginFor(strings.Split(n.image, ":")[0], good), names: names, debug: host + "/tools/t:1"},
+		{name: "no-account", want: cause.SAMissing, sure: cause.Proven, set: true, under: "none"},
+		{name: "enforced", want: cause.SAEnforced, sure: cause.Proven, set: true, under: "builder", names: names, objects: enforcing},
+		{name: "policy", want: cause.AdmissionPolicy, set: true, under: "builder", objects: refusing},
 		{name: "overrides", want: cause.SAPodOverrides, secrets: both, account: names, names: []string{"other"}},
 		{name: "empty-name", want: cause.SAEmptyName, secrets: loginFor(host, good), account: names, names: []string{""}},
 		{name: "missing", want: cause.SecretMissing, names: names},
@@ -88,6 +113,28 @@ func (n *node) faults() []fault {
 	}
 }
 
+// enforcing has the ServiceAccount let pods name those Secrets alone that it names itself.
+const enforcing = `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: builder, namespace: NAMESPACE, annotations: {kubernetes.io/enforce-mountable-secrets: "true"}}
+`
+
+// refusing lets no pod of the namespace be made.
+const refusing = `apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: NAMESPACE}
+spec:
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
+  validations: [{expression: "false", message: images must come from another registry}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: NAMESPACE}
+spec: {policyName: NAMESPACE, validationActions: [Deny]}
+`
+
 // breaks makes a pull fail in a namespace of its own.
 func (n *node) breaks(t *testing.T, f *fault) string {
 	t.Helper()
@@ -104,26 +151,110 @@ func (n *node) breaks(t *testing.T, f *fault) string {
 			t.Fatal(err)
 		}
 	}
-	n.accountNames(t, namespace, f.account)
+	if f.under != "" && f.under != "none" && f.objects != enforcing {
+		// With a label, since the API server keeps no dates of a ServiceAccount without anything.
+		n.apply(t, "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: "+f.under+", namespace: "+namespace+", labels: {a: b}}\n")
+	}
+	if f.objects != "" {
+		n.apply(t, strings.ReplaceAll(f.objects, "NAMESPACE", namespace))
+	}
+	n.copies(t, namespace+"-source", f.elsewhere)
+	n.accountNames(t, namespace, "default", f.account)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "app"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: f.image, ImagePullPolicy: f.policy}}}}
 	if f.image == "" {
 		pod.Spec.Containers[0].Image, pod.Spec.Containers[0].ImagePullPolicy = n.image, corev1.PullAlways
 	}
+	pod.Spec.ServiceAccountName = f.under
+	if f.volume != "" {
+		pod.Spec.Volumes = []corev1.Volume{{Name: "models", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: f.volume, PullPolicy: corev1.PullIfNotPresent}}}}
+		pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "models", MountPath: "/models"}}
+	}
 	for _, name := range f.names {
 		pod.Spec.ImagePullSecrets = append(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
 	}
-	if _, err := admin.Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+	if f.objects == refusing {
+		n.plane.eventually(t, "the policy refuses pods", func(ctx context.Context) error {
+			if _, err := admin.Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err == nil {
+				return errors.New("it does not")
+			}
+			return nil
+		})
+	}
+	if f.set {
+		n.makes(t, namespace, pod)
+		return namespace
+	}
+	made, err := admin.Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	n.accountNames(t, namespace, f.later)
+	if f.debug != "" {
+		n.plane.eventually(t, "the pod has a debug container", func(ctx context.Context) error {
+			now, err := admin.Pods(namespace).Get(ctx, made.Name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			now.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debugger", Image: f.debug}}}
+			_, err = admin.Pods(namespace).UpdateEphemeralContainers(ctx, now.Name, now, metav1.UpdateOptions{})
+			return err
+		})
+	}
+	account := "default"
+	if f.dated {
+		account = f.under
+		n.plane.eventually(t, "the second of the pod's birth is over", func(context.Context) error {
+			if time.Since(made.CreationTimestamp.Time) < 2*time.Second {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+	}
+	n.accountNames(t, namespace, account, f.later)
 	return namespace
 }
 
-func (n *node) accountNames(t *testing.T, namespace string, names []string) {
+// copies makes Secrets in another namespace, later than all that are there.
+func (n *node) copies(t *testing.T, namespace string, secrets map[string]corev1.Secret) {
+	t.Helper()
+	if len(secrets) == 0 {
+		return
+	}
+	n.apply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")
+	begun := time.Now()
+	n.plane.eventually(t, "a second is over", func(context.Context) error {
+		if time.Since(begun) < 2*time.Second {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	for name, s := range secrets {
+		s.Name = name
+		if _, err := n.plane.admin.CoreV1().Secrets(namespace).Create(t.Context(), &s, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// makes has a ReplicaSet make the pod.
+func (n *node) makes(t *testing.T, namespace string, pod *corev1.Pod) {
+	t.Helper()
+	labels := map[string]string{"app": "app"}
+	set := &appsv1.ReplicaSet{
+		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"}, ObjectMeta: metav1.ObjectMeta{Name: "app", Namespace: namespace},
+		Spec: appsv1.ReplicaSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod.Spec}},
+	}
+	text, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.apply(t, string(text))
+}
+
+func (n *node) accountNames(t *testing.T, namespace, account string, names []string) {
 	t.Helper()
 	for _, name := range names {
 		patch := fmt.Sprintf(`[{"op":"add","path":"/imagePullSecrets","value":[{"name":%q}]}]`, name)
-		if out, err := n.Kubectl(t.Context(), "", "-n", namespace, "patch", "serviceaccount", "default", "--type=json", "-p", patch); err != nil {
+		if out, err := n.Kubectl(t.Context(), "", "-n", namespace, "patch", "serviceaccount", account, "--type=json", "-p", patch); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
@@ -138,13 +269,15 @@ func (n *node) isExplained(t *testing.T) {
 	for i := range all {
 		namespaces[i] = n.breaks(t, &all[i])
 		t.Cleanup(func() {
-			_ = n.plane.admin.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), namespaces[i], metav1.DeleteOptions{})
+			for _, namespace := range []string{namespaces[i], namespaces[i] + "-source"} {
+				_ = n.plane.admin.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), namespace, metav1.DeleteOptions{})
+			}
 		})
 	}
 	for i, f := range all {
 		var last explain.Diagnosis
 		n.plane.eventually(t, "the fault "+f.name+" is explained", func(ctx context.Context) error {
-			out, err := exec.CommandContext(ctx, n.program(t), "explain", "pod/app", "-n", namespaces[i], "-o", "json", "--kubeconfig", n.Cluster.Kubeconfig()).Output()
+			out, err := exec.CommandContext(ctx, n.program(t), "explain", map[bool]string{true: "rs/app", false: "pod/app"}[f.set], "-n", namespaces[i], "-o", "json", "--kubeconfig", n.Cluster.Kubeconfig()).Output()
 			if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 				return err
 			}
@@ -152,7 +285,7 @@ func (n *node) isExplained(t *testing.T) {
 			if err := json.Unmarshal(out, &last); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
-			if last.Verdict.Code != f.want || (last.Verdict.Status == explain.OK) != (f.want == "") || f.want != "" && last.Observed == nil {
+			if last.Verdict.Code != f.want || (last.Verdict.Status == explain.OK) != (f.want == "") || f.want != "" && !f.set && last.Observed == nil || f.sure != "" && last.Verdict.Certainty != f.sure {
 				return fmt.Errorf("got %s %s [%s], want %s: %s", last.Verdict.Status, last.Verdict.Code, last.Verdict.Certainty, f.want, out)
 			}
 			return nil
