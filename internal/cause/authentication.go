@@ -72,7 +72,8 @@ func authExpired() Cause {
 		Proof: text("The registry refuses the credential, and its end is known and past: from the token itself "+
 			"(`exp`), from an annotation of who wrote it, or from the time of the write and the life that such "+
 			"credentials have.", undecided("where a credential was refused and what it says of its own end, or the "+
-			"annotation of pullkey's controller, is past.")),
+			"annotation of pullkey's controller, is past, or the Secret of ECR's user AWS was last written more than 12 "+
+			"hours before the attempt.")),
 		Fix: text("Have it renewed: pullkey's controller does that for ACR. If it should have done so, it says what "+
 			"hinders it:",
 			sh("pullkey status", "pullkey verify --image IMAGE"), "For the moment, by hand.", remake(), hurry()),

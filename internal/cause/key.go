@@ -213,10 +213,11 @@ func keyShadowed() Cause {
 			"precise key first, one with `*` last; for the same key in the order of the pod's list. Each costs a "+
 			"failed attempt, counts against limits of the registry and may lock an account.",
 			"For Docker Hub it is worse: if `docker.io` matches, `https://index.docker.io/v1/` is not tried at all."),
-		Proof: "More than one entry matches the image, with different credentials; they are shown in the order in " +
-			"which kubelet tries them " + matcher + ". For Docker Hub, both keys are there with different credentials. " +
-			"Which of them the registry takes is not asked: strong, not proven. Brackets in the text prove that at " +
-			"least two were tried; no brackets prove nothing, as equal errors become one.",
+		Proof: "For Docker Hub, both keys are there with different credentials, and the one that is tried was refused " +
+			matcher + ". Whether the registry takes the other is not asked: strong, and possible where the text is that of " +
+			"a missing right. Elsewhere kubelet goes on to the next entry when one is refused, so a failed pull means that " +
+			"all were, and the verdict is PULL-AUTH-INVALID; the entries are shown in the order in which they are tried. " +
+			"Brackets in the text prove that at least two were; no brackets prove nothing, as equal errors become one.",
 		Fix: text("Take the wrong entry out of its Secret, and keep the rest:", dropKey(), "Or take the Secret out of "+
 			"the list, and make the pods anew.", removeFromSA(), hurry()),
 		Check: text("With the right login alone, the registry grants `pull`:",

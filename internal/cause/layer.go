@@ -153,7 +153,7 @@ func nodeDisk() Cause {
 		Means: "The file system of images is full, in bytes or in inodes. kubelet removes images that nobody uses, " +
 			"from 85 % on, and found too little; with DiskPressure it evicts pods and takes no new ones.",
 		Proof: "The text of the runtime has `no space left on device`: proven. Or the node's condition DiskPressure is " +
-			"True, or it has an Event `FreeDiskSpaceFailed`, while the text is another one: strong.",
+			"True, and the pull was given up: strong. Beside any other text the condition is only noticed.",
 		Fix: text("Make room on the node, or give it a larger disk:",
 			sh("crictl rmi --prune", "df -h /var/lib/containerd", "df -i /var/lib/containerd"), "kubelet's limits are "+
 				"`imageGCHighThresholdPercent` and `imageGCLowThresholdPercent`. What fills a disk is often logs and "+
@@ -240,7 +240,9 @@ func admissionPolicy() Cause {
 		Means: "Somebody decides which images may run: Kyverno, Gatekeeper, Ratify, a ValidatingAdmissionPolicy, " +
 			"ImagePolicyWebhook. It refused the pod, so there is none, and nothing is pulled.",
 		Proof: "The owner of the pods has an Event FailedCreate with such a text, and fewer pods than it wants. The " +
-			"name of the webhook or policy and its reason stand there.",
+			"name of the webhook or policy and its reason stand there. That it is because of the image is proven of " +
+			"ImagePolicyWebhook, which judges nothing else, and strong where the reason speaks of images, registries or " +
+			"signatures; of another reason there is no verdict.",
 		Fix: text("Do what the reason says (a registry that is allowed, a digest, a signature), or have the owner of "+
 			"the policy except the workload:",
 			sh("kubectl -n NAMESPACE events --for replicaset/REPLICASET",

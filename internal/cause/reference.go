@@ -142,7 +142,8 @@ func policyNever() Cause {
 		Proof: "The container's policy is Never, its reason is `ErrImageNeverPull` (kubelet 1.37, " +
 			"images/image_manager.go), and no entry of the node's `status.images` has the image's name. kubelet lists " +
 			"50 images unless told otherwise: a full list that lacks the name says nothing, and then the reason alone " +
-			"decides.",
+			"decides, and is strong. From kubelet 1.35 on it says the same of an image that is there and not for this pod; " +
+			"where the node may not be read, it is strong too.",
 		Fix: text("Let kubelet pull what is absent:",
 			sh(`kubectl -n NAMESPACE patch deployment DEPLOYMENT \`,
 				`  -p `+

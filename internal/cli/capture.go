@@ -109,7 +109,7 @@ func captured(f *explain.Facts) (map[string]any, error) {
 
 // allSecretsOf is the annotation of a capture's list that names the namespace of which it
 // has all Secrets: one that is not in there does not exist.
-const allSecretsOf = "pullkey.dev/all-secrets-of"
+const allSecretsOf = "pullkey.dev/all-secrets-of" //nolint:gosec // the name of an annotation
 
 // capturedBeyond are the objects further around a pod.
 func capturedBeyond(f *explain.Facts, key []byte) []any {

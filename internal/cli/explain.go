@@ -181,25 +181,28 @@ func (o *objectFile) facts(namespace, pod, shown string) ([]*explain.Facts, erro
 	var all []*explain.Facts
 	for i := range o.pods {
 		one := &o.pods[i]
-		if namespace != "" && one.Namespace != namespace || pod != "" && one.Name != pod {
-			continue
-		}
-		if pod == "" && !explain.Failing(one) && !explain.Stuck(one) {
+		if asked := pod == one.Name; namespace != "" && one.Namespace != namespace || !asked && (pod != "" || !explain.Failing(one) && !explain.Stuck(one)) {
 			continue
 		}
 		if facts := o.around(one); pod != "" || facts.Failing() {
 			all = append(all, facts)
 		}
 	}
-	switch {
-	case len(all) > 0:
+	if len(all) > 0 {
 		return all, nil
-	case len(o.pods)+len(o.makers) == 0 && !o.tellsOfWorkloads():
-		return nil, advise(fmt.Errorf("%s holds no pod", shown), "kubectl get pod,sa,secret,events -n NAMESPACE -o yaml writes one that has all")
-	case pod != "":
-		return nil, fmt.Errorf("%s holds no pod %s", shown, pod)
 	}
-	return nil, nil
+	return nil, o.none(pod, shown)
+}
+
+// none is why there is nothing to explain; nil if all is well.
+func (o *objectFile) none(pod, shown string) error {
+	switch {
+	case len(o.pods)+len(o.makers) == 0 && !o.tellsOfWorkloads():
+		return advise(fmt.Errorf("%s holds no pod", shown), "kubectl get pod,sa,secret,events -n NAMESPACE -o yaml writes one that has all")
+	case pod != "":
+		return fmt.Errorf("%s holds no pod %s", shown, pod)
+	}
+	return nil
 }
 
 // around are the objects around a pod.

@@ -269,6 +269,17 @@ func (o *objectFile) beyond(f *explain.Facts) {
 			f.Default = a
 		}
 	}
+	f.Pods = others(f.Pod, o.pods)
+	for _, s := range o.secrets {
+		if s.Namespace != f.Pod.Namespace && slices.ContainsFunc(f.Pod.Spec.ImagePullSecrets, func(r corev1.LocalObjectReference) bool { return r.Name == s.Name }) {
+			f.Elsewhere = append(f.Elsewhere, s)
+		}
+	}
+	o.node(f)
+}
+
+// node takes what the file has of the pod's node.
+func (o *objectFile) node(f *explain.Facts) {
 	for i := range o.nodes {
 		if o.nodes[i].Name == f.Pod.Spec.NodeName {
 			f.Node = &o.nodes[i]
@@ -277,12 +288,6 @@ func (o *objectFile) beyond(f *explain.Facts) {
 	for i := range o.leases {
 		if l := &o.leases[i]; l.Metadata.Name == f.Pod.Spec.NodeName && l.Metadata.Namespace == "kube-node-lease" {
 			f.Clock = l.ahead()
-		}
-	}
-	f.Pods = others(f.Pod, o.pods)
-	for _, s := range o.secrets {
-		if s.Namespace != f.Pod.Namespace && slices.ContainsFunc(f.Pod.Spec.ImagePullSecrets, func(r corev1.LocalObjectReference) bool { return r.Name == s.Name }) {
-			f.Elsewhere = append(f.Elsewhere, s)
 		}
 	}
 }

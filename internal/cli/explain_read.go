@@ -76,8 +76,16 @@ func (o *objectFile) add(text []byte) error {
 			return err
 		}
 	}
+	if err := o.take(head.Kind, text); err != nil {
+		return fmt.Errorf("%s %s is not of the form that it should be", head.Kind, head.Metadata.Name)
+	}
+	return nil
+}
+
+// take takes an object of a kind that counts.
+func (o *objectFile) take(kind string, text []byte) error {
 	var err error
-	switch head.Kind {
+	switch kind {
 	case "Pod":
 		o.pods, err = taken(o.pods, text)
 	case "ServiceAccount":
@@ -93,10 +101,7 @@ func (o *objectFile) add(text []byte) error {
 	case "Lease":
 		o.leases, err = taken(o.leases, text)
 	}
-	if err != nil {
-		return fmt.Errorf("%s %s is not of the form that it should be", head.Kind, head.Metadata.Name)
-	}
-	return nil
+	return err
 }
 
 func taken[T any](list []T, text []byte) ([]T, error) {

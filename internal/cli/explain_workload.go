@@ -147,49 +147,61 @@ func podOf(m *maker) *corev1.Pod {
 }
 
 // explainWorkload explains the first pod of a workload that fails, or why none is made.
-func (p *program) explainWorkload(ctx context.Context, api *rest.RESTClient, o *objectFile, at int, namespace, name, container string) error {
-	makers := o.under(workloads[at].kind, namespace, name)
+func (p *program) explainWorkload(ctx context.Context, api *rest.RESTClient, o *objectFile, k *workload, namespace, name, container string) error {
+	makers := o.under(k.kind, namespace, name)
 	if len(makers) == 0 {
-		return fmt.Errorf("the file holds no %s %s", workloads[at].kind, name)
+		return fmt.Errorf("the file holds no %s %s", k.kind, name)
+	}
+	facts, err := o.firstFailing(ctx, api, makers)
+	if err != nil {
+		return err
+	}
+	if facts != nil {
+		return p.explained([]*explain.Facts{facts}, container)
 	}
 	for _, m := range makers {
-		for i := range o.pods {
-			pod := &o.pods[i]
-			if !m.owns(pod) || !explain.Failing(pod) && !explain.Stuck(pod) {
-				continue
-			}
-			facts := o.around(pod)
-			if api != nil {
-				var err error
-				if facts, err = factsIn(ctx, api, pod.Namespace, pod.Name); err != nil {
-					return err
-				}
-			}
-			if facts.Failing() {
-				return p.explained([]*explain.Facts{facts}, container)
-			}
-		}
-	}
-	for _, m := range makers {
-		facts := o.around(podOf(m))
-		if api != nil {
-			r := &reader{api, &explain.Facts{Pod: podOf(m)}}
-			if err := r.account(ctx); err != nil {
-				return err
-			}
-			facts = r.Facts
+		facts, err := o.accountOf(ctx, api, m)
+		if err != nil {
+			return err
 		}
 		if d, ok := o.unborn(m, facts); ok {
-			if err := p.found(d, p.diagnosisText(&d)); err != nil {
-				return err
-			}
-			return told([]explain.Diagnosis{d})
+			return p.explained(nil, container, d)
 		}
-		if m.lacks() && m.Kind != "Deployment" {
+		if m.lacks() {
 			return verdictError{fmt.Errorf("%s %s/%s has fewer pods than it wants, and no Event tells of a reason that has to do with its images", m.Kind, m.Metadata.Namespace, m.Metadata.Name), exitInconclusive}
 		}
 	}
-	return p.found([]explain.Diagnosis{}, p.paintOut(green, "✓")+fmt.Sprintf(" no pod of %s %s has an image that cannot be had", workloads[at].kind, name))
+	return p.found([]explain.Diagnosis{}, p.paintOut(green, "✓")+fmt.Sprintf(" no pod of %s %s has an image that cannot be had", k.kind, name))
+}
+
+// firstFailing is what is around the first pod of these that fails; nil if none does.
+func (o *objectFile) firstFailing(ctx context.Context, api *rest.RESTClient, makers []*maker) (*explain.Facts, error) {
+	for i := range o.pods {
+		pod := &o.pods[i]
+		if !explain.Failing(pod) && !explain.Stuck(pod) || !slices.ContainsFunc(makers, func(m *maker) bool { return m.owns(pod) }) {
+			continue
+		}
+		facts := o.around(pod)
+		if api != nil {
+			var err error
+			if facts, err = factsIn(ctx, api, pod.Namespace, pod.Name); err != nil {
+				return nil, err
+			}
+		}
+		if facts.Failing() {
+			return facts, nil
+		}
+	}
+	return nil, nil
+}
+
+// accountOf reads the ServiceAccount of a workload's pods.
+func (o *objectFile) accountOf(ctx context.Context, api *rest.RESTClient, m *maker) (*explain.Facts, error) {
+	if api == nil {
+		return o.around(podOf(m)), nil
+	}
+	r := &reader{api, &explain.Facts{Pod: podOf(m)}}
+	return r.Facts, r.account(ctx)
 }
 
 // workload explains what is not a pod.
@@ -202,7 +214,7 @@ func (p *program) workload(ctx context.Context, f *explainFlags, namespace strin
 		if err != nil {
 			return err
 		}
-		return p.explainWorkload(ctx, nil, o, at, f.namespace, name, f.container)
+		return p.explainWorkload(ctx, nil, o, &workloads[at], f.namespace, name, f.container)
 	}
 	api, err := p.api(&f.clusterFlags)
 	if err != nil {
@@ -212,7 +224,7 @@ func (p *program) workload(ctx context.Context, f *explainFlags, namespace strin
 	if err != nil {
 		return err
 	}
-	return p.explainWorkload(ctx, api, o, at, namespace, name, f.container)
+	return p.explainWorkload(ctx, api, o, &workloads[at], namespace, name, f.container)
 }
 
 // objects reads a file.

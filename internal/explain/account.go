@@ -34,15 +34,21 @@ func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
 	if how != "" {
 		f.Evidence = append(f.Evidence, how)
 	}
+	return w.ofAge(f, age, own, theirs, fit[0])
+}
+
+// ofAge tells why the pod lacks a Secret of its ServiceAccount's, by the age of both lists.
+func (w *walk) ofAge(f Finding, age age, own, theirs []string, fit string) (cause.Link, cause.Code, Finding, bool) {
+	account := w.Pod.Namespace + "/" + w.ServiceAccount.Name
 	inherited := !slices.ContainsFunc(own, func(name string) bool { return !slices.Contains(theirs, name) })
 	switch {
 	case len(own) > 0 && strings.Join(own, "") == "":
-		f.Sentence = fmt.Sprintf("the pod's list holds an empty name alone, so that it did not get Secret %s of ServiceAccount %s", fit[0], account)
+		f.Sentence = fmt.Sprintf("the pod's list holds an empty name alone, so that it did not get Secret %s of ServiceAccount %s", fit, account)
 		f.Fixes = []Fix{{Title: "take the empty entry out of the pod's template (often a chart's value that is not set); the ServiceAccount's list then counts"}}
 		return cause.ServiceAccount, cause.SAEmptyName, f, true
 	case len(own) == 0 && age == older:
 		f.Certainty = cause.Strong
-		f.Sentence = fmt.Sprintf("ServiceAccount %s named Secret %s when the pod was born, and the pod has no list: something took it out of the pod at its birth", account, fit[0])
+		f.Sentence = fmt.Sprintf("ServiceAccount %s named Secret %s when the pod was born, and the pod has no list: something took it out of the pod at its birth", account, fit)
 		f.Fixes = []Fix{{Title: "find the webhook or policy that replaces the pod's list", Command: "kubectl get mutatingwebhookconfigurations"}}
 		return cause.PodSecrets, cause.WebhookStripped, f, true
 	case len(own) == 0 || inherited && (age == younger || age == perhapsYounger):
@@ -51,15 +57,15 @@ func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
 		if age != younger || len(theirs) > 1 || len(own) > 0 {
 			f.Certainty = cause.Strong
 		}
-		f.Sentence = fmt.Sprintf("the pod is older than Secret %s in ServiceAccount %s: a pod keeps the list of its birth", fit[0], account)
+		f.Sentence = fmt.Sprintf("the pod is older than Secret %s in ServiceAccount %s: a pod keeps the list of its birth", fit, account)
 		f.Fixes = []Fix{w.anew()}
 		return cause.ServiceAccount, cause.SAPodPredates, f, true
 	}
 	if inherited {
 		f.Certainty = cause.Strong // it may be the ServiceAccount's list of an earlier time
 	}
-	f.Sentence = fmt.Sprintf("the pod has a list of its own, so that Secret %s of ServiceAccount %s does not count", fit[0], account)
-	f.Fixes = []Fix{{Title: fmt.Sprintf("name %s in the pod's template too, or take the list out of it", fit[0])}}
+	f.Sentence = fmt.Sprintf("the pod has a list of its own, so that Secret %s of ServiceAccount %s does not count", fit, account)
+	f.Fixes = []Fix{{Title: fmt.Sprintf("name %s in the pod's template too, or take the list out of it", fit)}}
 	return cause.ServiceAccount, cause.SAPodOverrides, f, true
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
@@ -145,10 +143,10 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 		{"a Secret that an older pod of the same owner was born with", failing(image, anonymous, login("s", host), owned("web"), sibling("web", -time.Hour, "s")), cause.SAReverted, cause.Strong},
 		{"a Secret that an older pod of another owner was born with", failing(image, anonymous, login("s", host), owned("web"), sibling("api", -time.Hour, "s")), cause.SANotReferenced, cause.Proven},
 		{"a Secret that a younger pod of the same owner was born with", failing(image, anonymous, login("s", host), owned("web"), sibling("web", time.Hour, "s")), cause.SANotReferenced, cause.Proven},
-		{"a Secret that the template names and the pod does not", failing(image, anonymous, login("s", host), template(image, corev1.PullIfNotPresent, "s")), cause.WebhookStripped, cause.Strong},
-		{"a Secret for another registry that the template names and the pod does not", failing(image, anonymous, login("s", "other.example.net"), template(image, corev1.PullIfNotPresent, "s")), cause.AuthNoCredential, cause.Proven},
-		{"a container that is not in the template", failing("mesh.example.net/proxy:1", anonymous, join(named(host), template(image, ""), beside(image), rename("proxy"))...), cause.PodSidecar, cause.Proven},
-		{"a container that is in the template", failing("mesh.example.net/proxy:1", anonymous, join(named(host), template(image, ""), beside(image))...), cause.KeyHostMismatch, cause.Proven},
+		{"a Secret that the template names and the pod does not", failing(image, anonymous, login("s", host), template(corev1.PullIfNotPresent, "s")), cause.WebhookStripped, cause.Strong},
+		{"a Secret for another registry that the template names and the pod does not", failing(image, anonymous, login("s", "other.example.net"), template(corev1.PullIfNotPresent, "s")), cause.AuthNoCredential, cause.Proven},
+		{"a container that is not in the template", failing("mesh.example.net/proxy:1", anonymous, join(named(host), template(""), beside(image), rename("proxy"))...), cause.PodSidecar, cause.Proven},
+		{"a container that is in the template", failing("mesh.example.net/proxy:1", anonymous, join(named(host), template(""), beside(image))...), cause.KeyHostMismatch, cause.Proven},
 		{"a Secret of another namespace", failing(image, anonymous, podNames("s"), elsewhere(host, password, 0)), cause.SecretOtherNamespace, cause.Proven},
 		{"a Secret of another namespace that is not for the image", failing(image, anonymous, podNames("s"), elsewhere("other.example.net", password, 0)), cause.SecretMissing, cause.Proven},
 		{"a Secret of another namespace, in a file", failing(image, anonymous, podNames("s"), elsewhere(host, password, 0), func(f *explain.Facts) { f.File = true }), cause.SecretOtherNamespace, cause.Strong},
@@ -263,181 +261,6 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 	}
 }
 
-const (
-	models = "reg.example.com/models:7"
-	ecr    = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
-)
-
-// volume is one that is an image.
-func volume(f *explain.Facts) {
-	f.Pod.Spec.Volumes = []corev1.Volume{{Name: "models", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: models}}}}
-}
-
-// debug adds a debug container whose image cannot be had.
-func debug(image, said string) change {
-	return func(f *explain.Facts) {
-		f.Pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debugger", Image: image}}}
-		f.Pod.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debugger", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: said}}}}
-	}
-}
-
-// event is one of the pod's.
-func event(reason, message string) change {
-	return func(f *explain.Facts) {
-		f.Events = append(f.Events, corev1.Event{
-			InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: ns, Name: "app-0"}, Type: corev1.EventTypeWarning, Reason: reason, Message: message, EventTime: metav1.NewMicroTime(born),
-		})
-	}
-}
-
-func sandbox(tail string) change {
-	return event("FailedCreatePodSandBox", "Failed to create pod sandbox: rpc error: code = Unknown desc = "+tail)
-}
-
-func withheld(name string) change {
-	return event("FailedToRetrieveImagePullSecret", "Unable to retrieve some image pull secrets ("+name+"); attempting to pull the image may not succeed.")
-}
-
-// other is a Secret t with another password.
-func other(key, password string) change {
-	return has("t", "kubernetes.io/dockerconfigjson", ".dockerconfigjson", `{"auths":{"`+key+`":{"username":"eve","password":"`+password+`"}}}`)
-}
-
-// user has the login of Secret s be of another user.
-func user(name string) change {
-	return func(f *explain.Facts) {
-		text := f.Secrets["s"].Data[corev1.DockerConfigJsonKey]
-		auth := base64.StdEncoding.EncodeToString([]byte(name + ":" + password))
-		f.Secrets["s"].Data[corev1.DockerConfigJsonKey] = []byte(strings.Replace(string(text), base64.StdEncoding.EncodeToString([]byte("bob:"+password)), auth, 1))
-	}
-}
-
-var expired = backOff(`failed to do request: Head "https://reg.example.com/v2/a/manifests/1": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-23T09:00:00Z is before 2026-11-23T09:30:00Z`)
-
-func never(f *explain.Facts) {
-	f.Pod.Spec.Containers[0].ImagePullPolicy = corev1.PullNever
-	f.Pod.Status.ContainerStatuses[0].State.Waiting.Message = `Container image "reg.example.com/a:1" is not present with pull policy of Never`
-}
-
-// onNode is a node with these images.
-func onNode(kubelet string, images ...string) change {
-	return func(f *explain.Facts) {
-		f.Pod.Spec.NodeName = "n1"
-		f.Node = &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
-		f.Node.Status.NodeInfo.KubeletVersion = kubelet
-		for _, name := range images {
-			f.Node.Status.Images = append(f.Node.Status.Images, corev1.ContainerImage{Names: []string{name}})
-		}
-	}
-}
-
-func manyImages() []string {
-	var all []string
-	for i := range 50 {
-		all = append(all, fmt.Sprintf("other.example.net/a:%d", i))
-	}
-	return all
-}
-
-func pressed(f *explain.Facts) {
-	f.Node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeDiskPressure, Status: corev1.ConditionTrue}}
-}
-
-func clock(ahead time.Duration) change { return func(f *explain.Facts) { f.Clock = ahead } }
-
-func account(name string) change {
-	return func(f *explain.Facts) { f.Pod.Spec.ServiceAccountName, f.ServiceAccount.Name = name, name }
-}
-
-func byDefault(names ...string) change {
-	return func(f *explain.Facts) {
-		f.Default = &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "default"}, ImagePullSecrets: list(names)}
-	}
-}
-
-func by(owner string) []metav1.OwnerReference {
-	yes := true
-	return []metav1.OwnerReference{{Kind: "ReplicaSet", Name: owner, UID: types.UID(owner), Controller: &yes}}
-}
-
-func owned(owner string) change {
-	return func(f *explain.Facts) { f.Pod.OwnerReferences = by(owner) }
-}
-
-// sibling is another pod on the node, which runs, and names these Secrets.
-func sibling(owner string, after time.Duration, names ...string) change {
-	return func(f *explain.Facts) {
-		f.Pod.Spec.NodeName = "n1"
-		f.Pods = []corev1.Pod{{
-			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "app-1", CreationTimestamp: metav1.NewTime(born.Add(after)), OwnerReferences: by(owner)},
-			Spec:       corev1.PodSpec{NodeName: "n1", ImagePullSecrets: list(names)}, Status: corev1.PodStatus{Phase: corev1.PodRunning},
-		}}
-	}
-}
-
-// template is what the pod was made from.
-func template(image string, policy corev1.PullPolicy, names ...string) change {
-	return func(f *explain.Facts) {
-		f.Owner = "ReplicaSet web"
-		f.Template = &corev1.PodTemplateSpec{Spec: corev1.PodSpec{ImagePullSecrets: list(names), Containers: []corev1.Container{{Name: "app", Image: image, ImagePullPolicy: policy}}}}
-	}
-}
-
-// beside is another container of the pod.
-func beside(image string) change {
-	return func(f *explain.Facts) {
-		f.Pod.Spec.Containers = append(f.Pod.Spec.Containers, corev1.Container{Name: "main", Image: image})
-	}
-}
-
-func rename(name string) change {
-	return func(f *explain.Facts) {
-		f.Pod.Spec.Containers[0].Name, f.Pod.Status.ContainerStatuses[0].Name = name, name
-	}
-}
-
-// elsewhere is a Secret s of another namespace, made so long after the pod.
-func elsewhere(key, password string, after time.Duration) change {
-	return func(f *explain.Facts) {
-		f.Elsewhere = []corev1.Secret{{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "source", Name: "s", CreationTimestamp: metav1.NewTime(born.Add(after))}, Type: corev1.SecretTypeDockerConfigJson,
-			Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths":{"` + key + `":{"username":"bob","password":"` + password + `"}}}`)},
-		}}
-	}
-}
-
-func immutable(f *explain.Facts) {
-	yes := true
-	f.Secrets["s"].Immutable = &yes
-}
-
-// accountWritten tells when the ServiceAccount's list was written, so long after the
-// pod's birth, by whoever wrote these fields.
-func accountWritten(after time.Duration, fields ...string) change {
-	return func(f *explain.Facts) {
-		at := metav1.NewTime(born.Add(after))
-		f.ServiceAccount.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", Time: &at, FieldsV1: metav1.NewFieldsV1(append(fields, `{"f:imagePullSecrets":{}}`)[0])}}
-	}
-}
-
-// revisions are those of the ServiceAccount, and of the pod when it was given a node.
-func revisions(account, pod string) change {
-	return func(f *explain.Facts) {
-		f.ServiceAccount.ResourceVersion = account
-		f.Events = append(f.Events, corev1.Event{
-			InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: ns, Name: "app-0", ResourceVersion: pod},
-			Reason:         "Scheduled", EventTime: metav1.NewMicroTime(born),
-		})
-	}
-}
-
-func scheduledAt(after time.Duration) change {
-	return func(f *explain.Facts) { f.Events[0].EventTime = metav1.NewMicroTime(born.Add(after)) }
-}
-
-// later has a Secret that was made an hour after the pod.
-func later(f *explain.Facts) { f.Secrets["s"].CreationTimestamp = metav1.NewTime(born.Add(time.Hour)) }
-
 // failedAt is an event of a try so long after the pod's birth.
 func failedAt(after time.Duration) change {
 	return func(f *explain.Facts) {
@@ -483,81 +306,6 @@ func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
 				t.Errorf("%v: got %+v, want %s", err, d.Verdict, c.want)
 			}
 		})
-	}
-}
-
-func TestASecretThatWasMadeSinceNeedsNothing(t *testing.T) {
-	t.Parallel()
-	d, err := explain.Pod(failing(host+"/a:1", anonymous, join(named(host), later, failedAt(time.Minute))...), "")
-	if err != nil || d.Verdict.Status != explain.Waiting || d.Verdict.Code != cause.SecretRace {
-		t.Errorf("%v: got %+v", err, d.Verdict)
-	}
-}
-
-// What makes a start need the registry is noticed beside what is wrong with the registry.
-func TestAPolicyThatBecameAlwaysIsNoticed(t *testing.T) {
-	t.Parallel()
-	const image = host + "/a:1"
-	always := func(f *explain.Facts) { f.Pod.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways }
-	for name, c := range map[string]struct {
-		facts *explain.Facts
-		want  bool
-	}{
-		"set by something":          {failing(image, noHost, always, onNode("v1.37.2", image), template(image, corev1.PullIfNotPresent)), true},
-		"as the template has it":    {failing(image, noHost, always, onNode("v1.37.2", image), template(image, corev1.PullAlways)), false},
-		"and the image is not here": {failing(image, noHost, always, onNode("v1.37.2"), template(image, corev1.PullIfNotPresent)), false},
-	} {
-		d, err := explain.Pod(c.facts, "")
-		got := slices.ContainsFunc(d.AlsoNoticed, func(f explain.Finding) bool { return f.Code == cause.PolicyAlways })
-		if err != nil || d.Verdict.Code != cause.NetDNS || got != c.want {
-			t.Errorf("%s: %v: got %s, noticed %t", name, err, d.Verdict.Code, got)
-		}
-	}
-}
-
-// A private image and one that is not there get the same answer.
-func TestWhatFitsAsWellIsSaid(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name  string
-		facts *explain.Facts
-		want  []cause.Code
-	}{
-		{"a public image, misspelt", failing("ngnix", scope), []cause.Code{cause.AuthNoCredential, cause.RepoMissing}},
-		{"a private image without its host", failing("team/a", scope, named(host)...), []cause.Code{cause.RefImplicitHub, cause.RepoMissing}},
-		{"a Secret of Docker Hub that nobody names", failing("team/a", scope, login("s", "docker.io")), []cause.Code{cause.SANotReferenced, cause.RepoMissing}},
-		{"a Secret that is not there", failing("team/a", scope, podNames("s")), []cause.Code{cause.SecretMissing}},
-		{"a registry that gives nobody a token", failing("team/a", anonymous), []cause.Code{cause.AuthNoCredential}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			d, err := explain.Pod(c.facts, "")
-			got := []cause.Code{d.Verdict.Code}
-			for _, other := range d.Verdict.Alternatives {
-				got = append(got, other.Code)
-			}
-			if diff := cmp.Diff(c.want, got); diff != "" || err != nil || len(got) > 1 && d.Verdict.Certainty != cause.Possible {
-				t.Errorf("%v: %s is %s", err, diff, d.Verdict.Certainty)
-			}
-		})
-	}
-}
-
-// A verdict of words alone tells what to do, or at least what shows more.
-func TestEveryFixOfWordsNamesACommand(t *testing.T) {
-	t.Parallel()
-	for _, tail := range []string{
-		"R: not found", "no match for platform in manifest: not found", `failed to do request: Head "https://reg.example.com/v2/a": dial tcp 10.0.0.1:443: i/o timeout`,
-		`failed to do request: Head "https://x'$(id).example.com/v2/a": dial tcp 10.0.0.1:443: i/o timeout`, "failed to do request: x509: certificate signed by unknown authority", "failed to extract layer sha256:aa: write: no space left on device",
-	} {
-		d, err := explain.Pod(failing(host+"/a:1", backOff(tail), named(host)...), "")
-		if err != nil || d.Verdict.Status != explain.Broken || len(d.Verdict.Fixes) == 0 {
-			t.Errorf("%s: %v: %+v", tail, err, d.Verdict)
-			continue
-		}
-		if c := d.Verdict.Fixes[0].Command; c == "" || strings.Contains(c, "HOST") || strings.Contains(c, "x'$(") {
-			t.Errorf("%s: the command is %q", tail, c)
-		}
 	}
 }
 

@@ -59,6 +59,7 @@ func (n *node) faults() []fault {
 	good := map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + secret.Reveal()))}
 	instance := n.ACR.Instances()[0]
 	host, vpc := instance.Hosts[0], instance.Hosts[1]
+	other := n.ACR.Instances()[1].Hosts[0]
 	names := []string{"s"}
 	flat, _ := json.Marshal(map[string]any{host: good})
 	_, domain, _ := strings.Cut(host, ".")
@@ -80,14 +81,15 @@ func (n *node) faults() []fault {
 		{name: "stale-copy", want: cause.SecretStaleCopy, secrets: loginFor(host, old), names: names, elsewhere: loginFor(host, good)},
 		{name: "double-b64", want: cause.SecretDoubleB64, secrets: map[string]corev1.Secret{"s": twice}, names: names},
 		{name: "cache-verify", want: cause.CacheVerify, image: n.image, policy: corev1.PullNever},
-		{name: "volume", want: cause.VolImage, secrets: loginFor(strings.Split(n.image, ":")[0], good), names: names, volume: host + "/models/m:1"},
-		{name: "debug", want: cause.PodEphemeral, secrets: loginFor(strings.Split(n.image, ":")[0], good), names: names, debug: host + "/tools/t:1"},
+		{name: "volume", want: cause.VolImage, secrets: loginFor(host, good), names: names, volume: other + "/models/m:1"},
+		{name: "debug", want: cause.PodEphemeral, secrets: loginFor(host, good), names: names, debug: other + "/tools/t:1"},
 		{name: "no-account", want: cause.SAMissing, sure: cause.Proven, set: true, under: "none"},
 		{name: "enforced", want: cause.SAEnforced, sure: cause.Proven, set: true, under: "builder", names: names, objects: enforcing},
 		{name: "policy", want: cause.AdmissionPolicy, set: true, under: "builder", objects: refusing},
 		{name: "overrides", want: cause.SAPodOverrides, secrets: both, account: names, names: []string{"other"}},
 		{name: "empty-name", want: cause.SAEmptyName, secrets: loginFor(host, good), account: names, names: []string{""}},
-		{name: "missing", want: cause.SecretMissing, names: names},
+		// Secrets s are in other namespaces too.
+		{name: "missing", want: cause.SecretMissing, names: []string{"nowhere"}},
 		{name: "type", want: cause.SecretType, secrets: map[string]corev1.Secret{"s": opaque}, names: names},
 		{name: "bad-auth", want: cause.SecretBadAuth, secrets: loginFor("quay.io", map[string]string{"auth": "!!"}), names: names},
 		{name: "bad-auth-public", want: cause.SecretBadAuth, secrets: loginFor("quay.io", map[string]string{"auth": "!!"}), names: names, image: "nginx"},
@@ -105,7 +107,7 @@ func (n *node) faults() []fault {
 		{name: "key-vpc", want: cause.KeyVPCVsPublic, secrets: loginFor(vpc, good), names: names},
 		{name: "key-server", want: cause.KeyDefaultServer, secrets: loginFor("https://index.docker.io/v1/", good), names: names},
 		{name: "key-host", want: cause.KeyHostMismatch, secrets: loginFor("registry.example.com", good), names: names},
-		{name: "wrong-password", want: cause.AuthInvalid, secrets: loginFor(host, map[string]string{"username": user, "password": "not-the-password"}), names: names},
+		{name: "wrong-password", want: cause.AuthInvalid, secrets: map[string]corev1.Secret{"wrong": loginFor(host, old)["s"]}, names: []string{"wrong"}},
 		{name: "no-tag", want: cause.TagMissing, secrets: loginFor(host, good), names: names, image: n.image + "-none"},
 		{name: "no-name", want: cause.RefInvalid, image: "https://" + host + "/a:1"},
 		{name: "never", want: cause.PolicyNever, secrets: loginFor(host, good), names: names, image: host + "/never/pulled:1", policy: corev1.PullNever},
