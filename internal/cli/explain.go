@@ -20,13 +20,15 @@ the words of the runtime, and takes the first link that accounts for them.
 
 It reads the API server alone, or with -f a file of objects that kubectl has
 written, from a ticket for example; no registry is asked, nothing is changed.
-With the code of a cause it prints what there is to know of it.
+With the code of a cause it prints what there is to know of it, and of a
+workload (deploy/NAME, rs/, sts/, ds/, job/) why its pods fail or are not made.
 
 Exit codes: 0 nothing speaks against the pull, 1 a cause was found, 2 wrong
 usage, 3 inconclusive, 4 a right in the cluster is missing that would decide it.`
 
 const explainExample = `  pullkey explain pod/web-7c9d-x2lbv -n shop
   kubectl get pod,sa,secret,events -n shop -o yaml | pullkey explain -f -
+  pullkey explain deploy/web -n shop
   pullkey explain PULL-KEY-PORT`
 
 type explainFlags struct {

@@ -99,6 +99,9 @@ func TestAPodThatFailsByItsEventsAloneIsFound(t *testing.T) {
 		{"the runtime's own image", failing("nginx", "", creating, sandbox(pause)), true},
 		{"the image of a volume", failing("nginx", "", creating, volume, event("Failed", `Failed to pull image "`+models+`": failed to pull and unpack image "`+models+`": failed to resolve image: failed to do request: Head "https://reg.example.com/v2/models/manifests/7": dial tcp 10.0.0.1:443: i/o timeout`)), true},
 		{"a network that is not there yet", failing("nginx", "", creating, sandbox(`failed to setup network for sandbox "ab": dial tcp 10.96.0.1:443: connect: connection refused`)), false},
+		{"the runtime's own image, which was had since", failing("nginx", "", creating, sandbox(pause), event("Pulling", `Pulling image "nginx"`), func(f *explain.Facts) {
+			f.Events[1].EventTime = metav1.NewMicroTime(born.Add(time.Minute))
+		}), false},
 		{"a pod that starts", failing("nginx", "", creating), false},
 		{"a pod that runs, and had an Event before", failing("nginx", "", sandbox(pause), func(f *explain.Facts) { f.Pod.Status.Phase = corev1.PodRunning }), false},
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -82,12 +83,29 @@ func (w *walk) observe() {
 	if w.there || w.Observed != nil && w.heard().Kind != runtimeerror.Unknown {
 		return
 	}
+	since := w.progress()
 	for _, e := range w.eventsOf(w.name) {
+		if w.Observed == nil && lastOf(&e).Before(since) {
+			return // it went on since
+		}
 		if o, tells := w.tells(e); tells {
 			w.Observed = o
 			return
 		}
 	}
+}
+
+// progress is when an Event last said that the pod comes on.
+func (w *walk) progress() time.Time {
+	var last time.Time
+	for i := range w.Events {
+		e := &w.Events[i]
+		comesOn := slices.Contains([]string{"Pulling", "Pulled", "Created", "Started"}, e.Reason)
+		if o := e.InvolvedObject; comesOn && o.Kind == "Pod" && o.Name == w.Pod.Name && o.Namespace == w.Pod.Namespace && (o.UID == "" || o.UID == w.Pod.UID) && lastOf(e).After(last) {
+			last = lastOf(e)
+		}
+	}
+	return last
 }
 
 // heard is the first error that was read.
