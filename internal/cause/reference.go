@@ -139,11 +139,11 @@ func policyNever() Cause {
 		},
 		Means: "With `imagePullPolicy: Never` kubelet starts a container only if the image is on the node already. It " +
 			"is not, under this very name, and kubelet asks no registry for it.",
-		Proof: "The container's policy is Never, its reason is `ErrImageNeverPull` (kubelet 1.37, " +
-			"images/image_manager.go), and no entry of the node's `status.images` has the image's name. kubelet lists " +
-			"50 images unless told otherwise: a full list that lacks the name says nothing, and then the reason alone " +
-			"decides, and is strong. From kubelet 1.35 on it says the same of an image that is there and not for this pod; " +
-			"where the node may not be read, it is strong too.",
+		Proof: "The container's policy is Never, and its reason is `ErrImageNeverPull` (kubelet 1.37, " +
+			"images/image_manager.go): proven of a kubelet up to 1.34. From 1.35 on kubelet says the same of an image that " +
+			"is there and not for this pod. Where the node's `status.images` has the image's name the verdict is " +
+			"PULL-CACHE-VERIFY, else this one, and strong: the list has 50 images unless told otherwise, and is minutes " +
+			"old. It is strong too where the node may not be read.",
 		Fix: text("Let kubelet pull what is absent:",
 			sh(`kubectl -n NAMESPACE patch deployment DEPLOYMENT \`,
 				`  -p `+

@@ -139,11 +139,12 @@ func (w *walk) onIt() bool {
 }
 
 // mayBeThere tells whether an image that kubelet calls absent may be there, and not for
-// this pod: kubelet says the same of both. A node lists 50 images at most.
+// this pod: from 1.35 on it says the same of both. That the node does not list it proves
+// nothing: the list has 50 images at most, and is minutes old.
 func (w *walk) mayBeThere() bool {
-	const most = 50
 	if w.Node == nil {
 		return true
 	}
-	return minor(w.Node.Status.NodeInfo.KubeletVersion) >= verifies && (w.onIt() || len(w.Node.Status.Images) >= most)
+	version := minor(w.Node.Status.NodeInfo.KubeletVersion)
+	return version == 0 || version >= verifies
 }

@@ -2,7 +2,6 @@ package explain_test
 
 import (
 	"encoding/base64"
-	"fmt"
 	"strings"
 	"time"
 
@@ -79,14 +78,6 @@ func onNode(kubelet string, images ...string) change {
 			f.Node.Status.Images = append(f.Node.Status.Images, corev1.ContainerImage{Names: []string{name}})
 		}
 	}
-}
-
-func manyImages() []string {
-	var all []string
-	for i := range 50 {
-		all = append(all, fmt.Sprintf("other.example.net/a:%d", i))
-	}
-	return all
 }
 
 func pressed(f *explain.Facts) {

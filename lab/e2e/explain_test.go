@@ -147,12 +147,7 @@ func (n *node) breaks(t *testing.T, f *fault) string {
 		_, err := admin.ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
-	for name, s := range f.secrets {
-		s.Name = name
-		if _, err := admin.Secrets(namespace).Create(t.Context(), &s, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	n.hold(t, namespace, f.secrets)
 	if f.under != "" && f.under != "none" && f.objects != enforcing {
 		// With a label, since the API server keeps no dates of a ServiceAccount without anything.
 		n.apply(t, "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: "+f.under+", namespace: "+namespace+", labels: {a: b}}\n")
@@ -162,18 +157,7 @@ func (n *node) breaks(t *testing.T, f *fault) string {
 	}
 	n.copies(t, namespace+"-source", f.elsewhere)
 	n.accountNames(t, namespace, "default", f.account)
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "app"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: f.image, ImagePullPolicy: f.policy}}}}
-	if f.image == "" {
-		pod.Spec.Containers[0].Image, pod.Spec.Containers[0].ImagePullPolicy = n.image, corev1.PullAlways
-	}
-	pod.Spec.ServiceAccountName = f.under
-	if f.volume != "" {
-		pod.Spec.Volumes = []corev1.Volume{{Name: "models", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: f.volume, PullPolicy: corev1.PullIfNotPresent}}}}
-		pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "models", MountPath: "/models"}}
-	}
-	for _, name := range f.names {
-		pod.Spec.ImagePullSecrets = append(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
-	}
+	pod := f.pod(n.image)
 	if f.objects == refusing {
 		n.plane.eventually(t, "the policy refuses pods", func(ctx context.Context) error {
 			if _, err := admin.Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err == nil {
@@ -186,6 +170,31 @@ func (n *node) breaks(t *testing.T, f *fault) string {
 		n.makes(t, namespace, pod)
 		return namespace
 	}
+	n.bears(t, namespace, pod, f)
+	return namespace
+}
+
+// pod is the one that fails.
+func (f *fault) pod(private string) *corev1.Pod {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "app"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: f.image, ImagePullPolicy: f.policy}}}}
+	if f.image == "" {
+		pod.Spec.Containers[0].Image, pod.Spec.Containers[0].ImagePullPolicy = private, corev1.PullAlways
+	}
+	pod.Spec.ServiceAccountName = f.under
+	if f.volume != "" {
+		pod.Spec.Volumes = []corev1.Volume{{Name: "models", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: f.volume, PullPolicy: corev1.PullIfNotPresent}}}}
+		pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "models", MountPath: "/models"}}
+	}
+	for _, name := range f.names {
+		pod.Spec.ImagePullSecrets = append(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
+	}
+	return pod
+}
+
+// bears makes the pod, and what comes after its birth.
+func (n *node) bears(t *testing.T, namespace string, pod *corev1.Pod, f *fault) {
+	t.Helper()
+	admin := n.plane.admin.CoreV1()
 	made, err := admin.Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +221,6 @@ func (n *node) breaks(t *testing.T, f *fault) string {
 		})
 	}
 	n.accountNames(t, namespace, account, f.later)
-	return namespace
 }
 
 // copies makes Secrets in another namespace, later than all that are there.
@@ -229,6 +237,12 @@ func (n *node) copies(t *testing.T, namespace string, secrets map[string]corev1.
 		}
 		return nil
 	})
+	n.hold(t, namespace, secrets)
+}
+
+// hold makes Secrets.
+func (n *node) hold(t *testing.T, namespace string, secrets map[string]corev1.Secret) {
+	t.Helper()
 	for name, s := range secrets {
 		s.Name = name
 		if _, err := n.plane.admin.CoreV1().Secrets(namespace).Create(t.Context(), &s, metav1.CreateOptions{}); err != nil {
@@ -262,6 +276,14 @@ func (n *node) accountNames(t *testing.T, namespace, account string, names []str
 	}
 }
 
+// is tells whether a diagnosis is that of the fault.
+func (f *fault) is(d *explain.Diagnosis) bool {
+	if f.want == "" {
+		return d.Verdict.Status == explain.OK && d.Verdict.Code == ""
+	}
+	return d.Verdict.Code == f.want && d.Verdict.Status != explain.OK && (f.set || d.Observed != nil) && (f.sure == "" || d.Verdict.Certainty == f.sure)
+}
+
 // isExplained breaks pulls in many ways at once, and has each explained by the program,
 // which is given a kubeconfig alone. A wrong cause that is told as proven is worse than
 // none.
@@ -287,7 +309,7 @@ func (n *node) isExplained(t *testing.T) {
 			if err := json.Unmarshal(out, &last); err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}
-			if last.Verdict.Code != f.want || (last.Verdict.Status == explain.OK) != (f.want == "") || f.want != "" && !f.set && last.Observed == nil || f.sure != "" && last.Verdict.Certainty != f.sure {
+			if !f.is(&last) {
 				return fmt.Errorf("got %s %s [%s], want %s: %s", last.Verdict.Status, last.Verdict.Code, last.Verdict.Certainty, f.want, out)
 			}
 			return nil
