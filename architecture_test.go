@@ -58,6 +58,9 @@ var rooms = map[string][]string{
 	// size (24 MB to 45 MB) and cost each start 30 ms.
 	"internal/footprint": {"k8s.io/api/core/v1", "internal/acrconfig", "internal/selection"},
 
+	// One replica at work at a time.
+	"internal/lease": {"k8s.io/api/coordination/v1", "k8s.io/apimachinery/"},
+
 	// What pullkey does.
 	"internal/explain": {"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "internal/cause", "internal/image", "internal/keyring", "internal/runtimeerror"},
 	"internal/broker":  knows,

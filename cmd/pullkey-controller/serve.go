@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
-	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -20,16 +20,12 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/leaderelection"
-	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 
 	"github.com/pullkey/pullkey/internal/controller"
+	"github.com/pullkey/pullkey/internal/lease"
 )
-
-// errLeaseLost ends the program: another replica works now.
-var errLeaseLost = errors.New("hold the lease pullkey-controller: lost it to another replica, or the API server did not answer in time")
 
 // serve connects to the cluster and works until ctx ends.
 func serve(ctx context.Context, f *flags, stderr io.Writer) error {
@@ -82,7 +78,7 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 	if !f.leaderElect || f.dryRun {
 		return c.Run(ctx)
 	}
-	return lead(ctx, client, f.namespace, c.Run)
+	return lead(ctx, client, f.namespace, log, c.Run)
 }
 
 // greetTimeout bounds the first request. An API server that is starting is
@@ -95,7 +91,7 @@ const greetTimeout = 10 * time.Second
 func greet(ctx context.Context, client kubernetes.Interface, f *flags, host string) error {
 	limited, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
-	_, err := client.CoordinationV1().Leases(f.namespace).Get(limited, lease, metav1.GetOptions{})
+	_, err := client.CoordinationV1().Leases(f.namespace).Get(limited, leaseName, metav1.GetOptions{})
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || ctx.Err() != nil {
 		return nil
 	}
@@ -165,60 +161,18 @@ func health(ctx context.Context, address string, ready func() error, metrics htt
 	return func() { _ = server.Close() }, nil
 }
 
-// lease is held by the replica that works.
-const lease = "pullkey-controller"
+// leaseName is that of the lease which the replica holds that works: two that work
+// at a time would undo each other's master copy.
+const leaseName = "pullkey-controller"
 
-// lead runs work while this replica holds the lease, and gives the lease back
-// only when work has ended: two that work at a time would undo each other's
-// master copy. Times are client-go's recommended ones.
-func lead(ctx context.Context, client kubernetes.Interface, namespace string, work func(context.Context) error) error {
+func lead(ctx context.Context, client kubernetes.Interface, namespace string, log *slog.Logger, work func(context.Context) error) error {
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("name this replica: %w", err)
 	}
-	holding, release := context.WithCancel(context.WithoutCancel(ctx))
-	defer release()
-	var working atomic.Bool
-	result := make(chan error, 1)
-	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: namespace, Name: lease},
-			Client:     client.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: fmt.Sprintf("%s_%d", host, os.Getpid())},
-		},
-		LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
-		ReleaseOnCancel: true,
-		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(held context.Context) {
-				working.Store(true)
-				until, end := context.WithCancel(held)
-				defer end()
-				defer context.AfterFunc(ctx, end)()
-				result <- work(until)
-				if held.Err() == nil {
-					release() // else the lease is lost, and nobody's to give back
-				}
-			},
-			OnStoppedLeading: func() {},
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("elect a leader: %w", err)
+	l := lease.Lease{
+		Leases: client.CoordinationV1().Leases(namespace), Namespace: namespace, Name: leaseName, Holder: fmt.Sprintf("%s_%d", host, os.Getpid()),
+		Log: log, Now: time.Now, Random: rand.Float64,
 	}
-	// One that only waits for the lease has nothing to end first.
-	defer context.AfterFunc(ctx, func() {
-		if !working.Load() {
-			release()
-		}
-	})()
-	elector.Run(holding)
-	if holding.Err() == nil {
-		return errLeaseLost
-	}
-	select {
-	case err := <-result:
-		return err
-	default:
-		return nil // told to stop
-	}
+	return l.Hold(ctx, work)
 }
