@@ -11,10 +11,9 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/pullkey/pullkey/internal/alicloud"
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/registry"
@@ -33,7 +32,7 @@ const (
 const envNoV1 = "ALIBABA_CLOUD_IMDSV1_DISABLED"
 
 // cloudOf returns the ways to the cloud and who we can be there.
-func cloudOf(f *flags, client kubernetes.Interface) (*source.Cloud, error) {
+func cloudOf(f *flags, client *apiserver.API) (*source.Cloud, error) {
 	roots, err := registry.Authorities(f.caFile)
 	if err != nil {
 		return nil, fmt.Errorf("--ca-file: %w", err)
@@ -74,11 +73,11 @@ func cloudOf(f *flags, client kubernetes.Interface) (*source.Cloud, error) {
 // requestToken asks the API server for a token of another ServiceAccount, for
 // RAM trust policies that name it: that of the vendor's helper, as a rule. Ten
 // minutes are the shortest life that the API server gives.
-func requestToken(ctx context.Context, client kubernetes.Interface, namespace, name string) (credential.Secret, error) {
+func requestToken(ctx context.Context, client *apiserver.API, namespace, name string) (credential.Secret, error) {
 	life := int64((10 * time.Minute).Seconds())
-	made, err := client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, &authenticationv1.TokenRequest{
+	made, err := client.RequestToken(ctx, namespace, name, &authenticationv1.TokenRequest{
 		Spec: authenticationv1.TokenRequestSpec{Audiences: []string{alicloud.Audience}, ExpirationSeconds: &life},
-	}, metav1.CreateOptions{})
+	})
 	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
 		return credential.Secret{}, &tokenError{namespace, name, err}
 	}

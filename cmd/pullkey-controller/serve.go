@@ -15,14 +15,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/controller"
 	"github.com/pullkey/pullkey/internal/lease"
 )
@@ -38,14 +36,14 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 	if f.dryRun {
 		rehearse(config, log)
 	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := apiserver.New(config)
 	if err != nil {
 		return fmt.Errorf("connect to the API server: %w", err)
 	}
 	events := record.NewBroadcaster(record.WithContext(ctx))
 	defer events.Shutdown()
 	if !f.dryRun { // the log says the same
-		events.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+		events.StartRecordingToSink(client.Events())
 	}
 
 	cloud, err := cloudOf(f, client)
@@ -54,7 +52,7 @@ func serve(ctx context.Context, f *flags, stderr io.Writer) error {
 	}
 	c := controller.New(controller.Options{
 		Client: client, Cloud: cloud, Log: log, Now: time.Now, Version: version(), KeepExpired: f.afterExpiry == "keep",
-		Events:     events.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "pullkey"}),
+		Events:     events.NewRecorder(client.Scheme(), corev1.EventSource{Component: "pullkey"}),
 		SecretName: f.secretName, Namespace: f.namespace, Configuration: f.configurationObject,
 		AccessKey: f.accessKeyName, Region: f.region, Workers: f.workers, Pace: f.pace, DryRun: f.dryRun, Webhook: f.webhook.installed(),
 	})
@@ -88,10 +86,10 @@ const greetTimeout = 10 * time.Second
 // greet reads the lease, which has to be read anyhow: one request less than a
 // question for the version. Without it a wrong address or a certificate that is
 // not trusted would show as silence.
-func greet(ctx context.Context, client kubernetes.Interface, f *flags, host string) error {
+func greet(ctx context.Context, client *apiserver.API, f *flags, host string) error {
 	limited, cancel := context.WithTimeout(ctx, greetTimeout)
 	defer cancel()
-	_, err := client.CoordinationV1().Leases(f.namespace).Get(limited, leaseName, metav1.GetOptions{})
+	_, err := client.Leases(f.namespace).Get(limited, leaseName, metav1.GetOptions{})
 	if err == nil || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || ctx.Err() != nil {
 		return nil
 	}
@@ -165,13 +163,13 @@ func health(ctx context.Context, address string, ready func() error, metrics htt
 // at a time would undo each other's master copy.
 const leaseName = "pullkey-controller"
 
-func lead(ctx context.Context, client kubernetes.Interface, namespace string, log *slog.Logger, work func(context.Context) error) error {
+func lead(ctx context.Context, client *apiserver.API, namespace string, log *slog.Logger, work func(context.Context) error) error {
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("name this replica: %w", err)
 	}
 	l := lease.Lease{
-		Leases: client.CoordinationV1().Leases(namespace), Namespace: namespace, Name: leaseName, Holder: fmt.Sprintf("%s_%d", host, os.Getpid()),
+		Leases: client.Leases(namespace), Namespace: namespace, Name: leaseName, Holder: fmt.Sprintf("%s_%d", host, os.Getpid()),
 		Log: log, Now: time.Now, Random: rand.Float64,
 	}
 	return l.Hold(ctx, work)

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/kubernetes"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/controller"
 	"github.com/pullkey/pullkey/internal/webhook"
 	"github.com/pullkey/pullkey/internal/webhook/caches"
@@ -52,7 +52,7 @@ const linger = 5 * time.Second
 
 // serve serves the webhook until the returned function is called, and tells by the
 // other one whether it is ready. It serves whoever leads.
-func (f *webhookFlags) serve(ctx context.Context, client kubernetes.Interface, of *flags, log *slog.Logger) (func() error, func(), error) {
+func (f *webhookFlags) serve(ctx context.Context, client *apiserver.API, of *flags, log *slog.Logger) (func() error, func(), error) {
 	if f.address == "" {
 		return func() error { return nil }, func() {}, nil
 	}

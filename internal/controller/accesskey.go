@@ -31,7 +31,7 @@ func (c *Controller) readAccessKey(context.Context) (credential.AccessKey, error
 
 // readNamedKey reads the access key that an instance names, anew each time.
 func (c *Controller) readNamedKey(ctx context.Context, name string) (credential.AccessKey, error) {
-	secret, err := c.Client.CoreV1().Secrets(c.Namespace).Get(ctx, name, metav1.GetOptions{})
+	secret, err := c.Client.Secrets(c.Namespace).Get(ctx, name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsForbidden(err):
 		return credential.AccessKey{}, &keyForbiddenError{c.Namespace, name}

@@ -109,7 +109,7 @@ func (c *Controller) take(ctx context.Context, cached *corev1.Secret, plan *plan
 	if err, leave := c.yields(cached, plan); leave {
 		return err
 	}
-	read, err := c.Client.CoreV1().Secrets(cached.Namespace).Get(ctx, c.SecretName, metav1.GetOptions{})
+	read, err := c.Client.Secrets(cached.Namespace).Get(ctx, c.SecretName, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read Secret %s/%s: %w", cached.Namespace, c.SecretName, err)
 	}
@@ -205,7 +205,7 @@ func (c *Controller) patchSecret(ctx context.Context, read *corev1.Secret, act s
 	if err != nil {
 		return fmt.Errorf("encode a patch: %w", err)
 	}
-	made, err := c.Client.CoreV1().Secrets(read.Namespace).Patch(ctx, c.SecretName, types.JSONPatchType, body,
+	made, err := c.Client.Secrets(read.Namespace).Patch(ctx, c.SecretName, types.JSONPatchType, body,
 		metav1.PatchOptions{FieldManager: FieldManager})
 	if err != nil {
 		return fmt.Errorf("%s Secret %s/%s: %w", act, read.Namespace, c.SecretName, err)

@@ -90,7 +90,7 @@ func taken(t *testing.T, secret *corev1.Secret) (*corev1.Secret, []byte) {
 	if err := k.keepSecret(t.Context(), "ns", p, p.general); err != nil {
 		t.Fatal(err)
 	}
-	now, err := k.Client.CoreV1().Secrets("ns").Get(t.Context(), "ours", metav1.GetOptions{})
+	now, err := k.Client.Secrets("ns").Get(t.Context(), "ours", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestASecretThatIsLetGoStaysWithWhoSharesIt(t *testing.T) {
 			if err := k.release(t.Context(), "ns", p); err != nil {
 				t.Fatal(err)
 			}
-			now, err := k.Client.CoreV1().Secrets("ns").Get(t.Context(), "ours", metav1.GetOptions{})
+			now, err := k.Client.Secrets("ns").Get(t.Context(), "ours", metav1.GetOptions{})
 			if (err == nil) != c.stays || c.stays && ours(now) {
 				t.Errorf("got %v, %v; want it to stay: %v", now, err, c.stays)
 			}

@@ -15,10 +15,10 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/selection"
 )
 
@@ -27,8 +27,7 @@ import (
 // Secrets of our name as a digest and who else wrote them; the two configurations, the access key and the
 // parameters of the injection whole.
 type caches struct {
-	factories []informers.SharedInformerFactory
-	informers []cache.SharedIndexInformer
+	all []*apiserver.Cache // but that of ServiceAccounts
 
 	namespaces      corelisters.NamespaceLister
 	secrets         corelisters.SecretLister
@@ -38,66 +37,63 @@ type caches struct {
 	injection       corelisters.ConfigMapLister
 	own             corelisters.ConfigMapLister
 
-	// accounts is started when the first plan has to do with ServiceAccounts:
-	// there may be no right to read them.
-	accounts       informers.SharedInformerFactory
+	// accounts is begun when the first plan has to do with ServiceAccounts: there
+	// may be no right to read them.
+	accounts       *apiserver.Cache
 	accountsSynced cache.InformerSynced
 
 	written written
 }
 
 func newCaches(c *Controller) *caches {
-	everything := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithTransform(slim))
-	accounts := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithTransform(slim))
-	ours := named(c, metav1.NamespaceAll, c.SecretName, slim)
-	config := named(c, c.Configuration.Namespace, c.Configuration.Name, dropManagedFields)
-	key := named(c, c.AccessKey.Namespace, c.AccessKey.Name, dropManagedFields)
-	injection := named(c, c.Namespace, InjectionName, dropManagedFields)
-	own := named(c, c.Namespace, selection.Name, dropManagedFields)
+	api, everything := c.Client, fields.Everything()
+	namespaces := apiserver.NewCache(api, api.Namespaces(), &corev1.Namespace{}, slim, everything)
+	accounts := apiserver.NewCache(api, api.ServiceAccounts(metav1.NamespaceAll), &corev1.ServiceAccount{}, slim, everything)
+	ours := apiserver.NewCache(api, api.Secrets(metav1.NamespaceAll), &corev1.Secret{}, slim, apiserver.Named(c.SecretName))
+	config := configMap(api, c.Configuration.Namespace, c.Configuration.Name)
+	key := apiserver.NewCache(api, api.Secrets(c.AccessKey.Namespace), &corev1.Secret{}, dropManagedFields, apiserver.Named(c.AccessKey.Name))
+	injection := configMap(api, c.Namespace, InjectionName)
+	own := configMap(api, c.Namespace, selection.Name)
 
 	k := &caches{
 		written:         written{now: c.Now},
-		factories:       []informers.SharedInformerFactory{everything, ours, config, key, injection, own},
-		namespaces:      everything.Core().V1().Namespaces().Lister(),
+		all:             []*apiserver.Cache{namespaces, ours, config, key, injection, own},
+		namespaces:      corelisters.NewNamespaceLister(namespaces.GetIndexer()),
 		accounts:        accounts,
-		accountsSynced:  accounts.Core().V1().ServiceAccounts().Informer().HasSynced,
-		serviceAccounts: accounts.Core().V1().ServiceAccounts().Lister(),
-		secrets:         ours.Core().V1().Secrets().Lister(),
-		configuration:   config.Core().V1().ConfigMaps().Lister(),
-		accessKey:       key.Core().V1().Secrets().Lister(),
-		injection:       injection.Core().V1().ConfigMaps().Lister(),
-		own:             own.Core().V1().ConfigMaps().Lister(),
+		accountsSynced:  accounts.HasSynced,
+		serviceAccounts: corelisters.NewServiceAccountLister(accounts.GetIndexer()),
+		secrets:         corelisters.NewSecretLister(ours.GetIndexer()),
+		configuration:   corelisters.NewConfigMapLister(config.GetIndexer()),
+		accessKey:       corelisters.NewSecretLister(key.GetIndexer()),
+		injection:       corelisters.NewConfigMapLister(injection.GetIndexer()),
+		own:             corelisters.NewConfigMapLister(own.GetIndexer()),
 	}
 	// A namespace's own object, and what stands in a namespace, both lead to
 	// that namespace.
-	k.on(c, everything.Core().V1().Namespaces().Informer(), func(o metav1.Object) { c.queue.Add(o.GetName()) })
-	k.on(c, accounts.Core().V1().ServiceAccounts().Informer(), c.seen)
-	k.informers = k.informers[:1] // ServiceAccounts may be none of pullkey's business
-	k.on(c, ours.Core().V1().Secrets().Informer(), c.seen)
-	k.on(c, config.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
-	k.on(c, key.Core().V1().Secrets().Informer(), func(metav1.Object) { c.replan() })
-	k.on(c, injection.Core().V1().ConfigMaps().Informer(), func(o metav1.Object) { k.written.seen(o); c.replan() })
-	k.on(c, own.Core().V1().ConfigMaps().Informer(), func(metav1.Object) { c.replan() })
+	c.on(namespaces, func(o metav1.Object) { c.queue.Add(o.GetName()) })
+	c.on(accounts, c.seen)
+	c.on(ours, c.seen)
+	c.on(config, func(metav1.Object) { c.replan() })
+	c.on(key, func(metav1.Object) { c.replan() })
+	c.on(injection, func(o metav1.Object) { k.written.seen(o); c.replan() })
+	c.on(own, func(metav1.Object) { c.replan() })
 	return k
 }
 
-// named returns a factory that watches one name.
-func named(c *Controller, namespace, name string, transform cache.TransformFunc) informers.SharedInformerFactory {
-	return informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithNamespace(namespace),
-		informers.WithTransform(transform), informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
-		}))
+// configMap returns a cache of one ConfigMap.
+func configMap(api apiserver.Client, namespace, name string) *apiserver.Cache {
+	return apiserver.NewCache(api, api.ConfigMaps(namespace), &corev1.ConfigMap{}, dropManagedFields, apiserver.Named(name))
 }
 
-// on calls do for everything that happens to an object of the informer.
-func (k *caches) on(c *Controller, informer cache.SharedIndexInformer, do func(metav1.Object)) {
+// on calls do for everything that happens to an object of the cache.
+func (c *Controller) on(of *apiserver.Cache, do func(metav1.Object)) {
 	handle := func(o any) {
 		if object, ok := o.(metav1.Object); ok {
 			do(object)
 		}
 	}
-	// The only error is that of an informer that has been stopped.
-	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	// The only error is that of a cache that has ended.
+	_, _ = of.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: handle, UpdateFunc: func(_, o any) { handle(o) }, DeleteFunc: func(o any) {
 			if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
 				o = last.Obj
@@ -108,7 +104,6 @@ func (k *caches) on(c *Controller, informer cache.SharedIndexInformer, do func(m
 			handle(o)
 		},
 	})
-	k.informers = append(k.informers, informer)
 }
 
 // seen notes what the cache shows now and looks at its namespace again.
@@ -118,22 +113,17 @@ func (c *Controller) seen(o metav1.Object) {
 }
 
 func (k *caches) start(ctx context.Context) error {
-	for _, f := range k.factories {
-		f.StartWithContext(ctx)
-	}
-	for _, f := range k.factories {
-		if result := f.WaitForCacheSyncWithContext(ctx); result.Err != nil {
-			return fmt.Errorf("fill the caches: %w", result.Err)
-		}
+	if err := apiserver.Begin(ctx, k.all...); err != nil {
+		return fmt.Errorf("fill the caches: %w", err)
 	}
 	return nil
 }
 
 // followServiceAccounts begins to fill the cache of ServiceAccounts, once.
-func (k *caches) followServiceAccounts(ctx context.Context) { k.accounts.StartWithContext(ctx) }
+func (k *caches) followServiceAccounts(ctx context.Context) { k.accounts.Begin(ctx) }
 
 func (k *caches) synced() bool {
-	return !slices.ContainsFunc(k.informers, func(i cache.SharedIndexInformer) bool { return !i.HasSynced() })
+	return !slices.ContainsFunc(k.all, func(c *apiserver.Cache) bool { return !c.HasSynced() })
 }
 
 // digestKey stands in a cached Secret's data in place of the data. No real

@@ -17,12 +17,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/broker"
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/selection"
@@ -33,7 +33,7 @@ import (
 // Options says what to keep and where. Every field is needed unless it says
 // otherwise.
 type Options struct {
-	Client kubernetes.Interface
+	Client apiserver.Client
 	// Cloud is where credentials come from. The access keys are the controller's to
 	// give it.
 	Cloud  *source.Cloud

@@ -12,10 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	"k8s.io/client-go/tools/cache"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/image"
 )
 
@@ -34,22 +33,18 @@ const (
 // makes that.
 type evictions struct {
 	*Controller
-	factory informers.SharedInformerFactory
+	pending *apiserver.Cache
 	pods    corelisters.PodLister
-	synced  cache.InformerSynced
 	owners  map[types.UID]time.Time // when a pod of an owner went last
 	left    map[types.UID]time.Time // since when a pod is left as it is
 }
 
 func newEvictions(c *Controller) *evictions {
-	factory := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithTransform(slimPod),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			// Without a container that runs or ran a pod is Pending, and few are.
-			o.FieldSelector = fields.OneTermEqualSelector("status.phase", string(corev1.PodPending)).String()
-		}))
+	// Without a container that runs or ran a pod is Pending, and few are.
+	pending := apiserver.NewCache(c.Client, c.Client.Pods(metav1.NamespaceAll), &corev1.Pod{}, slimPod,
+		fields.OneTermEqualSelector("status.phase", string(corev1.PodPending)))
 	return &evictions{
-		Controller: c, factory: factory, pods: factory.Core().V1().Pods().Lister(),
-		synced: factory.Core().V1().Pods().Informer().HasSynced,
+		Controller: c, pending: pending, pods: corelisters.NewPodLister(pending.GetIndexer()),
 		owners: map[types.UID]time.Time{}, left: map[types.UID]time.Time{},
 	}
 }
@@ -103,12 +98,12 @@ func (e *evictions) run(ctx context.Context) {
 		if p == nil || !p.selection.EvictStuckPods {
 			continue
 		}
-		e.factory.StartWithContext(ctx)
+		e.pending.Begin(ctx)
 		if since.IsZero() {
 			since = e.Now()
 		}
 		switch {
-		case e.synced():
+		case e.pending.HasSynced():
 			e.unsay("evictions")
 			e.look(ctx, p)
 		case e.Now().Sub(since) >= evictPatience:
@@ -202,7 +197,7 @@ func (e *evictions) evict(ctx context.Context, pod *corev1.Pod) {
 		e.stays(pod, "a pod of its owner was evicted, and what came in its place is born without the name too")
 		return
 	}
-	asked, err := e.Client.CoreV1().Pods(pod.Namespace).Create(ctx, replacement(pod), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
+	asked, err := e.Client.Pods(pod.Namespace).Create(ctx, replacement(pod), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
 	switch {
 	case passes(err):
 		return
@@ -213,7 +208,7 @@ func (e *evictions) evict(ctx context.Context, pod *corev1.Pod) {
 		e.stays(pod, "a pod in its place would be born without the name too; hint: is its namespace left out of the injection (inject.leaveOut)?")
 		return
 	}
-	err = e.Client.CoreV1().Pods(pod.Namespace).EvictV1(ctx, &policyv1.Eviction{
+	err = e.Client.Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &pod.UID}},
 	})

@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/footprint"
 	"github.com/pullkey/pullkey/internal/selection"
 )
@@ -143,11 +143,8 @@ func (c *Controller) inject(ctx context.Context, p *plan, data map[string]string
 // when rights are checked, and otherwise replaces all data of the very version
 // that was read: an apply would leave in place what others added.
 func (c *Controller) replaceData(ctx context.Context, existing *corev1.ConfigMap, name string, data map[string]string) (*corev1.ConfigMap, error) {
-	configMaps := c.Client.CoreV1().ConfigMaps(c.Namespace)
 	if existing == nil {
-		apply := applycorev1.ConfigMap(name, c.Namespace).
-			WithLabels(map[string]string{labelManagedBy: managedBy}).WithData(data)
-		made, err := configMaps.Apply(ctx, apply, metav1.ApplyOptions{FieldManager: FieldManager})
+		made, err := apiserver.ApplyConfigMap(ctx, c.Client, c.ownConfigMap(name, data), metav1.ApplyOptions{FieldManager: FieldManager})
 		if err != nil {
 			return nil, fmt.Errorf("create ConfigMap %s/%s: %w", c.Namespace, name, err)
 		}
@@ -160,9 +157,15 @@ func (c *Controller) replaceData(ctx context.Context, existing *corev1.ConfigMap
 	if err != nil {
 		return nil, fmt.Errorf("encode a patch: %w", err)
 	}
-	made, err := configMaps.Patch(ctx, name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+	made, err := c.Client.ConfigMaps(c.Namespace).Patch(ctx, name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
 	if err != nil {
 		return nil, fmt.Errorf("update ConfigMap %s/%s: %w", c.Namespace, name, err)
 	}
 	return made, nil
+}
+
+func (c *Controller) ownConfigMap(name string, data map[string]string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: name, Labels: map[string]string{labelManagedBy: managedBy}}, Data: data,
+	}
 }

@@ -54,7 +54,7 @@ func (c *Controller) loadLastGood(ctx context.Context) error {
 
 // readLastGood returns the ConfigMap, or nil where there is none.
 func (c *Controller) readLastGood(ctx context.Context) (*corev1.ConfigMap, error) {
-	found, err := c.Client.CoreV1().ConfigMaps(c.Namespace).Get(ctx, lastGoodName, metav1.GetOptions{})
+	found, err := c.Client.ConfigMaps(c.Namespace).Get(ctx, lastGoodName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes/fake"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
@@ -90,7 +89,7 @@ func TestTheLastValidSettingsAreReadUntilTheyAreKnown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client := fake.NewClientset(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: lastGoodName}, Data: data})
+		client := newCluster(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "home", Name: lastGoodName}, Data: data})
 		tries := 0
 		client.PrependReactor("get", "configmaps", func(clienttesting.Action) (bool, runtime.Object, error) {
 			tries++
@@ -177,7 +176,7 @@ func TestAChoiceThatCannotBeReadIsNotAnEmptyOne(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			k, _ := planner(t, slowCloud{})
-			k.Client = fake.NewClientset(kept)
+			k.Client = newCluster(kept)
 			if err := k.begin(t.Context(), k.loadLastGood); err != nil {
 				t.Fatal(err)
 			}

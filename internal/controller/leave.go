@@ -89,7 +89,7 @@ func (c *Controller) namedByPods(ctx context.Context, namespace string) (bool, e
 	entry := corev1.LocalObjectReference{Name: c.SecretName}
 	options := metav1.ListOptions{Limit: podsAtOnce, FieldSelector: unendedPods}
 	for {
-		page, err := c.Client.CoreV1().Pods(namespace).List(ctx, options)
+		page, err := c.Client.Pods(namespace).List(ctx, options)
 		if err != nil {
 			return false, fmt.Errorf("look whether a pod in %s names Secret %s: %w", namespace, c.SecretName, err)
 		}

@@ -19,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes/fake"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
@@ -109,7 +108,7 @@ func TestPodsAreBornForHostsThatAreKnownBeforeAnyCredential(t *testing.T) {
 		}
 		go k.planAll(ctx)
 		pass(firstPatience + time.Second)
-		made, err := k.Client.CoreV1().ConfigMaps("pullkey-system").Get(ctx, InjectionName, metav1.GetOptions{})
+		made, err := k.Client.ConfigMaps("pullkey-system").Get(ctx, InjectionName, metav1.GetOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +136,7 @@ func pass(d time.Duration) {
 func planner(t *testing.T, cloud http.RoundTripper) (*Controller, cache.Indexer) {
 	t.Helper()
 	k := New(Options{
-		Client: fake.NewClientset(), Now: time.Now, Events: &record.FakeRecorder{}, Log: slog.New(slog.DiscardHandler),
+		Client: newCluster(), Now: time.Now, Events: &record.FakeRecorder{}, Log: slog.New(slog.DiscardHandler),
 		Cloud:      &source.Cloud{API: &openapi.Client{HTTP: &http.Client{Transport: cloud}, Now: time.Now}, Now: time.Now},
 		SecretName: "ours", Namespace: "pullkey-system", Region: "cn-hangzhou",
 		Configuration: cache.NewObjectName("kube-system", "acr-configuration"), AccessKey: cache.NewObjectName("kube-system", "key"),
@@ -319,7 +318,7 @@ func TestThatInjectionIsActiveIsLookedAtAgain(t *testing.T) {
 		k, configuration := planner(t, slowCloud{})
 		var asked atomic.Int32
 		var broken atomic.Bool
-		k.Client.(*fake.Clientset).PrependReactor("create", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		k.Client.(cluster).PrependReactor("create", "pods", func(a clienttesting.Action) (bool, runtime.Object, error) {
 			asked.Add(1)
 			pod := a.(clienttesting.CreateAction).GetObject().(*corev1.Pod).DeepCopy()
 			if !broken.Load() {

@@ -78,7 +78,7 @@ func (c *Controller) probe(ctx context.Context, hosts []string) status.Injection
 	timer := time.NewTimer(probeTimeout)
 	defer timer.Stop()
 	for wait := probeAgain; ; wait *= 2 {
-		born, err := c.Client.CoreV1().Pods(c.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
+		born, err := c.Client.Pods(c.Namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: FieldManager})
 		if err == nil && slices.Contains(born.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: c.SecretName}) {
 			return status.Injection{State: status.InjectionActive, By: injectedBy(born)}
 		}

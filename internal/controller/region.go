@@ -39,7 +39,7 @@ func (c *Controller) findRegion(ctx context.Context) status.Region {
 	}
 	ctx, cancel := context.WithTimeout(ctx, regionTimeout)
 	defer cancel()
-	nodes, err := c.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: someNodes})
+	nodes, err := c.Client.Nodes().List(ctx, metav1.ListOptions{Limit: someNodes})
 	if err != nil {
 		c.Log.Info("look for the region at the nodes", "error", err)
 	} else {

@@ -9,8 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/footprint"
 )
 
@@ -104,7 +104,7 @@ func (c *Controller) insist(namespace, who string, content *content, annotations
 
 // deleteSecret deletes the very version that was read.
 func (c *Controller) deleteSecret(ctx context.Context, secret *corev1.Secret) error {
-	err := c.Client.CoreV1().Secrets(secret.Namespace).Delete(ctx, c.SecretName, metav1.DeleteOptions{
+	err := c.Client.Secrets(secret.Namespace).Delete(ctx, c.SecretName, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion},
 	})
 	switch {
@@ -127,12 +127,12 @@ const goalGone = "gone"
 // that name meanwhile, the apply conflicts, or the policy pullkey-limit-secrets
 // refuses it; the cache will show it next time.
 func (c *Controller) createSecret(ctx context.Context, namespace string, annotations map[string]string, content *content) error {
-	apply := applycorev1.Secret(c.SecretName, namespace).
-		WithLabels(map[string]string{labelManagedBy: managedBy}).
-		WithAnnotations(annotations).
-		WithType(corev1.SecretTypeDockerConfigJson).
-		WithData(map[string][]byte{corev1.DockerConfigJsonKey: content.document})
-	made, err := c.Client.CoreV1().Secrets(namespace).Apply(ctx, apply, metav1.ApplyOptions{FieldManager: FieldManager})
+	made, err := apiserver.ApplySecret(ctx, c.Client, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: c.SecretName, Labels: map[string]string{labelManagedBy: managedBy}, Annotations: annotations,
+		},
+		Type: corev1.SecretTypeDockerConfigJson, Data: map[string][]byte{corev1.DockerConfigJsonKey: content.document},
+	}, metav1.ApplyOptions{FieldManager: FieldManager})
 	if err != nil {
 		return fmt.Errorf("create Secret %s/%s: %w", namespace, c.SecretName, err)
 	}

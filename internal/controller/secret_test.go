@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes/fake"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -81,9 +80,9 @@ func newestPlan(t *testing.T, namespaces acrconfig.Names) *plan {
 
 // standing is a controller whose caches stand still: they show the namespace
 // ns with this Secret for ever.
-func standing(t *testing.T, secret *corev1.Secret, others ...runtime.Object) (*Controller, *fake.Clientset) {
+func standing(t *testing.T, secret *corev1.Secret, others ...runtime.Object) (*Controller, cluster) {
 	t.Helper()
-	client := fake.NewClientset(append(others, secret)...)
+	client := newCluster(append(others, secret)...)
 	k := New(Options{
 		Client: client, Now: func() time.Time { return noon }, Events: &record.FakeRecorder{}, Cloud: &source.Cloud{API: &openapi.Client{}},
 		Log: slog.New(slog.DiscardHandler), SecretName: "ours", Namespace: "pullkey-system",
@@ -111,7 +110,7 @@ func standing(t *testing.T, secret *corev1.Secret, others ...runtime.Object) (*C
 
 // leaver is a controller whose namespace ns is not watched any more, and has been
 // waiting for its pods for long enough.
-func leaver(t *testing.T, pods ...runtime.Object) (*Controller, *fake.Clientset) {
+func leaver(t *testing.T, pods ...runtime.Object) (*Controller, cluster) {
 	t.Helper()
 	p := newestPlan(t, acrconfig.Names{List: []string{"other"}})
 	k, client := standing(t, made(func(s *corev1.Secret) {
@@ -126,7 +125,7 @@ func leaver(t *testing.T, pods ...runtime.Object) (*Controller, *fake.Clientset)
 	return k, client
 }
 
-func verbs(client *fake.Clientset) []string {
+func verbs(client cluster) []string {
 	var all []string
 	for _, a := range client.Actions() {
 		all = append(all, a.GetVerb()+" "+a.GetResource().Resource)

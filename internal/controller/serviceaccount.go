@@ -38,7 +38,7 @@ func (c *Controller) keepEntry(ctx context.Context, sa *corev1.ServiceAccount, w
 	if err != nil {
 		return fmt.Errorf("encode a patch: %w", err)
 	}
-	made, err := c.Client.CoreV1().ServiceAccounts(sa.Namespace).Patch(ctx, sa.Name, types.JSONPatchType, body,
+	made, err := c.Client.ServiceAccounts(sa.Namespace).Patch(ctx, sa.Name, types.JSONPatchType, body,
 		metav1.PatchOptions{FieldManager: FieldManager})
 	if err != nil {
 		return fmt.Errorf("edit the imagePullSecrets of ServiceAccount %s/%s: %w", sa.Namespace, sa.Name, err)

@@ -10,8 +10,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/broker"
 	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/source"
@@ -182,9 +182,8 @@ func (c *Controller) writeStatus(ctx context.Context, s status.Status) error {
 	if err != nil {
 		return err
 	}
-	apply := applycorev1.ConfigMap(status.Name, c.Namespace).
-		WithLabels(map[string]string{labelManagedBy: managedBy}).WithData(map[string]string{status.Key: text})
-	_, err = c.Client.CoreV1().ConfigMaps(c.Namespace).Apply(ctx, apply, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	_, err = apiserver.ApplyConfigMap(ctx, c.Client, c.ownConfigMap(status.Name, map[string]string{status.Key: text}),
+		metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	if err != nil {
 		return fmt.Errorf("write ConfigMap %s/%s: %w", c.Namespace, status.Name, err)
 	}

@@ -12,10 +12,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/pullkey/pullkey/internal/acr"
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/footprint"
 )
@@ -30,7 +29,7 @@ const (
 // stands in other namespaces is never read back: a tenant could have planted
 // it.
 type masterCopy struct {
-	client    kubernetes.Interface
+	client    apiserver.Client
 	namespace string
 	allowed   []string // hosts that the operator allows
 }
@@ -75,7 +74,7 @@ var errNotAsWritten = errors.New("it is not as pullkey writes it")
 
 // Load reads the master copy; none is an empty one.
 func (m *masterCopy) Load(ctx context.Context) (map[string]credential.Credential, error) {
-	found, err := m.client.CoreV1().Secrets(m.namespace).Get(ctx, masterCopyName, metav1.GetOptions{})
+	found, err := m.client.Secrets(m.namespace).Get(ctx, masterCopyName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -137,11 +136,10 @@ func (m *masterCopy) Save(ctx context.Context, all map[string]credential.Credent
 	if err != nil {
 		return err
 	}
-	apply := applycorev1.Secret(masterCopyName, m.namespace).
-		WithLabels(map[string]string{labelManagedBy: managedBy}).
-		WithType(masterCopyType).WithData(map[string][]byte{masterCopyKey: body})
-	_, err = m.client.CoreV1().Secrets(m.namespace).Apply(ctx, apply,
-		metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	_, err = apiserver.ApplySecret(ctx, m.client, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: m.namespace, Name: masterCopyName, Labels: map[string]string{labelManagedBy: managedBy}},
+		Type:       masterCopyType, Data: map[string][]byte{masterCopyKey: body},
+	}, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	if err != nil {
 		return fmt.Errorf("write Secret %s/%s: %w", m.namespace, masterCopyName, err)
 	}

@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
@@ -126,7 +125,7 @@ func TestNothingIsDoneBeforeTheMasterCopyIsRead(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer synctest.Wait()
 				defer cancel()
-				client := fake.NewClientset()
+				client := newCluster()
 				client.PrependReactor("get", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
 					named := action.(clienttesting.GetAction).GetName() == masterCopyName
 					return named && (c.err != nil || c.found != nil), c.found, c.err

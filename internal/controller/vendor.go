@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullkey/pullkey/internal/footprint"
@@ -31,10 +30,10 @@ func byWhom(managers string) string {
 // lookForVendor asks for the Deployment of the vendor's helper. It is asked for with
 // each new plan: a watch for one object that hardly any cluster has is not worth it.
 func (c *Controller) lookForVendor(ctx context.Context) {
-	found, err := c.Client.AppsV1().Deployments(footprint.VendorsNamespace).Get(ctx, footprint.VendorsHelper, metav1.GetOptions{})
+	replicas, err := c.Client.Replicas(ctx, footprint.VendorsNamespace, footprint.VendorsHelper)
 	switch {
 	case err == nil:
-		c.vendor = found.Spec.Replicas == nil || *found.Spec.Replicas > 0
+		c.vendor = replicas > 0
 	case apierrors.IsNotFound(err):
 		c.vendor = false
 	default:

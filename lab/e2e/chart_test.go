@@ -175,7 +175,7 @@ func TestWithoutRightsOnServiceAccountsPullkeyServesPods(t *testing.T) {
 		t.Fatalf("pullkey may list ServiceAccounts: %s", out)
 	}
 	began := time.Now()
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	namespace := o.namespace(t, "watched")
 	o.configure(t, with(o.config(namespace), "service-account", "*"))
 	o.served(t, namespace)

@@ -19,7 +19,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/transport"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/lab"
 	"github.com/pullkey/pullkey/lab/cluster"
 )
@@ -148,6 +150,29 @@ func (p *plane) as(t *testing.T, user string, groups ...string) kubernetes.Inter
 		t.Fatal(err)
 	}
 	return client(t, kubeconfig)
+}
+
+// asProgram is pullkey's own identity as the program asks the API server, through
+// what stands between.
+func (p *plane) asProgram(t *testing.T, between ...transport.WrapperFunc) *apiserver.API {
+	t.Helper()
+	kubeconfig, err := p.KubeconfigFor(identity, "system:serviceaccounts", "system:serviceaccounts:"+home, "system:authenticated")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS, config.ContentType = -1, "application/vnd.kubernetes.protobuf"
+	for _, wrap := range between {
+		config.Wrap(wrap)
+	}
+	api, err := apiserver.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api
 }
 
 // policiesAreActive waits until the API server enforces the limits: a policy

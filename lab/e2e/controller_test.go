@@ -15,9 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/transport"
 
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/lab/localacr"
@@ -96,7 +93,7 @@ func TestWithoutAValidConfigurationNothingIsDoneAndNothingUndone(t *testing.T) {
 
 	// Also after a restart.
 	o.stop()
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	late := o.namespace(t, "late")
 	o.says(t, "NoConfiguration", "the last valid configuration stays in force")
 	o.attached(t, namespace, "default", secretName)
@@ -359,7 +356,7 @@ func TestNamespacesMadeDuringAnOutageAndAfterARestartAreServed(t *testing.T) {
 	o.served(t, o.namespace(t, "outage"))
 	calls := o.calls()
 	o.stop()
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	o.served(t, o.namespace(t, "restarted"))
 	if got := o.calls(); got != calls {
 		t.Errorf("got %d calls by the restarted controller, want none", got-calls)
@@ -426,7 +423,7 @@ func TestAUsersSecretThatTakesThePlaceOfOursSurvives(t *testing.T) {
 	o := openOffice(t)
 	o.stop()
 	swap := &swap{}
-	o.start(t, o.pullkeyThrough(t, func(next http.RoundTripper) http.RoundTripper { swap.next = next; return swap }))
+	o.start(t, o.asProgram(t, func(next http.RoundTripper) http.RoundTripper { swap.next = next; return swap }))
 	for _, moment := range []struct {
 		name   string
 		before func(t *testing.T, namespace string)
@@ -471,20 +468,4 @@ func (o *office) takePlace(t *testing.T, namespace string) *corev1.Secret {
 		t.Error(err)
 	}
 	return theirs
-}
-
-// pullkeyThrough is a client of pullkey's identity whose requests go through a
-// transport of the test's.
-func (o *office) pullkeyThrough(t *testing.T, wrap transport.WrapperFunc) kubernetes.Interface {
-	t.Helper()
-	kubeconfig, err := o.KubeconfigFor(identity, "system:serviceaccounts", "system:serviceaccounts:"+home, "system:authenticated")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Wrap(wrap)
-	return clientFor(t, config)
 }

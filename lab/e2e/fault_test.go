@@ -33,7 +33,7 @@ func TestASecretOfAnotherTypeInThePlaceOfOursIsSaidAndLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	o.says(t, "ForeignSecret", "is of type Opaque", "delete it, and pullkey makes its own")
 	if now, _, err := o.pullSecret(t.Context(), namespace); err != nil || now.ResourceVersion != theirs.ResourceVersion {
 		t.Errorf("it is not as it was (%v)", err)

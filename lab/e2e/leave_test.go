@@ -69,7 +69,7 @@ func TestASecretStaysAndIsRenewedUntilNoPodNamesIt(t *testing.T) {
 		t.Error("it was made anew")
 	}
 	o.stop() // a restart forgets nothing
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	restarted := time.Now()
 	o.looksForPods(t, dropped, restarted)
 	o.served(t, dropped)
@@ -145,7 +145,7 @@ func TestAServiceAccountNoLongerChosenLosesOurEntryAlsoAcrossARestart(t *testing
 	}
 	o.stop()
 	o.configure(t, with(o.config(namespace), "service-account", "default"))
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	o.attached(t, namespace, "tester", "mine")
 	o.attached(t, namespace, "default", secretName)
 	o.attached(t, namespace, "builder", "mine", secretName)
@@ -178,7 +178,7 @@ func TestACrashBetweenTheSettingsAndTheEditsLosesNoEdit(t *testing.T) {
 	})
 	o.stop()
 	o.policiesAreRestored(t)
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	o.attached(t, namespace, "default")
 }
 

@@ -108,7 +108,7 @@ func TestAForeignSecretIsTakenOverInPlaceWithTheEntriesOfOthers(t *testing.T) {
 
 	// At each renewal too, also by a controller that did not take it over.
 	o.stop()
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	late := o.namespace(t, "late")
 	o.configure(t, o.config(namespace, late))
 	o.served(t, late)
@@ -405,7 +405,7 @@ func TestTheMoveOverAndBack(t *testing.T) {
 	o.apply(t, rightsOf(rendered(t, "--set", "secretName="+shadow)))
 	t.Cleanup(func() { o.policiesAreRestored(t) })
 	o.shadow = shadow
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	o.choose(t, "inject.serviceAccounts", "false")
 	o.configure(t, o.config(namespace))
 	o.served(t, namespace)
@@ -419,7 +419,7 @@ func TestTheMoveOverAndBack(t *testing.T) {
 	stop()
 	o.adopts(t)
 	o.choose(t, "adopt", "true")
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	o.eventually(t, "it is taken over", func(ctx context.Context) error {
 		now, _, err := o.pullSecret(ctx, namespace)
 		if err == nil && now.Labels["app.kubernetes.io/managed-by"] != "pullkey" {

@@ -23,10 +23,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/controller"
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/openapi"
@@ -79,9 +79,9 @@ func openOfficeOn(t *testing.T, p *plane) *office {
 	o.ask = source.Asking(registry.Options{RootCAs: authorityOf(o.acr), Proxy: o.proxyTo(t, listener.Addr().String())})
 	o.setAccessKey(t, o.acr.AccessKey())
 	if o.hook != nil {
-		o.hook.answer(t, o.pullkey)
+		o.hook.answer(t, o.asProgram(t))
 	}
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	t.Cleanup(func() { o.stop() })
 	return o
 }
@@ -148,7 +148,7 @@ func (o *office) proxyTo(t *testing.T, address string) func(*http.Request) (*url
 	return http.ProxyURL(at)
 }
 
-func (o *office) start(t *testing.T, client kubernetes.Interface) {
+func (o *office) start(t *testing.T, client apiserver.Client) {
 	t.Helper()
 	recorder := record.NewFakeRecorder(10000)
 	c := controller.New(controller.Options{

@@ -53,7 +53,7 @@ func TestThatPodsAreInjectedIsProvenAndNotAssumed(t *testing.T) {
 	t.Cleanup(func() { restore(context.WithoutCancel(t.Context())) })
 	o.soonBorn(t, namespace, podOf(o.acr.Instances()[0].Hosts[0]+"/team/app:1"))
 	o.stop()
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	o.finds(t, status.InjectionInactive)
 	o.says(t, "NotInjected", "pods are born without the name of the pull Secret", "hint: install the policies that inject")
 	o.choose(t, "inject.pods", "false")

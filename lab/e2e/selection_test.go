@@ -154,7 +154,7 @@ func TestABrokenOrMissingSelectionTakesNothingAway(t *testing.T) {
 		spoil()
 		o.says(t, "InvalidConfiguration", []string{`"team in x" is no label selector`, "ConfigMap pullkey-system/pullkey: is missing"}[i])
 		o.stop() // a restart forgets nothing
-		o.start(t, o.pullkey)
+		o.start(t, o.asProgram(t))
 		o.served(t, o.labelled(t, fmt.Sprintf("g%s-%d", tag, i)))
 		o.served(t, namespace)
 	}
@@ -177,7 +177,7 @@ func TestASelectionThatNeverWasValidLetsNothingHappen(t *testing.T) {
 		}
 		o.stop()
 		o.forgetEvents()
-		o.start(t, o.pullkey)
+		o.start(t, o.asProgram(t))
 	}
 	o.choose(t, "namespaces.exclude", "others-*")
 	o.served(t, namespace)

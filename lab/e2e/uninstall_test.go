@@ -264,7 +264,7 @@ func (v *visit) planned(t *testing.T) {
 // works is the controller doing what was planned.
 func (v *visit) works(t *testing.T) {
 	t.Helper()
-	v.start(t, v.pullkey)
+	v.start(t, v.asProgram(t))
 	for _, namespace := range []string{"shop", "bank"} {
 		v.served(t, namespace)
 		v.attached(t, namespace, "default", secretName)

@@ -196,7 +196,7 @@ func TestTheRegionIsKnownFromANodesLabel(t *testing.T) {
 	t.Cleanup(func() {
 		_ = o.admin.CoreV1().Nodes().Delete(context.WithoutCancel(t.Context()), node.Name, metav1.DeleteOptions{})
 	})
-	o.start(t, o.pullkey)
+	o.start(t, o.asProgram(t))
 	namespace := o.namespace(t, "watched")
 	o.configure(t, map[string]string{"watch-namespace": namespace}) // the Personal Edition of the cluster's region
 	o.tells(t, "where the region is known from", func(s status.Status) error {

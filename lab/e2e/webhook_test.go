@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/webhook"
 	"github.com/pullkey/pullkey/internal/webhook/caches"
 	"github.com/pullkey/pullkey/lab/chart"
@@ -116,7 +117,7 @@ func (h *hook) install(ctx context.Context, c *cluster.Cluster, values ...string
 }
 
 // answer serves the webhook with pullkey's own rights until the test ends.
-func (h *hook) answer(t *testing.T, client kubernetes.Interface) {
+func (h *hook) answer(t *testing.T, client apiserver.Client) {
 	t.Helper()
 	known := caches.New(client, home, parameters)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -181,7 +182,7 @@ func TestANamespaceThatTheWebhookHasNotSeenIsLookedAt(t *testing.T) {
 	o := openOffice(t)
 	o.stop()
 	namespace := o.labelled(t, "unseen-"+strings.ToLower(rand.Text()[:6]), "team", "a")
-	known := caches.New(o.pullkey, home, parameters) // not begun: they show nothing
+	known := caches.New(o.asProgram(t), home, parameters) // not begun: they show nothing
 	if err := known.Ready(); err == nil {
 		t.Error("caches that are empty are ready")
 	}

@@ -12,19 +12,18 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/webhook"
 )
 
 // Caches are a replica's own, whoever leads: the one ConfigMap, and of namespaces
 // name and labels.
 type Caches struct {
-	client     kubernetes.Interface
-	factories  []informers.SharedInformerFactory
+	client     apiserver.Client
+	all        []*apiserver.Cache
 	synced     []cache.InformerSynced
 	namespaces corelisters.NamespaceLister
 	parameters atomic.Pointer[webhook.Parameters] // nil for no ConfigMap
@@ -32,27 +31,21 @@ type Caches struct {
 
 // New returns caches that are not filled. The ConfigMap with the parameters
 // is named.
-func New(client kubernetes.Interface, namespace, name string) *Caches {
-	all := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithTransform(slim))
-	one := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.FieldSelector = nameIs(name) }))
-	c := &Caches{client: client, factories: []informers.SharedInformerFactory{all, one}, namespaces: all.Core().V1().Namespaces().Lister()}
-	configMaps := one.Core().V1().ConfigMaps().Informer()
+func New(client apiserver.Client, namespace, name string) *Caches {
+	namespaces := apiserver.NewCache(client, client.Namespaces(), &corev1.Namespace{}, slim, fields.Everything())
+	one := apiserver.NewCache(client, client.ConfigMaps(namespace), &corev1.ConfigMap{}, slim, apiserver.Named(name))
+	c := &Caches{client: client, all: []*apiserver.Cache{namespaces, one}, namespaces: corelisters.NewNamespaceLister(namespaces.GetIndexer())}
 	keep := func(o any) {
 		if found, ok := o.(*corev1.ConfigMap); ok {
 			c.parameters.Store(webhook.Parse(found.Data))
 		}
 	}
 	// The only error is that of an informer that has been stopped.
-	kept, _ := configMaps.AddEventHandler(cache.ResourceEventHandlerFuncs{
+	kept, _ := one.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: keep, UpdateFunc: func(_, o any) { keep(o) }, DeleteFunc: func(any) { c.parameters.Store(nil) },
 	})
-	c.synced = []cache.InformerSynced{all.Core().V1().Namespaces().Informer().HasSynced, kept.HasSynced}
+	c.synced = []cache.InformerSynced{namespaces.HasSynced, kept.HasSynced}
 	return c
-}
-
-func nameIs(name string) string {
-	return fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
 }
 
 // slim keeps of a namespace what decides.
@@ -65,8 +58,8 @@ func slim(o any) (any, error) {
 
 // Start begins to fill the caches, and keeps them until ctx ends.
 func (c *Caches) Start(ctx context.Context) {
-	for _, f := range c.factories {
-		f.StartWithContext(ctx)
+	for _, one := range c.all {
+		one.Begin(ctx)
 	}
 }
 
@@ -92,7 +85,7 @@ func (c *Caches) Namespace(ctx context.Context, name string) (webhook.Namespace,
 	found, err := c.namespaces.Get(name)
 	if apierrors.IsNotFound(err) {
 		var all *corev1.NamespaceList
-		if all, err = c.client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{FieldSelector: nameIs(name)}); err == nil {
+		if all, err = c.client.Namespaces().List(ctx, metav1.ListOptions{FieldSelector: apiserver.Named(name).String()}); err == nil {
 			if len(all.Items) == 0 {
 				return webhook.Namespace{Name: name}, nil // whoever asks learns that it is not there
 			}
