@@ -67,7 +67,7 @@ var rooms = map[string][]string{
 	"internal/broker":  knows,
 	"internal/source":  join(knows, "internal/acr", "internal/alicloud", "internal/acrconfig", "internal/broker", "internal/registry", "internal/openapi", "internal/status"),
 	"internal/controller": join(clientGo, "internal/acr", "internal/apiserver", "internal/selection", "internal/openapi", "internal/acrconfig", "internal/broker", "internal/source", "internal/status",
-		"internal/dockerconfig", "internal/footprint", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
+		"internal/cause", "internal/dockerconfig", "internal/explain", "internal/footprint", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
 	"internal/webhook":        {"k8s.io/api/", "k8s.io/apimachinery/", "internal/status"},
 	"internal/webhook/caches": join(clientGo, "internal/apiserver", "internal/webhook"),
 	"internal/cli": join(clientGo, "internal/image", "internal/credential", "internal/acr", "internal/alicloud", "internal/openapi", "internal/dockerconfig",

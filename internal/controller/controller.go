@@ -185,7 +185,7 @@ func (c *Controller) Run(ctx context.Context) error {
 
 	var running sync.WaitGroup
 	running.Go(func() { c.planAll(ctx) })
-	running.Go(func() { newEvictions(c).run(ctx) })
+	running.Go(func() { newPending(c).run(ctx) })
 	for range max(c.Workers, 1) {
 		running.Go(func() {
 			for c.next(ctx) {

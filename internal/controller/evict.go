@@ -9,117 +9,29 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	corelisters "k8s.io/client-go/listers/core/v1"
 
-	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/image"
 )
 
-const (
-	// evictAgain is when the pods that are stuck are looked at; evictAtOnce, how
-	// many of them may go then.
-	evictAgain  = 10 * time.Second
-	evictAtOnce = 5
-	// evictPatience is how long the pods are waited for, which there may be no right
-	// to watch.
-	evictPatience = time.Minute
-)
+// evictAtOnce is how many pods may go each time when they are looked at.
+const evictAtOnce = 5
 
 // evictions ends pods that were born without the Secret's name and cannot pull:
 // their list is theirs for life, so only another pod in their place can. Its owner
 // makes that.
 type evictions struct {
 	*Controller
-	pending *apiserver.Cache
-	pods    corelisters.PodLister
-	owners  map[types.UID]time.Time // when a pod of an owner went last
-	left    map[types.UID]time.Time // since when a pod is left as it is
+	owners map[types.UID]time.Time // when a pod of an owner went last
+	left   map[types.UID]time.Time // since when a pod is left as it is
 }
 
 func newEvictions(c *Controller) *evictions {
-	// Without a container that runs or ran a pod is Pending, and few are.
-	pending := apiserver.NewCache(c.Client, c.Client.Pods(metav1.NamespaceAll), &corev1.Pod{}, slimPod,
-		fields.OneTermEqualSelector("status.phase", string(corev1.PodPending)))
-	return &evictions{
-		Controller: c, pending: pending, pods: corelisters.NewPodLister(pending.GetIndexer()),
-		owners: map[types.UID]time.Time{}, left: map[types.UID]time.Time{},
-	}
-}
-
-// slimPod reduces a pod to what decides.
-func slimPod(o any) (any, error) {
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
-		return o, nil
-	}
-	short := &corev1.Pod{ObjectMeta: slimMeta(&pod.ObjectMeta)}
-	short.OwnerReferences, short.CreationTimestamp = pod.OwnerReferences, pod.CreationTimestamp
-	short.Spec = corev1.PodSpec{
-		ServiceAccountName: pod.Spec.ServiceAccountName, ImagePullSecrets: pod.Spec.ImagePullSecrets,
-		InitContainers: slimContainers(pod.Spec.InitContainers), Containers: slimContainers(pod.Spec.Containers),
-	}
-	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		one := corev1.ContainerStatus{Name: s.Name, Image: s.Image}
-		switch {
-		case s.State.Running != nil:
-			one.State.Running = &corev1.ContainerStateRunning{}
-		case s.State.Waiting != nil:
-			one.State.Waiting = &corev1.ContainerStateWaiting{Reason: s.State.Waiting.Reason}
-		}
-		short.Status.ContainerStatuses = append(short.Status.ContainerStatuses, one)
-	}
-	return short, nil
-}
-
-func slimContainers(all []corev1.Container) []corev1.Container {
-	short := make([]corev1.Container, len(all))
-	for i, c := range all {
-		short[i] = corev1.Container{Name: c.Name, Image: c.Image, Resources: c.Resources}
-	}
-	return short
-}
-
-// run looks at the pods again and again until ctx ends. Where nobody asks for it,
-// nothing is watched.
-func (e *evictions) run(ctx context.Context) {
-	tick := time.NewTicker(evictAgain)
-	defer tick.Stop()
-	var since time.Time // when the pods were first waited for
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		p := e.plan.Load()
-		if p == nil || !p.selection.EvictStuckPods {
-			continue
-		}
-		e.pending.Begin(ctx)
-		if since.IsZero() {
-			since = e.Now()
-		}
-		switch {
-		case e.pending.HasSynced():
-			e.unsay("evictions")
-			e.look(ctx, p)
-		case e.Now().Sub(since) >= evictPatience:
-			e.say("evictions", e.configurationReference(), reasonSyncFailed, "evict.stuckPods is true, and the pods that are pending cannot be watched; "+
-				"hint: set evict.stuckPods in the chart's values, which gives the right")
-		}
-	}
+	return &evictions{Controller: c, owners: map[types.UID]time.Time{}, left: map[types.UID]time.Time{}}
 }
 
 // look evicts some of the pods that are stuck.
-func (e *evictions) look(ctx context.Context, p *plan) {
-	all, err := e.pods.List(labels.Everything())
-	if err != nil {
-		e.Log.Error("list the pods that are pending", "error", err)
-		return
-	}
+func (e *evictions) look(ctx context.Context, p *plan, all []*corev1.Pod) {
 	there, tries := map[types.UID]bool{}, evictAtOnce
 	for _, pod := range all {
 		there[pod.UID] = true
@@ -155,10 +67,10 @@ func (e *evictions) stuck(p *plan, pod *corev1.Pod) bool {
 func isStuck(pod *corev1.Pod, secretName string, hosts []string) bool {
 	if pod.DeletionTimestamp != nil || !replaced(pod) ||
 		slices.Contains(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: secretName}) ||
-		slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.State.Running != nil }) {
+		slices.ContainsFunc(statuses(pod), func(s corev1.ContainerStatus) bool { return s.State.Running != nil }) {
 		return false // a pod is Pending too while one of its containers runs and another never did
 	}
-	return slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool {
+	return slices.ContainsFunc(statuses(pod), func(s corev1.ContainerStatus) bool {
 		return s.State.Waiting != nil && s.State.Waiting.Reason == "ImagePullBackOff" && isManaged(s.Image, hosts)
 	})
 }

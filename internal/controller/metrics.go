@@ -27,6 +27,7 @@ type metrics struct {
 	retries    prometheus.Counter
 	injection  prometheus.Gauge
 	evictions  *prometheus.CounterVec
+	failing    *prometheus.GaugeVec
 	vendor     prometheus.Gauge
 	foreign    *namespaceSet
 	refused    *namespaceSet
@@ -60,12 +61,15 @@ func newMetrics() *metrics {
 	m.evictions = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pullkey_evictions_total", Help: "Pods that could not pull for want of the Secret's name: evicted, or left as they are.",
 	}, []string{"result"})
+	m.failing = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "pullkey_pods_failing", Help: "Pods of watched namespaces that cannot pull, by the code of the cause.",
+	}, []string{"code"})
 	m.vendor = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pullkey_vendors_helper_found", Help: "1 while the vendor's helper is at work in the cluster, as far as it can be seen, else 0.",
 	})
 	m.foreign = newNamespaceSet("pullkey_foreign_secrets", "Watched namespaces whose Secret of our name is left alone.")
 	m.refused = newNamespaceSet("pullkey_refused_namespaces", "Namespaces in which the API server refuses what pullkey writes.")
-	m.registry.MustRegister(m.configured, m.expiry, m.states, m.fetches, m.writes, m.retries, m.injection, m.evictions, m.vendor, m.foreign.gauge, m.refused.gauge)
+	m.registry.MustRegister(m.configured, m.expiry, m.states, m.fetches, m.writes, m.retries, m.injection, m.evictions, m.failing, m.vendor, m.foreign.gauge, m.refused.gauge)
 	m.injects("")
 	return m
 }

@@ -31,6 +31,7 @@ const (
 	reasonForeignSecret        = "ForeignSecret"
 	reasonEntryRemoved         = "EntryRemoved"
 	reasonContested            = "Contested"
+	reasonExplained            = "PullExplained"
 	reasonEvicted              = "StuckPodEvicted"
 	reasonStuck                = "StuckPodLeft"
 	reasonSyncFailed           = "SyncFailed"

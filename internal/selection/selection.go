@@ -24,7 +24,7 @@ import (
 const Name = "pullkey"
 
 // The keys of the ConfigMap. One that is not there is as if its value were empty;
-// what injects is on then, and what evicts is off.
+// what injects is on then, and what evicts or explains is off.
 const (
 	keyInclude         = "namespaces.include"      // globs
 	keyExclude         = "namespaces.exclude"      // globs; they go before all that includes
@@ -33,6 +33,7 @@ const (
 	keyPods            = "inject.pods"             // true or false
 	keyServiceAccounts = "inject.serviceAccounts"  // true or false
 	keyEvict           = "evict.stuckPods"         // true or false
+	keyExplain         = "explain.failingPods"     // true or false
 	keyAdopt           = "adopt"                   // true or false, which it is without
 	keyHandBack        = "handBack"                // likewise
 )
@@ -52,10 +53,12 @@ type Selection struct {
 	// EvictStuckPods ends pods that cannot pull because they were born without the
 	// Secret's name.
 	EvictStuckPods bool
+	// ExplainFailingPods tells with an Event why a pod cannot pull.
+	ExplainFailingPods bool
 	// Adopt takes over Secrets of our name that somebody else made.
 	Adopt bool
 	// HandBack is the opposite: all Secrets are left to others, and nothing is
-	// injected or evicted, whatever the other switches say.
+	// injected, evicted or explained, whatever the other switches say.
 	HandBack bool
 }
 
@@ -64,7 +67,7 @@ func (s Selection) Equal(o Selection) bool {
 	return slices.Equal(s.Include.Names, o.Include.Names) && slices.Equal(s.Exclude.Names, o.Exclude.Names) &&
 		s.Labels.Text == o.Labels.Text && slices.Equal(s.ServiceAccounts.Names, o.ServiceAccounts.Names) &&
 		s.NoPods == o.NoPods && s.NoServiceAccounts == o.NoServiceAccounts && s.EvictStuckPods == o.EvictStuckPods &&
-		s.Adopt == o.Adopt && s.HandBack == o.HandBack
+		s.ExplainFailingPods == o.ExplainFailingPods && s.Adopt == o.Adopt && s.HandBack == o.HandBack
 }
 
 // Chooses tells whether a namespace is chosen beyond the vendor's list.
@@ -116,7 +119,7 @@ func Parse(data map[string]string) (Selection, error) {
 		return Selection{}, wrong
 	}
 	if s.HandBack {
-		s.NoPods, s.NoServiceAccounts, s.EvictStuckPods = true, true, false
+		s.NoPods, s.NoServiceAccounts, s.EvictStuckPods, s.ExplainFailingPods = true, true, false, false
 	}
 	return s, nil
 }
@@ -138,13 +141,15 @@ func (s *Selection) set(key, text string) (problem *Error) {
 		s.NoServiceAccounts, problem = parseOff(text)
 	case keyEvict:
 		s.EvictStuckPods, problem = parseOn(text)
+	case keyExplain:
+		s.ExplainFailingPods, problem = parseOn(text)
 	case keyAdopt:
 		s.Adopt, problem = parseOn(text)
 	case keyHandBack:
 		s.HandBack, problem = parseOn(text)
 	default:
 		problem = &Error{Problem: "is no key of ConfigMap " + Name, Hint: "the keys are " + strings.Join([]string{
-			keyInclude, keyExclude, keySelector, keyAccounts, keyPods, keyServiceAccounts, keyEvict, keyAdopt, keyHandBack,
+			keyInclude, keyExclude, keySelector, keyAccounts, keyPods, keyServiceAccounts, keyEvict, keyExplain, keyAdopt, keyHandBack,
 		}, ", ")}
 	}
 	return problem

@@ -88,6 +88,7 @@ func TestWhatCannotBeReadIsToldWithKeyTextAndRemedy(t *testing.T) {
 		{"inject.pods", "yes", `inject.pods: "yes" is neither true nor false`, "in quotes"},
 		{"namespaces.include", strings.Repeat("team-a ", 1200), "namespaces.include: has 8399 bytes, more than the 8192", "globs"},
 		{"namespaces.selector", "a in (" + strings.Repeat("b,", 4200) + "c)", "namespaces.selector: has 8408 bytes", "a label"},
+		{"explain.failingPods", "on", `explain.failingPods: "on" is neither true nor false`, "in quotes"},
 		{"evict.stuckPods", "yes", `evict.stuckPods: "yes" is neither true nor false`, "in quotes"},
 		{"adopt", "yes", `adopt: "yes" is neither true nor false`, "in quotes"},
 		{"handBack", "1.0", `handBack: "1.0" is neither true nor false`, ""},

@@ -126,6 +126,7 @@ func sets() map[string][]string {
 		"no-serviceaccounts":    {"--set", "inject.serviceAccounts=false"},
 		"no-pods":               {"--set", "inject.pods=false"},
 		"adopt":                 {"--set", "adopt=true"},
+		"explain":               {"--set", "explainFailingPods=true"},
 		"evict":                 {"--set", "evict.stuckPods=true"},
 		"other-name":            {"--set", "secretName=shadow"},
 		"own-rrsa":              {"--set", "rrsa.enabled=true"},

@@ -1,0 +1,128 @@
+package controller
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"unicode/utf8"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/explain"
+)
+
+const (
+	// explainAtOnce is how many pods get an Event at a time; the others come next.
+	explainAtOnce = 50
+	// unexplained counts the pods that fail for a cause that pullkey cannot tell.
+	unexplained = "none"
+	// messageMost is what the API server takes for an Event's text
+	// (k8s.io/apis/core/validation, NoteLengthLimit).
+	messageMost = 1024
+)
+
+// failures tell why pods of watched namespaces cannot pull, as far as pullkey may
+// know: it reads the pod, its ServiceAccount and the Secret that is its own.
+type failures struct {
+	*Controller
+	told   map[types.UID]cause.Code // by an Event, of each pod that fails
+	counts map[string]int           // by code
+}
+
+func newFailures(c *Controller) *failures {
+	return &failures{Controller: c, told: map[types.UID]cause.Code{}, counts: map[string]int{}}
+}
+
+// look diagnoses the pods, counts the causes, and tells those that are new.
+func (f *failures) look(p *plan, pods []*corev1.Pod) {
+	counts, told, news := map[string]int{}, map[types.UID]cause.Code{}, 0
+	for _, pod := range pods {
+		verdict, fails := f.diagnose(p, pod)
+		if !fails {
+			continue
+		}
+		counts[cmp.Or(string(verdict.Code), unexplained)]++
+		before := f.told[pod.UID]
+		if verdict.Code != "" && verdict.Code != before && news < explainAtOnce {
+			news++
+			before = verdict.Code
+			f.emit(podReference(pod), reasonExplained, explanation(&verdict))
+		}
+		told[pod.UID] = before
+	}
+	f.told = told
+	f.count(counts)
+}
+
+// forget drops what was counted and told.
+func (f *failures) forget() {
+	clear(f.told)
+	f.count(nil)
+}
+
+func (f *failures) count(counts map[string]int) {
+	for code := range f.counts {
+		if counts[code] == 0 {
+			f.metrics.failing.DeleteLabelValues(code)
+		}
+	}
+	for code, n := range counts {
+		f.metrics.failing.WithLabelValues(code).Set(float64(n))
+	}
+	f.counts = counts
+}
+
+// diagnose tells the cause for a pod of a watched namespace that cannot pull.
+func (f *failures) diagnose(p *plan, pod *corev1.Pod) (explain.Verdict, bool) {
+	namespace, err := f.caches.namespaces.Get(pod.Namespace)
+	if err != nil || !p.watches(namespace) || pod.DeletionTimestamp != nil || !explain.Failing(pod) {
+		return explain.Verdict{}, false
+	}
+	d, err := explain.Pod(f.facts(p, pod), "")
+	return d.Verdict, err == nil && d.Verdict.Status != explain.OK
+}
+
+// facts are what pullkey knows around the pod. Other Secrets are neither there nor
+// missing: it may not read them.
+func (f *failures) facts(p *plan, pod *corev1.Pod) *explain.Facts {
+	facts := &explain.Facts{Pod: pod, Now: f.Now(), Secrets: map[string]*corev1.Secret{}, Unread: []explain.NotChecked{
+		{What: "the Secrets of namespace " + pod.Namespace, Why: "pullkey reads its own alone"},
+	}}
+	if f.caches.accountsSynced() {
+		account, err := f.caches.serviceAccounts.ServiceAccounts(pod.Namespace).Get(cmp.Or(pod.Spec.ServiceAccountName, "default"))
+		facts.ServiceAccount, facts.NoAccount = account, apierrors.IsNotFound(err)
+	}
+	secret, content := f.secretIn(pod.Namespace), p.content(pod.Namespace)
+	switch {
+	case secret == nil:
+		facts.Absent = []string{f.SecretName}
+	case content != nil && bytes.Equal(digest(secret.Data), content.digest):
+		secret = secret.DeepCopy()
+		secret.Data = map[string][]byte{corev1.DockerConfigJsonKey: content.document}
+		facts.Secrets[f.SecretName] = secret
+	}
+	return facts
+}
+
+// explanation is the text of an Event.
+func explanation(v *explain.Verdict) string {
+	text := fmt.Sprintf("%s (%s): %s", v.Code, v.Certainty, v.Sentence)
+	if len(v.Fixes) > 0 {
+		text += "; hint: " + v.Fixes[0].Title
+		if v.Fixes[0].Command != "" {
+			text += ": " + v.Fixes[0].Command
+		}
+	}
+	if len(text) <= messageMost {
+		return text
+	}
+	const more = "…"
+	text = text[:messageMost-len(more)]
+	for !utf8.ValidString(text) {
+		text = text[:len(text)-1]
+	}
+	return text + more
+}
