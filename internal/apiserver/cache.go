@@ -34,10 +34,18 @@ func NewCache[T, L runtime.Object](c Client, of Objects[T, L], example T, transf
 			return of.Watch(ctx, choose(o))
 		},
 	}, c) // a client of tests may not know lists that are watched
-	informer := cache.NewSharedIndexInformer(source, example, 0, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	informer := cache.NewSharedIndexInformer(source, example, 0, cache.Indexers{})
 	// The only error is that of an informer that has begun.
 	_ = informer.SetTransform(transform)
 	return &Cache{SharedIndexInformer: informer}
+}
+
+// ByNamespace has a cache that has not begun list the objects of one namespace too.
+// Where a key is all that is looked up, that would be memory for nothing.
+func (c *Cache) ByNamespace() *Cache {
+	// The only error is that of a name that is taken.
+	_ = c.AddIndexers(cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	return c
 }
 
 // Named selects one name.

@@ -29,9 +29,9 @@ import (
 type caches struct {
 	all []*apiserver.Cache // but that of ServiceAccounts
 
-	namespaces      corelisters.NamespaceLister
-	secrets         corelisters.SecretLister
-	serviceAccounts corelisters.ServiceAccountLister
+	namespaces      shelf[*corev1.Namespace]
+	secrets         shelf[*corev1.Secret]
+	serviceAccounts shelf[*corev1.ServiceAccount]
 	configuration   corelisters.ConfigMapLister
 	accessKey       corelisters.SecretLister
 	injection       corelisters.ConfigMapLister
@@ -43,40 +43,39 @@ type caches struct {
 	accountsSynced cache.InformerSynced
 
 	written written
+	shapes  struct{ namespaces, serviceAccounts, secrets shapes }
 }
 
 func newCaches(c *Controller) *caches {
+	k := &caches{written: written{now: c.Now}}
 	api, everything := c.Client, fields.Everything()
-	namespaces := apiserver.NewCache(api, api.Namespaces(), &corev1.Namespace{}, slim, everything)
-	accounts := apiserver.NewCache(api, api.ServiceAccounts(metav1.NamespaceAll), &corev1.ServiceAccount{}, slim, everything)
-	ours := apiserver.NewCache(api, api.Secrets(metav1.NamespaceAll), &corev1.Secret{}, slim, apiserver.Named(c.SecretName))
-	config := configMap(api, c.Configuration.Namespace, c.Configuration.Name)
+	namespaces := apiserver.NewCache(api, api.Namespaces(), &corev1.Namespace{}, k.shapes.namespaces.pack, everything)
+	accounts := apiserver.NewCache(api, api.ServiceAccounts(metav1.NamespaceAll), &corev1.ServiceAccount{}, k.shapes.serviceAccounts.pack, everything).ByNamespace()
+	ours := apiserver.NewCache(api, api.Secrets(metav1.NamespaceAll), &corev1.Secret{}, k.shapes.secrets.pack, apiserver.Named(c.SecretName))
 	key := apiserver.NewCache(api, api.Secrets(c.AccessKey.Namespace), &corev1.Secret{}, dropManagedFields, apiserver.Named(c.AccessKey.Name))
+	config := configMap(api, c.Configuration.Namespace, c.Configuration.Name)
 	injection := configMap(api, c.Namespace, InjectionName)
 	own := configMap(api, c.Namespace, selection.Name)
 
-	k := &caches{
-		written:         written{now: c.Now},
-		all:             []*apiserver.Cache{namespaces, ours, config, key, injection, own},
-		namespaces:      corelisters.NewNamespaceLister(namespaces.GetIndexer()),
-		accounts:        accounts,
-		accountsSynced:  accounts.HasSynced,
-		serviceAccounts: corelisters.NewServiceAccountLister(accounts.GetIndexer()),
-		secrets:         corelisters.NewSecretLister(ours.GetIndexer()),
-		configuration:   corelisters.NewConfigMapLister(config.GetIndexer()),
-		accessKey:       corelisters.NewSecretLister(key.GetIndexer()),
-		injection:       corelisters.NewConfigMapLister(injection.GetIndexer()),
-		own:             corelisters.NewConfigMapLister(own.GetIndexer()),
-	}
+	k.all = []*apiserver.Cache{namespaces, ours, config, key, injection, own}
+	k.namespaces.Indexer, k.serviceAccounts.Indexer, k.secrets.Indexer = namespaces.GetIndexer(), accounts.GetIndexer(), ours.GetIndexer()
+	k.accounts, k.accountsSynced = accounts, accounts.HasSynced
+	k.configuration, k.accessKey = corelisters.NewConfigMapLister(config.GetIndexer()), corelisters.NewSecretLister(key.GetIndexer())
+	k.injection, k.own = corelisters.NewConfigMapLister(injection.GetIndexer()), corelisters.NewConfigMapLister(own.GetIndexer())
 	// A namespace's own object, and what stands in a namespace, both lead to
 	// that namespace.
-	c.on(namespaces, func(o metav1.Object) { c.queue.Add(o.GetName()) })
-	c.on(accounts, c.seen)
-	c.on(ours, c.seen)
-	c.on(config, func(metav1.Object) { c.replan() })
-	c.on(key, func(metav1.Object) { c.replan() })
-	c.on(injection, func(o metav1.Object) { k.written.seen(o); c.replan() })
-	c.on(own, func(metav1.Object) { c.replan() })
+	on(namespaces, func(o versioned, _ bool) { c.queue.Add(o.GetName()) })
+	on(accounts, func(o versioned, gone bool) {
+		if gone {
+			c.gone(o)
+		}
+		c.seen(kindServiceAccount, o)
+	})
+	on(ours, func(o versioned, _ bool) { c.seen(kindSecret, o) })
+	on(injection, func(o versioned, _ bool) { k.written.seen(kindConfigMap, o); c.replan() })
+	for _, other := range []*apiserver.Cache{config, key, own} {
+		on(other, func(versioned, bool) { c.replan() })
+	}
 	return k
 }
 
@@ -85,30 +84,28 @@ func configMap(api apiserver.Client, namespace, name string) *apiserver.Cache {
 	return apiserver.NewCache(api, api.ConfigMaps(namespace), &corev1.ConfigMap{}, dropManagedFields, apiserver.Named(name))
 }
 
-// on calls do for everything that happens to an object of the cache.
-func (c *Controller) on(of *apiserver.Cache, do func(metav1.Object)) {
-	handle := func(o any) {
-		if object, ok := o.(metav1.Object); ok {
-			do(object)
+// on calls do for everything that happens to an object of the cache, and tells
+// whether it is gone.
+func on(of *apiserver.Cache, do func(o versioned, gone bool)) {
+	handle := func(o any, gone bool) {
+		if object, ok := o.(versioned); ok {
+			do(object, gone)
 		}
 	}
 	// The only error is that of a cache that has ended.
 	_, _ = of.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: handle, UpdateFunc: func(_, o any) { handle(o) }, DeleteFunc: func(o any) {
+		AddFunc: func(o any) { handle(o, false) }, UpdateFunc: func(_, o any) { handle(o, false) }, DeleteFunc: func(o any) {
 			if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
 				o = last.Obj
 			}
-			if sa, ok := o.(*corev1.ServiceAccount); ok {
-				c.gone(sa)
-			}
-			handle(o)
+			handle(o, true)
 		},
 	})
 }
 
 // seen notes what the cache shows now and looks at its namespace again.
-func (c *Controller) seen(o metav1.Object) {
-	c.caches.written.seen(o)
+func (c *Controller) seen(kind string, o versioned) {
+	c.caches.written.seen(kind, o)
 	c.queue.Add(o.GetNamespace())
 }
 
@@ -132,20 +129,20 @@ const digestKey = "\x00digest"
 
 // slim reduces an object to what decides. It runs twice on the same object
 // when the cache is filled by a watch, so a digest stays what it is.
-func slim(o any) (any, error) {
+func slim(o any) any {
 	switch o := o.(type) {
 	case *corev1.Namespace:
-		return &corev1.Namespace{ObjectMeta: slimMeta(&o.ObjectMeta)}, nil
+		return &corev1.Namespace{ObjectMeta: slimMeta(&o.ObjectMeta)}
 	case *corev1.ServiceAccount:
-		return &corev1.ServiceAccount{ObjectMeta: slimMeta(&o.ObjectMeta), ImagePullSecrets: o.ImagePullSecrets}, nil
+		return &corev1.ServiceAccount{ObjectMeta: slimMeta(&o.ObjectMeta), ImagePullSecrets: o.ImagePullSecrets}
 	case *corev1.Secret:
 		short := &corev1.Secret{ObjectMeta: slimMeta(&o.ObjectMeta), Type: o.Type, Immutable: o.Immutable}
 		short.Annotations = o.Annotations
 		short.ManagedFields = othersOf(o)
 		short.Data = map[string][]byte{digestKey: digestOf(o)}
-		return short, nil
+		return short
 	default:
-		return o, nil
+		return o
 	}
 }
 
@@ -192,7 +189,7 @@ type written struct {
 }
 
 type memory struct {
-	object metav1.Object
+	object versioned
 	at     time.Time
 }
 
@@ -202,7 +199,7 @@ const believed = time.Minute
 
 // note remembers a write, except one that is older than what is known: two
 // answers may come in another order than their writes.
-func (w *written) note(kind string, o metav1.Object) {
+func (w *written) note(kind string, o versioned) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.objects == nil {
@@ -215,10 +212,10 @@ func (w *written) note(kind string, o metav1.Object) {
 }
 
 // seen forgets a write that o, from the cache, is not older than.
-func (w *written) seen(o metav1.Object) {
+func (w *written) seen(kind string, o versioned) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	at := key(kindOf(o), o.GetNamespace(), o.GetName())
+	at := key(kind, o.GetNamespace(), o.GetName())
 	if mine, ok := w.objects[at]; ok && !newer(mine.object, o) {
 		delete(w.objects, at)
 	}
@@ -226,7 +223,7 @@ func (w *written) seen(o metav1.Object) {
 
 // newest returns the object that the controller has written, if the cache does
 // not show it yet.
-func (w *written) newest(kind, namespace, name string) (metav1.Object, bool) {
+func (w *written) newest(kind, namespace, name string) (versioned, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	at := key(kind, namespace, name)
@@ -260,19 +257,9 @@ func (w *written) deleted(uid types.UID) bool {
 
 // newer tells whether a was written after b. Versions that can't be compared
 // count as not newer: then the cache decides.
-func newer(a, b metav1.Object) bool {
+func newer(a, b versioned) bool {
 	order, err := resourceversion.CompareResourceVersion(a.GetResourceVersion(), b.GetResourceVersion())
 	return err == nil && order > 0
-}
-
-func kindOf(o metav1.Object) string {
-	switch o.(type) {
-	case *corev1.Secret:
-		return kindSecret
-	case *corev1.ConfigMap:
-		return kindConfigMap
-	}
-	return kindServiceAccount
 }
 
 const (

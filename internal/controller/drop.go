@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/footprint"
@@ -146,13 +145,9 @@ func (c *Controller) noteChoice() {
 
 // dropEntries has the ServiceAccounts looked at that were chosen before.
 func (c *Controller) dropEntries() {
-	all, err := c.caches.namespaces.List(labels.Everything())
-	if err != nil {
-		return // of a cache, never
-	}
 	for ; c.taken < len(c.before); c.taken++ {
 		before := c.before[c.taken].chooser()
-		for _, namespace := range all {
+		for namespace := range c.caches.namespaces.all() {
 			if before.Watches(namespace.Name, namespace.Labels) {
 				c.dropped.add(namespace.Name, c.before[c.taken])
 			}

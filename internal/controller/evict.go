@@ -55,8 +55,8 @@ func (e *evictions) stuck(p *plan, pod *corev1.Pod) bool {
 	if pod.Namespace == e.Namespace {
 		return false // pullkey's own are nobody's to heal: the injection leaves them out
 	}
-	namespace, err := e.caches.namespaces.Get(pod.Namespace)
-	if content == nil || err != nil || namespace.DeletionTimestamp != nil || !p.watches(namespace) || !isStuck(pod, e.SecretName, content.hosts) {
+	namespace := e.caches.namespaces.of("", pod.Namespace)
+	if content == nil || namespace == nil || namespace.DeletionTimestamp != nil || !p.watches(namespace) || !isStuck(pod, e.SecretName, content.hosts) {
 		return false
 	}
 	secret := e.secretIn(pod.Namespace)

@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/pullkey/pullkey/internal/cause"
@@ -77,8 +76,8 @@ func (f *failures) count(counts map[string]int) {
 
 // diagnose tells the cause for a pod of a watched namespace that cannot pull.
 func (f *failures) diagnose(p *plan, pod *corev1.Pod) (explain.Verdict, bool) {
-	namespace, err := f.caches.namespaces.Get(pod.Namespace)
-	if err != nil || !p.watches(namespace) || pod.DeletionTimestamp != nil || !explain.Failing(pod) {
+	namespace := f.caches.namespaces.of("", pod.Namespace)
+	if namespace == nil || !p.watches(namespace) || pod.DeletionTimestamp != nil || !explain.Failing(pod) {
 		return explain.Verdict{}, false
 	}
 	d, err := explain.Pod(f.facts(p, pod), "")
@@ -92,8 +91,8 @@ func (f *failures) facts(p *plan, pod *corev1.Pod) *explain.Facts {
 		{What: "the Secrets of namespace " + pod.Namespace, Why: "pullkey reads its own alone"},
 	}}
 	if f.caches.accountsSynced() {
-		account, err := f.caches.serviceAccounts.ServiceAccounts(pod.Namespace).Get(cmp.Or(pod.Spec.ServiceAccountName, "default"))
-		facts.ServiceAccount, facts.NoAccount = account, apierrors.IsNotFound(err)
+		facts.ServiceAccount = f.caches.serviceAccounts.of(pod.Namespace, cmp.Or(pod.Spec.ServiceAccountName, "default"))
+		facts.NoAccount = facts.ServiceAccount == nil
 	}
 	secret, content := f.secretIn(pod.Namespace), p.content(pod.Namespace)
 	switch {

@@ -135,6 +135,7 @@ func (c *Controller) inject(ctx context.Context, p *plan, data map[string]string
 		return
 	}
 	c.quarrels.acted(key(object.Kind, object.Namespace, object.Name), goal)
+	_, _ = dropManagedFields(made) // never fails
 	c.caches.written.note(kindConfigMap, made)
 }
 

@@ -12,7 +12,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
 	"github.com/pullkey/pullkey/internal/broker"
@@ -371,14 +370,10 @@ func (c *Controller) states() []broker.State {
 // enqueueAll looks at every namespace again. A planned renewal has time: it is
 // spread over at most a quarter of what the old credential still lives.
 func (c *Controller) enqueueAll(old, next *plan) {
-	all, err := c.caches.namespaces.List(labels.Everything())
-	if err != nil {
-		c.Log.Error("list the namespaces", "error", err)
-		return
-	}
+	all := c.caches.namespaces.ListKeys() // which are their names
 	spread := c.spread(old, next, len(all))
-	for i, namespace := range all {
-		c.queue.AddAfter(namespace.Name, spread/time.Duration(len(all))*time.Duration(i))
+	for i, name := range all {
+		c.queue.AddAfter(name, spread/time.Duration(len(all))*time.Duration(i))
 	}
 }
 

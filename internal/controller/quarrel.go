@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"hash/maphash"
 	"slices"
 	"sync"
 	"time"
@@ -30,10 +31,11 @@ type quarrels struct {
 	never bool // nobody can undo what is never done
 	mu    sync.Mutex
 	of    map[string]*quarrel
+	seed  maphash.Seed
 }
 
 type quarrel struct {
-	goal string
+	goal uint64      // a hash: there is a quarrel about every object that was written
 	acts []time.Time // of late
 	lost bool
 }
@@ -43,10 +45,11 @@ func (q *quarrels) acted(about, goal string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.of == nil {
-		q.of = map[string]*quarrel{}
+		q.of, q.seed = map[string]*quarrel{}, maphash.MakeSeed()
 	}
-	if known, ok := q.of[about]; !ok || known.goal != goal {
-		q.of[about] = &quarrel{goal: goal}
+	sum := maphash.String(q.seed, goal)
+	if known, ok := q.of[about]; !ok || known.goal != sum {
+		q.of[about] = &quarrel{goal: sum}
 	}
 	q.of[about].acts = append(q.of[about].acts, q.now())
 }
@@ -57,7 +60,7 @@ func (q *quarrels) lost(about, goal string, l limit) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	known, ok := q.of[about]
-	if !ok || known.goal != goal || q.never {
+	if !ok || known.goal != maphash.String(q.seed, goal) || q.never {
 		return false
 	}
 	since := q.now().Add(-l.within)
@@ -70,7 +73,7 @@ func (q *quarrels) lost(about, goal string, l limit) bool {
 func (q *quarrels) conceded(about, goal string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if known, ok := q.of[about]; ok && known.lost && known.goal == goal {
+	if known, ok := q.of[about]; ok && known.lost && known.goal == maphash.String(q.seed, goal) {
 		delete(q.of, about)
 	}
 }

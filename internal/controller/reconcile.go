@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 )
 
 // Reconcile makes one namespace as the plan wants it. It reads only caches,
@@ -19,18 +18,16 @@ func (c *Controller) Reconcile(ctx context.Context, name string) error {
 	if plan == nil {
 		return nil // no valid configuration so far: nothing is known, nothing is touched
 	}
-	namespace, err := c.caches.namespaces.Get(name)
-	if apierrors.IsNotFound(err) {
+	namespace := c.caches.namespaces.of("", name)
+	if namespace == nil {
 		c.forgetNamespace(name)
 		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read namespace %s: %w", name, err)
 	}
 	if namespace.DeletionTimestamp != nil {
 		c.dropDone(name, allOf)
 		return nil
 	}
+	var err error
 	switch content := plan.content(name); {
 	case plan.selection.HandBack:
 		err = c.handBack(ctx, name)
@@ -78,14 +75,14 @@ func (c *Controller) eachServiceAccount(namespace string, plan *plan, do func(*c
 	case !c.caches.accountsSynced():
 		return errServiceAccounts
 	}
-	all, err := c.caches.serviceAccounts.ServiceAccounts(namespace).List(labels.Everything())
+	all, err := c.caches.serviceAccounts.in(namespace)
 	if err != nil {
 		return fmt.Errorf("list the ServiceAccounts of %s: %w", namespace, err)
 	}
 	var errs []error
 	for _, sa := range all {
 		if mine, ok := c.caches.written.newest(kindServiceAccount, namespace, sa.Name); ok && newer(mine, sa) {
-			sa = mine.(*corev1.ServiceAccount)
+			sa = mine.(*compact).open().(*corev1.ServiceAccount)
 		}
 		errs = append(errs, do(sa))
 	}

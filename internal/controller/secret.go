@@ -42,10 +42,10 @@ func (e foreignError) Hint() string { return e.remedy }
 // secretIn returns our Secret's newest known state in the namespace, reduced,
 // or nil where there is none.
 func (c *Controller) secretIn(namespace string) *corev1.Secret {
-	newest, err := c.caches.secrets.Secrets(namespace).Get(c.SecretName)
+	newest := c.caches.secrets.of(namespace, c.SecretName)
 	mine, ok := c.caches.written.newest(kindSecret, namespace, c.SecretName)
-	if ok && (err != nil || newer(mine, newest)) {
-		newest = mine.(*corev1.Secret)
+	if ok && (newest == nil || newer(mine, newest)) {
+		newest = mine.(*compact).open().(*corev1.Secret)
 	}
 	if newest == nil || c.caches.written.deleted(newest.UID) {
 		return nil
@@ -151,8 +151,8 @@ func (c *Controller) updateSecret(ctx context.Context, existing *corev1.Secret, 
 
 func (c *Controller) noteSecret(made *corev1.Secret, verb string) {
 	c.metrics.write(kindSecret, verb)
-	short, _ := slim(made) // never fails on a Secret
-	c.caches.written.note(kindSecret, short.(*corev1.Secret))
+	short, _ := c.caches.shapes.secrets.pack(made) // never fails on a Secret
+	c.caches.written.note(kindSecret, short.(*compact))
 	c.queue.AddAfter(made.Namespace, believed) // from then on the cache alone counts
 }
 

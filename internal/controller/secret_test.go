@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
@@ -88,10 +87,10 @@ func standing(t *testing.T, secret *corev1.Secret, others ...runtime.Object) (*C
 		Log: slog.New(slog.DiscardHandler), SecretName: "ours", Namespace: "pullkey-system",
 	})
 	t.Cleanup(k.queue.ShutDown)
-	shows := func(objects ...any) cache.Indexer {
+	shows := func(s *shapes, objects ...any) cache.Indexer {
 		indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
 		for _, o := range objects {
-			short, err := slim(o)
+			short, err := s.pack(o)
 			if err == nil {
 				err = indexer.Add(short)
 			}
@@ -101,9 +100,9 @@ func standing(t *testing.T, secret *corev1.Secret, others ...runtime.Object) (*C
 		}
 		return indexer
 	}
-	k.caches.secrets = corelisters.NewSecretLister(shows(secret))
-	k.caches.namespaces = corelisters.NewNamespaceLister(shows(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}}))
-	k.caches.serviceAccounts = corelisters.NewServiceAccountLister(shows())
+	k.caches.secrets = shelf[*corev1.Secret]{shows(&k.caches.shapes.secrets, secret)}
+	k.caches.namespaces = shelf[*corev1.Namespace]{shows(&k.caches.shapes.namespaces, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns"}})}
+	k.caches.serviceAccounts = shelf[*corev1.ServiceAccount]{shows(&k.caches.shapes.serviceAccounts)}
 	k.caches.accountsSynced = func() bool { return true }
 	return k, client
 }

@@ -45,8 +45,8 @@ func (c *Controller) keepEntry(ctx context.Context, sa *corev1.ServiceAccount, w
 	}
 	c.metrics.write(kindServiceAccount, "patch")
 	c.quarrels.acted(about, goal)
-	short, _ := slim(made) // never fails on a ServiceAccount
-	c.caches.written.note(kindServiceAccount, short.(*corev1.ServiceAccount))
+	short, _ := c.caches.shapes.serviceAccounts.pack(made) // never fails on a ServiceAccount
+	c.caches.written.note(kindServiceAccount, short.(*compact))
 	c.queue.AddAfter(sa.Namespace, believed) // from then on the cache alone counts
 	return nil
 }
@@ -74,8 +74,8 @@ func editList(list []corev1.LocalObjectReference, name string, want bool) []json
 
 // gone forgets a ServiceAccount that is deleted. One of the same name is
 // another, and its first entries are no answer to removals.
-func (c *Controller) gone(sa *corev1.ServiceAccount) {
-	about := key(kindServiceAccount, sa.Namespace, sa.Name)
+func (c *Controller) gone(sa versioned) {
+	about := key(kindServiceAccount, sa.GetNamespace(), sa.GetName())
 	c.quarrels.forget(about)
 	c.unsay(about)
 }

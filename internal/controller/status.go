@@ -9,7 +9,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullkey/pullkey/internal/apiserver"
 	"github.com/pullkey/pullkey/internal/broker"
@@ -142,11 +141,7 @@ func (c *Controller) count(s *status.Status, p *plan) {
 	if p == nil {
 		return
 	}
-	all, err := c.caches.namespaces.List(labels.Everything())
-	if err != nil {
-		return // of a cache, never
-	}
-	for _, namespace := range all {
+	for namespace := range c.caches.namespaces.all() {
 		if namespace.DeletionTimestamp != nil || !p.watches(namespace) {
 			continue
 		}

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/pullkey/pullkey/internal/footprint"
 	"github.com/pullkey/pullkey/internal/selection"
@@ -47,12 +47,9 @@ func (c *Controller) others() status.Others {
 	if c.vendor {
 		o.Helper = footprint.VendorsNamespace + "/" + footprint.VendorsHelper
 	}
-	all, err := c.caches.secrets.List(labels.Everything())
-	if err != nil {
-		return o // of a cache, never
-	}
 	names := map[string]bool{}
-	for _, secret := range all {
+	// Hardly any of thousands was written by others.
+	for secret := range c.caches.secrets.where(func(s *corev1.Secret) bool { return len(s.ManagedFields) > 0 }) {
 		if ours(secret) || secret.Name != c.SecretName {
 			continue
 		}
