@@ -194,8 +194,8 @@ func (r *reader) clock(ctx context.Context, d *explain.Diagnosis) error {
 		return nil
 	}
 	l := &lease{}
-	_, err := r.optional(ctx, "the clock of node "+r.Pod.Spec.NodeName, r.api.Get().AbsPath(leases).Namespace("kube-node-lease").Resource("leases").Name(r.Pod.Spec.NodeName), l)
-	r.Clock = l.ahead()
+	there, err := r.optional(ctx, "the clock of node "+r.Pod.Spec.NodeName, r.api.Get().AbsPath(leases).Namespace("kube-node-lease").Resource("leases").Name(r.Pod.Spec.NodeName), l)
+	r.Clock, r.NoClock = l.ahead(), !there
 	return err
 }
 

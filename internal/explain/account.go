@@ -21,7 +21,7 @@ func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
 		return "", "", Finding{}, false
 	}
 	own, theirs := references(w.Pod.Spec.ImagePullSecrets), references(w.ServiceAccount.ImagePullSecrets)
-	fit := w.matching(slices.DeleteFunc(slices.Clone(theirs), func(name string) bool { return slices.Contains(own, name) }))
+	fit, unread := w.lacking(own, theirs)
 	if len(fit) == 0 {
 		return "", "", Finding{}, false
 	}
@@ -34,7 +34,23 @@ func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
 	if how != "" {
 		f.Evidence = append(f.Evidence, how)
 	}
-	return w.ofAge(f, age, own, theirs, fit[0])
+	link, code, f, ok := w.ofAge(f, age, own, theirs, fit[0])
+	if unread {
+		f.Certainty = cause.Possible
+		f.Evidence = append(f.Evidence, fmt.Sprintf("Secret %s was not read: it may be for another registry", fit[0]))
+	}
+	return link, code, f, ok
+}
+
+// lacking are the Secrets of another list that the pod does not name and that have a
+// login for the image; or, of a pod that names none, those that may have one.
+func (w *walk) lacking(own, theirs []string) (fit []string, unread bool) {
+	others := slices.DeleteFunc(slices.Clone(theirs), func(name string) bool { return slices.Contains(own, name) })
+	if fit = w.matching(others); len(fit) > 0 || strings.Join(own, "") != "" {
+		return fit, false
+	}
+	_, _, fit = w.contents(others)
+	return fit, true
 }
 
 // ofAge tells why the pod lacks a Secret of its ServiceAccount's, by the age of both lists.
@@ -173,12 +189,16 @@ func (w *walk) stripped() (cause.Link, cause.Code, Finding, bool) {
 		return "", "", Finding{}, false
 	}
 	own, theirs := references(w.Pod.Spec.ImagePullSecrets), references(w.Template.Spec.ImagePullSecrets)
-	fit := w.matching(slices.DeleteFunc(slices.Clone(theirs), func(name string) bool { return slices.Contains(own, name) }))
+	fit, unread := w.lacking(own, theirs)
 	if len(fit) == 0 {
 		return "", "", Finding{}, false
 	}
+	sure := w.strong()
+	if unread {
+		sure = cause.Possible
+	}
 	return cause.PodSecrets, cause.WebhookStripped, Finding{
-		Certainty: w.strong(),
+		Certainty: sure,
 		Sentence:  fmt.Sprintf("the template of the pod names Secret %s, and the pod does not: something took it out of the pod at its birth", fit[0]),
 		Evidence:  []string{fmt.Sprintf("the template of %s names [%s]", w.Owner, strings.Join(theirs, ", ")), w.names()},
 		Fixes:     []Fix{{Title: "find the webhook or policy that replaces the pod's list", Command: "kubectl get mutatingwebhookconfigurations"}},

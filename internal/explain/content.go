@@ -66,10 +66,15 @@ func (w *walk) volume() (cause.Link, cause.Code, Finding, bool) {
 	if w.kind != "imageVolume" {
 		return "", "", Finding{}, false
 	}
+	var sure cause.Certainty
+	if !w.Complete {
+		sure = cause.Possible // there may be a Secret for it, which nobody names
+	}
 	return cause.Keyring, cause.VolImage, Finding{
-		Sentence: fmt.Sprintf("volume %s is an image of %s, which is pulled with the pod's Secrets, and none of them is for it", w.name, w.parsed.Host()),
-		Evidence: []string{w.at("reference") + ": " + w.of, w.names()},
-		Fixes:    []Fix{{"make a Secret for this registry, and name it in the ServiceAccount, or in the pod's template", w.newSecret("pull-secret", w.parsed.Host())}, w.anew()},
+		Certainty: sure,
+		Sentence:  fmt.Sprintf("volume %s is an image of %s, which is pulled with the pod's Secrets, and none of them is for it", w.name, w.parsed.Host()),
+		Evidence:  []string{w.at("reference") + ": " + w.of, w.names()},
+		Fixes:     []Fix{{"make a Secret for this registry, and name it in the ServiceAccount, or in the pod's template", w.newSecret("pull-secret", w.parsed.Host())}, w.anew()},
 	}, true
 }
 

@@ -18,6 +18,14 @@ func (w *walk) doubted(f Finding, err runtimeerror.Error) Verdict {
 	unmeant := []cause.Code{
 		cause.AuthNoCredential, cause.RefImplicitHub, cause.KeyHostMismatch, cause.KeyDefaultServer, cause.PodEphemeral, cause.PodSidecar, cause.VolImage, cause.SANotReferenced,
 	}
+	if f.Code == cause.AuthInvalid && err.Kind == runtimeerror.Unauthorized {
+		v.Alternatives = []Finding{{
+			Code: cause.AuthChallenge, Link: cause.Challenge, Certainty: cause.Possible,
+			Sentence: fmt.Sprintf("%s asks for a login in no way that the runtime knows: the same is said of both", w.parsed.Host()),
+			Fixes:    []Fix{{Title: "see the whole conversation", Command: "pullkey token " + quote(w.parsed.String())}},
+		}}
+		return v
+	}
 	if !slices.Contains(alike, err.Kind) || err.LoginSent != runtimeerror.Unknown || !slices.Contains(unmeant, f.Code) || f.Code == cause.SANotReferenced && w.parsed.Host() != hub {
 		return v
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,23 +112,26 @@ func named(key string) []change { return []change{login("s", key), podNames("s")
 
 func join(a []change, b ...change) []change { return append(a, b...) }
 
-// Each cause beside what looks like it and is another, or none.
-func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
-	t.Parallel()
+// row is objects, and what is to be said of them.
+type row struct {
+	name  string
+	facts *explain.Facts
+	want  cause.Code
+	sure  cause.Certainty
+}
+
+// rows are each cause beside what looks like it and is another.
+func rows() []row {
 	const image = host + "/a:1"
-	for _, c := range []struct {
-		name  string
-		facts *explain.Facts
-		want  cause.Code
-		sure  cause.Certainty
-	}{
+	return []row{
 		{"no name of an image", failing("https://reg.example.com/a", "InvalidImageName"), cause.RefInvalid, cause.Proven},
 		{"a private image without its host", failing("team/a", scope, named(host)...), cause.RefImplicitHub, cause.Possible},
 		{"a private image without its host, and the runtime had no login", failing("team/a", noBasic, named(host)...), cause.RefImplicitHub, cause.Strong},
-		{"an image that must not be pulled, on a node that was not read", failing(image, "ErrImageNeverPull", never), cause.PolicyNever, cause.Strong},
+		{"an image that must not be pulled, on a node that was not read", failing(image, "ErrImageNeverPull", never), cause.PolicyNever, cause.Possible},
 		{"an image that must not be pulled and is not listed by a kubelet that may hide it", failing(image, "ErrImageNeverPull", never, onNode("v1.37.2")), cause.PolicyNever, cause.Strong},
 		{"an image that must not be pulled, and is there and not for this pod", failing(image, "ErrImageNeverPull", never, onNode("v1.37.2", image)), cause.CacheVerify, cause.Strong},
 		{"the same at a kubelet that asks nobody for a right", failing(image, "ErrImageNeverPull", never, onNode("v1.34.4", image)), cause.PolicyNever, cause.Proven},
+		{"a node that lists no more images", failing(image, "ErrImageNeverPull", never, onNode("v1.37.2", manyImages()...)), cause.PolicyNever, cause.Possible},
 		{"a disk that is full, by the node's word", failing(image, backOff("context canceled"), join(named(host), onNode("v1.37.2"), pressed)...), cause.NodeDisk, cause.Strong},
 		{"a pull that was given up", failing(image, backOff("context canceled"), join(named(host), onNode("v1.37.2"))...), cause.NodeTimeout, cause.Strong},
 		{"a disk that is full, and a login that is refused", failing(image, refused, join(named(host), onNode("v1.37.2"), pressed)...), cause.AuthInvalid, cause.Strong},
@@ -239,7 +243,12 @@ func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
 		{"a login without the right", failing(image, scope, named(host)...), cause.ScopeDenied, cause.Possible},
 		{"a host without an address, and no Secret either", failing(image, noHost), cause.NetDNS, cause.Proven},
 		{"a mirror that has it not", failing(image, backOff("unexpected status from HEAD request to https://mirror.example.net/v2/a/manifests/1?ns=reg.example.com: 403 Forbidden"), named(host)...), cause.MirrorMasks, cause.Strong},
-	} {
+	}
+}
+
+func TestTheFirstLinkThatAccountsForWhatWasSeenIsNamed(t *testing.T) {
+	t.Parallel()
+	for _, c := range slices.Concat(rows(), ofWords()) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			d, err := explain.Pod(c.facts, "")

@@ -49,8 +49,10 @@ type Beyond struct {
 	// Elsewhere are Secrets of other namespaces under names that the pod uses.
 	Elsewhere []corev1.Secret
 	Node      *corev1.Node
-	// Clock is how far the node's clock is ahead of the API server's.
-	Clock time.Duration
+	// Clock is how far the node's clock is ahead of the API server's; NoClock tells that
+	// it may not be read.
+	Clock   time.Duration
+	NoClock bool
 }
 
 // image is one image of a pod, with what kubelet says of its container.

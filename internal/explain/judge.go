@@ -117,7 +117,7 @@ var words = map[runtimeerror.Kind]struct {
 	runtimeerror.Verifier:              {cause.VerifySignature, cause.Proven, "a policy of signatures does not let the image in%.0s"},
 	runtimeerror.Cancelled:             {cause.NodeTimeout, cause.Strong, "the pull was given up: nothing came for too long%.0s"},
 	runtimeerror.ShortName:             {cause.RefShortname, cause.Proven, "the node's runtime does not know the registry of a name without one%.0s"},
-	runtimeerror.NoRegistryKnown:       {cause.RefShortname, cause.Proven, "the node's runtime does not know the registry of a name without one%.0s"},
+	runtimeerror.NoRegistryKnown:       {cause.RefShortname, cause.Proven, "the node's runtime has no registry to ask for this name%.0s"},
 	runtimeerror.DigestMismatch:        {cause.BlobDigest, cause.Proven, "what %s gives is not what its digest says"},
 	runtimeerror.Truncated:             {cause.BlobTruncated, cause.Proven, "the content from %s ends too early"},
 	runtimeerror.BlobFailed:            {cause.BlobForbidden, cause.Possible, "the manifest was had, and its content is refused by %s"},
@@ -153,11 +153,19 @@ func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Cer
 	refusals := []runtimeerror.Kind{runtimeerror.NotFound, runtimeerror.Forbidden, runtimeerror.Unauthorized}
 	unreachable := []runtimeerror.Kind{runtimeerror.DNS, runtimeerror.Refused, runtimeerror.Timeout, runtimeerror.Reset}
 	if err.Kind == runtimeerror.TokenPostRefused || err.Kind == runtimeerror.LoginRefused {
-		return ofTokenServer(err.Status, code, sure)
+		return w.ofTokenServer(err.Status, code, sure)
 	}
 	switch {
-	case err.Kind == runtimeerror.NeverPull && w.mayBeThere():
-		return code, cause.Strong
+	case err.Kind == runtimeerror.BlobFailed:
+		return w.ofBlob(err)
+	case err.Kind == runtimeerror.NeverPull:
+		return code, w.absent()
+	case err.Kind == runtimeerror.Cancelled && w.Node == nil, ofClock(err) && w.NoClock:
+		return code, cause.Possible // the node is not known, which would tell
+	case err.Kind == runtimeerror.NoRegistryKnown && w.Observed.Read.Runtime != runtimeerror.CRIO:
+		return cause.MirrorConfig, cause.Proven // the node's settings for the registry leave nobody to ask
+	case err.Kind == runtimeerror.Undecodable && !strings.HasPrefix(err.Text, "json:"):
+		return cause.SecretBadAuth, sure
 	case err.Stage == runtimeerror.Sandbox:
 		return cause.SandboxImage, sure
 	case err.Mirror != "" && slices.Contains(refusals, err.Kind):
@@ -172,8 +180,22 @@ func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Cer
 	return code, sure
 }
 
+// ofBlob is the cause of content that was refused, by the registry or by the storage behind it.
+func (w *walk) ofBlob(err runtimeerror.Error) (cause.Code, cause.Certainty) {
+	elsewhere := err.Host != "" && err.Host != w.parsed.Host() && w.parsed.Host() != hub
+	switch {
+	case err.Status == 404 || err.Status == 0:
+		return cause.BlobMissing, cause.Strong
+	case elsewhere && err.Status == 403 && w.NoClock:
+		return cause.BlobStorage403, cause.Possible
+	case elsewhere && err.Status == 403:
+		return cause.BlobStorage403, cause.Strong
+	}
+	return cause.BlobForbidden, cause.Possible
+}
+
 // ofTokenServer is the cause of a refusal by the token server.
-func ofTokenServer(status int, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
+func (w *walk) ofTokenServer(status int, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
 	switch {
 	case status >= 500:
 		return cause.Reg5XX, cause.Proven
@@ -181,6 +203,8 @@ func ofTokenServer(status int, code cause.Code, sure cause.Certainty) (cause.Cod
 		return cause.RegRateLimit, cause.Proven
 	case status == 403:
 		return cause.ScopeDenied, cause.Possible
+	case len(w.unread) > 0:
+		return code, cause.Possible // what is wrong with the login stands in a Secret that was not read
 	}
 	return code, sure
 }

@@ -154,6 +154,9 @@ func (w *walk) nothing() (cause.Link, cause.Code, Finding, bool) {
 	if len(w.unread) > 0 {
 		f.Evidence = append(f.Evidence, "not read: "+strings.Join(w.unread, ", "))
 	}
+	if !w.Complete {
+		f.Certainty = cause.Possible // there may be a Secret for it, which nobody names
+	}
 	return cause.Keyring, cause.AuthNoCredential, f, true
 }
 
@@ -179,6 +182,9 @@ func (w *walk) loginsThatAreRefused() {
 		case w.Observed != nil && badLogin(w.heard()):
 			f.Sentence = fmt.Sprintf("the registry does not take the login of user %s in Secret %s/%s", e.Username, w.Pod.Namespace, e.Secret)
 			f.Fixes = []Fix{{Title: "try it, and see every step", Command: "pullkey login " + quote(w.parsed.Host())}, w.secretAnew(e.Secret, w.parsed.Host()), w.anew()}
+			if w.heard().Kind == runtimeerror.Unauthorized {
+				f.Certainty = cause.Possible // a challenge that cannot be used gets the same
+			}
 			w.finds(cause.Token, cause.AuthInvalid, badLogin, f)
 		}
 	}

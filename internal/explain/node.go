@@ -138,13 +138,16 @@ func (w *walk) onIt() bool {
 	})
 }
 
-// mayBeThere tells whether an image that kubelet calls absent may be there, and not for
-// this pod: from 1.35 on it says the same of both. That the node does not list it proves
-// nothing: the list has 50 images at most, and is minutes old.
-func (w *walk) mayBeThere() bool {
-	if w.Node == nil {
-		return true
+// absent is how sure it is that an image is not there which kubelet calls absent: from
+// 1.35 on it says the same of one that is there, and not for this pod. That the node does
+// not list it proves nothing: the list has 50 images at most, and is minutes old.
+func (w *walk) absent() cause.Certainty {
+	const most = 50
+	if w.Node == nil || len(w.Node.Status.Images) >= most {
+		return cause.Possible
 	}
-	version := minor(w.Node.Status.NodeInfo.KubeletVersion)
-	return version == 0 || version >= verifies
+	if version := minor(w.Node.Status.NodeInfo.KubeletVersion); version == 0 || version >= verifies {
+		return cause.Strong
+	}
+	return cause.Proven
 }

@@ -80,6 +80,14 @@ func onNode(kubelet string, images ...string) change {
 	}
 }
 
+func manyImages() []string {
+	var all []string
+	for i := range 50 {
+		all = append(all, fmt.Sprintf("other.example.net/a:%d", i))
+	}
+	return all
+}
+
 func pressed(f *explain.Facts) {
 	f.Node.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeDiskPressure, Status: corev1.ConditionTrue}}
 }
