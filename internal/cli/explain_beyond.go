@@ -118,11 +118,11 @@ func raw(ctx context.Context, request *rest.Request, into any) (there bool, err 
 }
 
 // optional is raw for what makes a diagnosis more precise alone: without the right to read
-// it the diagnosis says less.
-func (r *reader) optional(ctx context.Context, what string, request *rest.Request, into any) (bool, error) {
+// it the diagnosis says less. What it would say more of has the rule that is missing.
+func (r *reader) optional(ctx context.Context, what, rule string, request *rest.Request, into any) (bool, error) {
 	there, err := raw(ctx, request, into)
 	if apierrors.IsForbidden(err) && what != "" {
-		r.Unread = append(r.Unread, explain.NotChecked{What: what, Why: "the API server forbids it"})
+		r.Unread = append(r.Unread, explain.NotChecked{What: what, Why: "the API server forbids it", Rule: rule})
 	}
 	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) {
 		return false, nil
@@ -155,7 +155,7 @@ func (r *reader) owner(ctx context.Context, _ *explain.Diagnosis) error {
 		if k.kind != owner.Kind {
 			continue
 		}
-		there, err := r.optional(ctx, "", r.api.Get().AbsPath(k.path).Namespace(r.Pod.Namespace).Resource(k.resource).Name(owner.Name), m)
+		there, err := r.optional(ctx, "", "", r.api.Get().AbsPath(k.path).Namespace(r.Pod.Namespace).Resource(k.resource).Name(owner.Name), m)
 		if there {
 			m.Kind = k.kind
 			r.madeBy(m)
@@ -182,7 +182,7 @@ func (r *reader) node(ctx context.Context, d *explain.Diagnosis) error {
 		what = "Node " + r.Pod.Spec.NodeName
 	}
 	node := &corev1.Node{}
-	there, err := r.optional(ctx, what, r.api.Get().Resource("nodes").Name(r.Pod.Spec.NodeName), node)
+	there, err := r.optional(ctx, what, rule("nodes", "get"), r.api.Get().Resource("nodes").Name(r.Pod.Spec.NodeName), node)
 	if there {
 		r.Node = node
 	}
@@ -194,7 +194,7 @@ func (r *reader) clock(ctx context.Context, d *explain.Diagnosis) error {
 		return nil
 	}
 	l := &lease{}
-	there, err := r.optional(ctx, "the clock of node "+r.Pod.Spec.NodeName, r.api.Get().AbsPath(leases).Namespace("kube-node-lease").Resource("leases").Name(r.Pod.Spec.NodeName), l)
+	there, err := r.optional(ctx, "the clock of node "+r.Pod.Spec.NodeName, `{"apiGroups":["coordination.k8s.io"],"resources":["leases"],"verbs":["get"]}`, r.api.Get().AbsPath(leases).Namespace("kube-node-lease").Resource("leases").Name(r.Pod.Spec.NodeName), l)
 	r.Clock, r.NoClock = l.ahead(), !there
 	return err
 }
@@ -204,7 +204,7 @@ func (r *reader) clock(ctx context.Context, d *explain.Diagnosis) error {
 func (r *reader) neighbours(ctx context.Context, d *explain.Diagnosis) error {
 	if name := cmp.Or(r.Pod.Spec.ServiceAccountName, "default"); name != "default" {
 		sa := &corev1.ServiceAccount{}
-		there, err := r.optional(ctx, "", r.api.Get().Namespace(r.Pod.Namespace).Resource("serviceaccounts").Name("default"), sa)
+		there, err := r.optional(ctx, "", "", r.api.Get().Namespace(r.Pod.Namespace).Resource("serviceaccounts").Name("default"), sa)
 		if err != nil {
 			return err
 		}
@@ -225,7 +225,7 @@ func (r *reader) neighbours(ctx context.Context, d *explain.Diagnosis) error {
 		return nil
 	}
 	found := &corev1.PodList{}
-	_, err := r.optional(ctx, "", r.api.Get().Namespace(r.Pod.Namespace).Resource("pods").Param("fieldSelector", which).Param("limit", page), found)
+	_, err := r.optional(ctx, "", "", r.api.Get().Namespace(r.Pod.Namespace).Resource("pods").Param("fieldSelector", which).Param("limit", page), found)
 	r.Pods = others(r.Pod, found.Items)
 	return err
 }
@@ -248,7 +248,7 @@ func (r *reader) elsewhere(ctx context.Context, d *explain.Diagnosis) error {
 			continue
 		}
 		found := &corev1.SecretList{}
-		there, err := r.optional(ctx, fmt.Sprintf("Secrets %s of other namespaces", o.Name), r.api.Get().Resource("secrets").Param("fieldSelector", metav1.ObjectNameField+"="+o.Name).Param("limit", page), found)
+		there, err := r.optional(ctx, fmt.Sprintf("Secrets %s of other namespaces", o.Name), rule("secrets", "list"), r.api.Get().Resource("secrets").Param("fieldSelector", metav1.ObjectNameField+"="+o.Name).Param("limit", page), found)
 		if err != nil {
 			return err
 		}

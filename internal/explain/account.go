@@ -34,12 +34,12 @@ func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
 	if how != "" {
 		f.Evidence = append(f.Evidence, how)
 	}
-	link, code, f, ok := w.ofAge(f, age, own, theirs, fit[0])
+	link, code, f := w.ofAge(f, age, own, theirs, fit[0])
 	if unread {
 		f.Certainty = cause.Possible
 		f.Evidence = append(f.Evidence, fmt.Sprintf("Secret %s was not read: it may be for another registry", fit[0]))
 	}
-	return link, code, f, ok
+	return link, code, f, true
 }
 
 // lacking are the Secrets of another list that the pod does not name and that have a
@@ -54,19 +54,19 @@ func (w *walk) lacking(own, theirs []string) (fit []string, unread bool) {
 }
 
 // ofAge tells why the pod lacks a Secret of its ServiceAccount's, by the age of both lists.
-func (w *walk) ofAge(f Finding, age age, own, theirs []string, fit string) (cause.Link, cause.Code, Finding, bool) {
+func (w *walk) ofAge(f Finding, age age, own, theirs []string, fit string) (cause.Link, cause.Code, Finding) {
 	account := w.Pod.Namespace + "/" + w.ServiceAccount.Name
 	inherited := !slices.ContainsFunc(own, func(name string) bool { return !slices.Contains(theirs, name) })
 	switch {
 	case len(own) > 0 && strings.Join(own, "") == "":
 		f.Sentence = fmt.Sprintf("the pod's list holds an empty name alone, so that it did not get Secret %s of ServiceAccount %s", fit, account)
 		f.Fixes = []Fix{{Title: "take the empty entry out of the pod's template (often a chart's value that is not set); the ServiceAccount's list then counts"}}
-		return cause.ServiceAccount, cause.SAEmptyName, f, true
+		return cause.ServiceAccount, cause.SAEmptyName, f
 	case len(own) == 0 && age == older:
 		f.Certainty = cause.Strong
 		f.Sentence = fmt.Sprintf("ServiceAccount %s named Secret %s when the pod was born, and the pod has no list: something took it out of the pod at its birth", account, fit)
 		f.Fixes = []Fix{{Title: "find the webhook or policy that replaces the pod's list", Command: "kubectl get mutatingwebhookconfigurations"}}
-		return cause.PodSecrets, cause.WebhookStripped, f, true
+		return cause.PodSecrets, cause.WebhookStripped, f
 	case len(own) == 0 || inherited && (age == younger || age == perhapsYounger):
 		// That the list was empty before is proven only if it holds one name now, and not if
 		// the pod has names that may be its template's.
@@ -75,14 +75,14 @@ func (w *walk) ofAge(f Finding, age age, own, theirs []string, fit string) (caus
 		}
 		f.Sentence = fmt.Sprintf("the pod is older than Secret %s in ServiceAccount %s: a pod keeps the list of its birth", fit, account)
 		f.Fixes = []Fix{w.anew()}
-		return cause.ServiceAccount, cause.SAPodPredates, f, true
+		return cause.ServiceAccount, cause.SAPodPredates, f
 	}
 	if inherited {
 		f.Certainty = cause.Strong // it may be the ServiceAccount's list of an earlier time
 	}
 	f.Sentence = fmt.Sprintf("the pod has a list of its own, so that Secret %s of ServiceAccount %s does not count", fit, account)
 	f.Fixes = []Fix{{Title: fmt.Sprintf("name %s in the pod's template too, or take the list out of it", fit)}}
-	return cause.ServiceAccount, cause.SAPodOverrides, f, true
+	return cause.ServiceAccount, cause.SAPodOverrides, f
 }
 
 // age is how old the list of a ServiceAccount is beside the pod.

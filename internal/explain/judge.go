@@ -148,24 +148,36 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 	return f, true
 }
 
-// precisely is the cause, in view of where the words were said.
+// precisely is the cause, in view of where the words were said, and of what was not read.
 func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
-	refusals := []runtimeerror.Kind{runtimeerror.NotFound, runtimeerror.Forbidden, runtimeerror.Unauthorized}
-	unreachable := []runtimeerror.Kind{runtimeerror.DNS, runtimeerror.Refused, runtimeerror.Timeout, runtimeerror.Reset}
-	if err.Kind == runtimeerror.TokenPostRefused || err.Kind == runtimeerror.LoginRefused {
-		return w.ofTokenServer(err.Status, code, sure)
-	}
 	switch {
+	case err.Kind == runtimeerror.TokenPostRefused || err.Kind == runtimeerror.LoginRefused:
+		return w.ofTokenServer(err.Status, code, sure)
 	case err.Kind == runtimeerror.BlobFailed:
 		return w.ofBlob(err)
-	case err.Kind == runtimeerror.NeverPull:
-		return code, w.absent()
-	case err.Kind == runtimeerror.Cancelled && w.Node == nil, ofClock(err) && w.NoClock:
-		return code, cause.Possible // the node is not known, which would tell
 	case err.Kind == runtimeerror.NoRegistryKnown && w.Observed.Read.Runtime != runtimeerror.CRIO:
 		return cause.MirrorConfig, cause.Proven // the node's settings for the registry leave nobody to ask
 	case err.Kind == runtimeerror.Undecodable && !strings.HasPrefix(err.Text, "json:"):
 		return cause.SecretBadAuth, sure
+	case err.Kind == runtimeerror.NeverPull:
+		return code, w.absent()
+	case w.nodeWouldTell(err):
+		return code, cause.Possible
+	}
+	return w.where(err, code, sure)
+}
+
+// nodeWouldTell tells whether another cause fits as well, which the node would tell if it
+// had been read.
+func (w *walk) nodeWouldTell(err runtimeerror.Error) bool {
+	return err.Kind == runtimeerror.Cancelled && w.Node == nil || ofClock(err) && w.NoClock
+}
+
+// where is the cause in view of where the pull ended.
+func (w *walk) where(err runtimeerror.Error, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
+	refusals := []runtimeerror.Kind{runtimeerror.NotFound, runtimeerror.Forbidden, runtimeerror.Unauthorized}
+	unreachable := []runtimeerror.Kind{runtimeerror.DNS, runtimeerror.Refused, runtimeerror.Timeout, runtimeerror.Reset}
+	switch {
 	case err.Stage == runtimeerror.Sandbox:
 		return cause.SandboxImage, sure
 	case err.Mirror != "" && slices.Contains(refusals, err.Kind):

@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"time"
 
