@@ -62,6 +62,7 @@ type Lab struct {
 	Cluster    *cluster.Cluster // after StartCluster
 	controller *daemon.Daemon
 	accessLog  *os.File
+	names      map[string]netip.Addr // further ones
 }
 
 // Open starts the sandbox with the local ACR in it, which takes seconds: the

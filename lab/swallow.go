@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"strings"
 )
@@ -10,7 +11,10 @@ import (
 // setHosts has the names of the VPC lead to an address, and all others to the
 // local ACR.
 func (l *Lab) setHosts(vpc string) error {
-	hosts := map[string]netip.Addr{}
+	hosts := maps.Clone(l.names)
+	if hosts == nil {
+		hosts = map[string]netip.Addr{}
+	}
 	for _, name := range l.ACR.Hostnames() {
 		at := registryAddress
 		if first, _, _ := strings.Cut(name, "."); strings.HasSuffix(first, "-vpc") {
@@ -19,6 +23,12 @@ func (l *Lab) setHosts(vpc string) error {
 		hosts[name] = netip.MustParseAddr(at)
 	}
 	return l.Sandbox.SetHosts(hosts)
+}
+
+// SetNames has further names exist in the sandbox, as for servers of a test's own.
+func (l *Lab) SetNames(names map[string]netip.Addr) error {
+	l.names = names
+	return l.setHosts(registryAddress)
 }
 
 // SwallowVPC has the names of the VPC lead to where packets vanish, as they do

@@ -94,8 +94,12 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
   path = %[3]q
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = %[4]q
+  # instead of five minutes: nobody here waits so long for content that does not come
+  image_pull_progress_timeout = "40s"
   [plugins."io.containerd.cri.v1.images".pinned_images]
     sandbox = %[5]q
+  [plugins."io.containerd.cri.v1.images".registry]
+    config_path = %[9]q
 [plugins."io.containerd.cri.v1.runtime"]
   # its profile would stay in the host's kernel after the lab
   disable_apparmor = true
@@ -111,8 +115,15 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
       BinaryName = %[8]q
       SystemdCgroup = false
 `, filepath.Join(c.dir, "containerd"), containerdSocket, filepath.Join(c.dir, "opt"), snapshotter,
-		pauseImage, c.bin.CNI, c.dir, c.bin.Runc), nil
+		pauseImage, c.bin.CNI, c.dir, c.bin.Runc, c.Registries()), nil
 }
+
+// Registries is the folder of containerd's settings for registries: HOST/hosts.toml,
+// read at each pull.
+func (c *Cluster) Registries() string { return filepath.Join(c.dir, "certs.d") }
+
+// StaticPods is the folder of the node's static pods.
+func (c *Cluster) StaticPods() string { return filepath.Join(c.dir, "static-pods") }
 
 // cniConfig puts pods on a bridge. Their default route leads to the bridge,
 // where the service address and the node's are; nothing leads further.
@@ -145,6 +156,9 @@ func (c *Cluster) startKubelet(ctx context.Context) error {
 	identity := subject{name: "system:node:" + NodeName, groups: []string{"system:nodes"}}
 	if err := c.writeKubeconfig(c.internalKubeconfig("kubelet"), c.internalURL(), identity); err != nil {
 		return err
+	}
+	if err := os.MkdirAll(c.StaticPods(), 0o700); err != nil {
+		return fmt.Errorf("making the folder of static pods: %w", err)
 	}
 	config, err := json.MarshalIndent(c.kubeletConfig(), "", "  ")
 	if err != nil {
@@ -183,7 +197,11 @@ func (c *Cluster) kubeletConfig() map[string]any {
 
 		"containerRuntimeEndpoint": "unix://" + containerdSocket,
 		"volumePluginDir":          filepath.Join(c.dir, "volume-plugins"),
-		"resolvConf":               filepath.Join(c.dir, "..", "sandbox", "resolv.conf"),
+		"staticPodPath":            c.StaticPods(),
+		// Else one registry that does not answer holds all pulls up.
+		"serializeImagePulls": false,
+		"maxPods":             240, // as many as there are addresses, and a few for those that end
+		"resolvConf":          filepath.Join(c.dir, "..", "sandbox", "resolv.conf"),
 
 		"cgroupRoot":   c.sandbox.Cgroup(),
 		"cgroupDriver": "cgroupfs",
