@@ -83,8 +83,9 @@ func hostOf(key string) string {
 	return host[strings.LastIndexByte(host, '@')+1:]
 }
 
-// signed are the parameters of a URL that open what it names.
-var signed = regexp.MustCompile(`(?i)([?&](?:x-[a-z]+-[a-z0-9-]*|[a-z0-9_-]*(?:signature|token|credential|accesskeyid)|sig|expires)=)[^&\s"']+`)
+// signed are the parameters of a URL that open what it names, without the colon that a
+// runtime puts after one.
+var signed = regexp.MustCompile(`(?i)([?&](?:x-[a-z]+-[a-z0-9-]*|[a-z0-9_-]*(?:signature|token|credential|accesskeyid)|sig|expires)=)[^&\s"']*[^&\s"':]`)
 
 // WithoutSecrets takes out of a runtime's words what opens a signed URL.
 func WithoutSecrets(text string) string { return signed.ReplaceAllString(text, "${1}…") }

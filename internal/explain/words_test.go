@@ -45,7 +45,7 @@ func ofWords() []row {
 		said("half of the content", "failed to copy: short read: expected 100 bytes but got 50: unexpected EOF", cause.BlobTruncated, cause.Proven),
 		said("no content", "failed to copy: httpReadSeeker: failed open: could not fetch content descriptor sha256:aa (application/vnd.oci.image.layer.v1.tar) from remote: not found", cause.BlobMissing, cause.Strong),
 		said("content that is refused", blob+"unexpected status from GET request to https://reg.example.com/v2/a/blobs/sha256:aa: 403 Forbidden", cause.BlobForbidden, cause.Possible),
-		said("a storage that refuses", blob+"unexpected status from GET request to https://bucket.example.net/aa: 403 Forbidden", cause.BlobStorage403, cause.Strong),
+		said("a storage that refuses", blob+"unexpected status from GET request to https://bucket.example.net/aa?Signature=a: 403 Forbidden", cause.BlobStorage403, cause.Strong),
 		said("a storage without an address", blob+`failed to do request: Get "https://bucket.example.net/aa": dial tcp: lookup bucket.example.net on 10.0.0.10:53: no such host`, cause.BlobStorageUnreachable, cause.Proven),
 		said("a full disk", "failed to extract layer sha256:aa: write /a: no space left on device", cause.NodeDisk, cause.Proven),
 		said("given up, on a node that was not read", "context canceled", cause.NodeTimeout, cause.Possible),

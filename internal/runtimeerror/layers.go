@@ -63,6 +63,7 @@ func ofContainerd() []layer {
 		{"failed to fetch anonymous token: ", bare, Containerd, Authorize, token(No)},
 		{"failed to fetch oauth token: ", bare, Containerd, Authorize, token(Yes)},
 		{"not implemented: ", bare, Containerd, "", nil},
+		{"get image config descriptor: ", bare, Containerd, Manifest, nil}, // for an index without the node's platform
 		// Content.
 		{"failed to copy: ", bare, Containerd, Blob, nil},
 		{"httpReadSeeker: failed open: ", bare, Containerd, Blob, nil},

@@ -479,3 +479,12 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// containerd's CRI names no image where it looks for the image's configuration.
+func TestAnIndexWithoutTheNodesPlatformIsRead(t *testing.T) {
+	t.Parallel()
+	got := Read("rpc error: code = NotFound desc = get image config descriptor: no match for platform in manifest sha256:aa: not found").Errors[0]
+	if got.Kind != NoPlatform || got.Stage != Manifest {
+		t.Errorf("got %+v", got)
+	}
+}
