@@ -63,6 +63,7 @@ type Lab struct {
 	controller *daemon.Daemon
 	accessLog  *os.File
 	names      map[string]netip.Addr // further ones
+	vpc        string                // where the names of the VPC lead
 }
 
 // Open starts the sandbox with the local ACR in it, which takes seconds: the

@@ -11,6 +11,7 @@ import (
 // setHosts has the names of the VPC lead to an address, and all others to the
 // local ACR.
 func (l *Lab) setHosts(vpc string) error {
+	l.vpc = vpc
 	hosts := maps.Clone(l.names)
 	if hosts == nil {
 		hosts = map[string]netip.Addr{}
@@ -28,7 +29,7 @@ func (l *Lab) setHosts(vpc string) error {
 // SetNames has further names exist in the sandbox, as for servers of a test's own.
 func (l *Lab) SetNames(names map[string]netip.Addr) error {
 	l.names = names
-	return l.setHosts(registryAddress)
+	return l.setHosts(l.vpc)
 }
 
 // SwallowVPC has the names of the VPC lead to where packets vanish, as they do

@@ -94,8 +94,6 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
   path = %[3]q
 [plugins."io.containerd.cri.v1.images"]
   snapshotter = %[4]q
-  # instead of five minutes: nobody here waits so long for content that does not come
-  image_pull_progress_timeout = "40s"
   [plugins."io.containerd.cri.v1.images".pinned_images]
     sandbox = %[5]q
   [plugins."io.containerd.cri.v1.images".registry]
