@@ -2,318 +2,331 @@ package e2e
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
+	"github.com/pullkey/pullkey/lab/breaker"
+	"github.com/pullkey/pullkey/lab/cluster"
+	"github.com/pullkey/pullkey/lab/document"
 )
-
-// fault is a pull that fails for one reason, on a real kubelet.
-type fault struct {
-	name string
-	want cause.Code // empty for a pod that runs
-	// secrets are made before the pod, by name; of type dockerconfigjson unless it
-	// has another.
-	secrets map[string]corev1.Secret
-	image   string // another than the private one
-	policy  corev1.PullPolicy
-	account []string // what the ServiceAccount names before the pod is born
-	later   []string // and after it
-	names   []string // what the pod names
-	under   string   // another ServiceAccount than default
-	dated   bool     // the list that is written later is that ServiceAccount's
-	// sure is how sure it must be, where that matters.
-	sure cause.Certainty
-	// elsewhere are Secrets of another namespace, made a second after those of this one.
-	elsewhere map[string]corev1.Secret
-	volume    string // the image of a volume
-	debug     string // that of a debug container
-	set       bool   // a ReplicaSet is explained, whose pods are refused
-	objects   string // what is applied before the pod, with NAMESPACE in it
-}
-
-// loginFor is a pull Secret with the given entry under a key.
-func loginFor(key string, entry map[string]string) map[string]corev1.Secret {
-	text, _ := json.Marshal(map[string]any{"auths": map[string]any{key: entry}}) // never fails on texts
-	return pullSecretWith(string(text))
-}
-
-func pullSecretWith(document string) map[string]corev1.Secret {
-	return map[string]corev1.Secret{"s": {Type: corev1.SecretTypeDockerConfigJson, StringData: map[string]string{corev1.DockerConfigJsonKey: document}}}
-}
-
-// faults are made of a login that works and an image that it may pull.
-func (n *node) faults() []fault {
-	user, secret := n.ACR.Owner()
-	good := map[string]string{"auth": base64.StdEncoding.EncodeToString([]byte(user + ":" + secret.Reveal()))}
-	instance := n.ACR.Instances()[0]
-	host, vpc := instance.Hosts[0], instance.Hosts[1]
-	other := n.ACR.Instances()[1].Hosts[0]
-	names := []string{"s"}
-	flat, _ := json.Marshal(map[string]any{host: good})
-	_, domain, _ := strings.Cut(host, ".")
-	_, last, _ := strings.Cut(domain, ".")
-	old := map[string]string{"username": user, "password": "the-old-password"}
-	twice := corev1.Secret{Type: corev1.SecretTypeOpaque, StringData: map[string]string{corev1.DockerConfigJsonKey: base64.StdEncoding.EncodeToString([]byte(loginFor(host, good)["s"].StringData[corev1.DockerConfigJsonKey]))}}
-	opaque := loginFor(host, good)["s"]
-	opaque.Type = corev1.SecretTypeOpaque
-	both := loginFor(host, good)
-	both["other"] = loginFor("other.example.com", good)["s"]
-	return []fault{
-		{name: "healthy", secrets: loginFor(host, good), names: names},
-		{name: "nothing", want: cause.AuthNoCredential},
-		{name: "unreferenced", want: cause.SANotReferenced, secrets: loginFor(host, good)},
-		{name: "predates", want: cause.SAPodPredates, secrets: loginFor(host, good), later: names},
-		{name: "predates-dated", want: cause.SAPodPredates, sure: cause.Proven, secrets: loginFor(host, good), later: names, under: "builder", dated: true},
-		{name: "custom", want: cause.SACustom, secrets: loginFor(host, good), account: names, under: "builder"},
-		{name: "other-namespace", want: cause.SecretOtherNamespace, names: names, elsewhere: loginFor(host, good)},
-		{name: "stale-copy", want: cause.SecretStaleCopy, secrets: loginFor(host, old), names: names, elsewhere: loginFor(host, good)},
-		{name: "double-b64", want: cause.SecretDoubleB64, secrets: map[string]corev1.Secret{"s": twice}, names: names},
-		{name: "cache-verify", want: cause.CacheVerify, image: n.image, policy: corev1.PullNever},
-		{name: "volume", want: cause.VolImage, secrets: loginFor(host, good), names: names, volume: other + "/models/m:1"},
-		{name: "debug", want: cause.PodEphemeral, secrets: loginFor(host, good), names: names, debug: other + "/tools/t:1"},
-		{name: "no-account", want: cause.SAMissing, sure: cause.Proven, set: true, under: "none"},
-		{name: "enforced", want: cause.SAEnforced, sure: cause.Proven, set: true, under: "builder", names: names, objects: enforcing},
-		{name: "policy", want: cause.AdmissionPolicy, set: true, under: "builder", objects: refusing},
-		{name: "overrides", want: cause.SAPodOverrides, secrets: both, account: names, names: []string{"other"}},
-		{name: "empty-name", want: cause.SAEmptyName, secrets: loginFor(host, good), account: names, names: []string{""}},
-		// Secrets s are in other namespaces too.
-		{name: "missing", want: cause.SecretMissing, names: []string{"nowhere"}},
-		{name: "type", want: cause.SecretType, secrets: map[string]corev1.Secret{"s": opaque}, names: names},
-		{name: "bad-auth", want: cause.SecretBadAuth, secrets: loginFor("quay.io", map[string]string{"auth": "!!"}), names: names},
-		{name: "bad-auth-public", want: cause.SecretBadAuth, secrets: loginFor("quay.io", map[string]string{"auth": "!!"}), names: names, image: "nginx"},
-		{name: "bad-shape", want: cause.SecretBadShape, secrets: pullSecretWith(`{"auths":[]}`), names: names},
-		{name: "silent-shape", want: cause.SecretWrongShapeSilent, secrets: pullSecretWith(string(flat)), names: names},
-		{name: "no-password", want: cause.SecretNoPassword, secrets: pullSecretWith(`{"auths":{"` + host + `":{}},"credsStore":"desktop"}`), names: names},
-		{name: "identity-token", want: cause.SecretIdentityToken, secrets: loginFor(host, map[string]string{"identitytoken": "t"}), names: names},
-		{name: "white-space", want: cause.SecretStrayWhitespace, secrets: loginFor(host, map[string]string{"username": user, "password": secret.Reveal() + "\n"}), names: names},
-		{name: "key-space", want: cause.SecretStrayWhitespace, secrets: loginFor(" "+host, good), names: names},
-		{name: "key-port", want: cause.KeyPort, secrets: loginFor(host+":443", good), names: names},
-		{name: "key-path", want: cause.KeyPath, secrets: loginFor(host+"/another/team", good), names: names},
-		{name: "key-version", want: cause.KeyPath, secrets: loginFor("https://"+host+"/v2", good), names: names},
-		{name: "key-case", want: cause.KeyCase, secrets: loginFor(strings.ToUpper(host[:1])+host[1:], good), names: names},
-		{name: "key-glob", want: cause.KeyGlob, secrets: loginFor("*."+last, good), names: names},
-		{name: "key-vpc", want: cause.KeyVPCVsPublic, secrets: loginFor(vpc, good), names: names},
-		{name: "key-server", want: cause.KeyDefaultServer, secrets: loginFor("https://index.docker.io/v1/", good), names: names},
-		{name: "key-host", want: cause.KeyHostMismatch, secrets: loginFor("registry.example.com", good), names: names},
-		{name: "wrong-password", want: cause.AuthInvalid, secrets: map[string]corev1.Secret{"wrong": loginFor(host, old)["s"]}, names: []string{"wrong"}},
-		{name: "no-tag", want: cause.TagMissing, secrets: loginFor(host, good), names: names, image: n.image + "-none"},
-		{name: "no-name", want: cause.RefInvalid, image: "https://" + host + "/a:1"},
-		{name: "never", want: cause.PolicyNever, secrets: loginFor(host, good), names: names, image: host + "/never/pulled:1", policy: corev1.PullNever},
-		{name: "no-address", want: cause.NetDNS, image: "nowhere.example.com/a:1"},
-	}
-}
-
-// enforcing has the ServiceAccount let pods name those Secrets alone that it names itself.
-const enforcing = `apiVersion: v1
-kind: ServiceAccount
-metadata: {name: builder, namespace: NAMESPACE, annotations: {kubernetes.io/enforce-mountable-secrets: "true"}}
-`
-
-// refusing lets no pod of the namespace be made.
-const refusing = `apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: {name: NAMESPACE}
-spec:
-  matchConstraints:
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
-    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods]}]
-  validations: [{expression: "false", message: images must come from another registry}]
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: {name: NAMESPACE}
-spec: {policyName: NAMESPACE, validationActions: [Deny]}
-`
-
-// breaks makes a pull fail in a namespace of its own.
-func (n *node) breaks(t *testing.T, f *fault) string {
-	t.Helper()
-	namespace := "explain-" + f.name + "-" + n.tag
-	admin := n.plane.admin.CoreV1()
-	n.apply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")
-	n.plane.eventually(t, "namespace "+namespace+" has its ServiceAccount", func(ctx context.Context) error {
-		_, err := admin.ServiceAccounts(namespace).Get(ctx, "default", metav1.GetOptions{})
-		return err
-	})
-	n.hold(t, namespace, f.secrets)
-	if f.under != "" && f.under != "none" && f.objects != enforcing {
-		// With a label, since the API server keeps no dates of a ServiceAccount without anything.
-		n.apply(t, "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: "+f.under+", namespace: "+namespace+", labels: {a: b}}\n")
-	}
-	if f.objects != "" {
-		n.apply(t, strings.ReplaceAll(f.objects, "NAMESPACE", namespace))
-	}
-	n.copies(t, namespace+"-source", f.elsewhere)
-	n.accountNames(t, namespace, "default", f.account)
-	pod := f.pod(n.image)
-	if f.objects == refusing {
-		n.plane.eventually(t, "the policy refuses pods", func(ctx context.Context) error {
-			if _, err := admin.Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}); err == nil {
-				return errors.New("it does not")
-			}
-			return nil
-		})
-	}
-	if f.set {
-		n.makes(t, namespace, pod)
-		return namespace
-	}
-	n.bears(t, namespace, pod, f)
-	return namespace
-}
-
-// pod is the one that fails.
-func (f *fault) pod(private string) *corev1.Pod {
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "app"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: f.image, ImagePullPolicy: f.policy}}}}
-	if f.image == "" {
-		pod.Spec.Containers[0].Image, pod.Spec.Containers[0].ImagePullPolicy = private, corev1.PullAlways
-	}
-	pod.Spec.ServiceAccountName = f.under
-	if f.volume != "" {
-		pod.Spec.Volumes = []corev1.Volume{{Name: "models", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: f.volume, PullPolicy: corev1.PullIfNotPresent}}}}
-		pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "models", MountPath: "/models"}}
-	}
-	for _, name := range f.names {
-		pod.Spec.ImagePullSecrets = append(pod.Spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
-	}
-	return pod
-}
-
-// bears makes the pod, and what comes after its birth.
-func (n *node) bears(t *testing.T, namespace string, pod *corev1.Pod, f *fault) {
-	t.Helper()
-	admin := n.plane.admin.CoreV1()
-	made, err := admin.Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.debug != "" {
-		n.plane.eventually(t, "the pod has a debug container", func(ctx context.Context) error {
-			now, err := admin.Pods(namespace).Get(ctx, made.Name, metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
-			now.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debugger", Image: f.debug}}}
-			_, err = admin.Pods(namespace).UpdateEphemeralContainers(ctx, now.Name, now, metav1.UpdateOptions{})
-			return err
-		})
-	}
-	account := "default"
-	if f.dated {
-		account = f.under
-		n.plane.eventually(t, "the second of the pod's birth is over", func(context.Context) error {
-			if time.Since(made.CreationTimestamp.Time) < 2*time.Second {
-				return errors.New("not yet")
-			}
-			return nil
-		})
-	}
-	n.accountNames(t, namespace, account, f.later)
-}
-
-// copies makes Secrets in another namespace, later than all that are there.
-func (n *node) copies(t *testing.T, namespace string, secrets map[string]corev1.Secret) {
-	t.Helper()
-	if len(secrets) == 0 {
-		return
-	}
-	n.apply(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+namespace+"}\n")
-	begun := time.Now()
-	n.plane.eventually(t, "a second is over", func(context.Context) error {
-		if time.Since(begun) < 2*time.Second {
-			return errors.New("not yet")
-		}
-		return nil
-	})
-	n.hold(t, namespace, secrets)
-}
-
-// hold makes Secrets.
-func (n *node) hold(t *testing.T, namespace string, secrets map[string]corev1.Secret) {
-	t.Helper()
-	for name, s := range secrets {
-		s.Name = name
-		if _, err := n.plane.admin.CoreV1().Secrets(namespace).Create(t.Context(), &s, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// makes has a ReplicaSet make the pod.
-func (n *node) makes(t *testing.T, namespace string, pod *corev1.Pod) {
-	t.Helper()
-	labels := map[string]string{"app": "app"}
-	set := &appsv1.ReplicaSet{
-		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "ReplicaSet"}, ObjectMeta: metav1.ObjectMeta{Name: "app", Namespace: namespace},
-		Spec: appsv1.ReplicaSetSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod.Spec}},
-	}
-	text, err := json.Marshal(set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.apply(t, string(text))
-}
-
-func (n *node) accountNames(t *testing.T, namespace, account string, names []string) {
-	t.Helper()
-	for _, name := range names {
-		patch := fmt.Sprintf(`[{"op":"add","path":"/imagePullSecrets","value":[{"name":%q}]}]`, name)
-		if out, err := n.Kubectl(t.Context(), "", "-n", namespace, "patch", "serviceaccount", account, "--type=json", "-p", patch); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-	}
-}
-
-// is tells whether a diagnosis is that of the fault.
-func (f *fault) is(d *explain.Diagnosis) bool {
-	if f.want == "" {
-		return d.Verdict.Status == explain.OK && d.Verdict.Code == ""
-	}
-	return d.Verdict.Code == f.want && d.Verdict.Status != explain.OK && (f.set || d.Observed != nil) && (f.sure == "" || d.Verdict.Certainty == f.sure)
-}
 
 // isExplained breaks pulls in many ways at once, and has each explained by the program,
 // which is given a kubeconfig alone. A wrong cause that is told as proven is worse than
 // none.
 func (n *node) isExplained(t *testing.T) {
-	all := n.faults()
-	namespaces := make([]string, len(all))
-	for i := range all {
-		namespaces[i] = n.breaks(t, &all[i])
-		t.Cleanup(func() {
-			for _, namespace := range []string{namespaces[i], namespaces[i] + "-source"} {
-				_ = n.plane.admin.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), namespace, metav1.DeleteOptions{})
-			}
-		})
+	if err := n.SwallowVPC(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	for i, f := range all {
-		var last explain.Diagnosis
-		n.plane.eventually(t, "the fault "+f.name+" is explained", func(ctx context.Context) error {
-			out, err := exec.CommandContext(ctx, n.program(t), "explain", map[bool]string{true: "rs/app", false: "pod/app"}[f.set], "-n", namespaces[i], "-o", "json", "--kubeconfig", n.Cluster.Kubeconfig()).Output()
-			if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
-				return err
+	t.Cleanup(func() {
+		if err := n.RestoreVPC(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	b := n.breaker(t)
+	cases, err := b.Break(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.program(t)
+	e := &examination{node: n, people: n.people(t)}
+	e.all(t, cases)
+	t.Log(e.matrix.Table())
+	t.Logf("%d double faults", e.doubles)
+	for _, p := range e.people {
+		t.Logf("%s tells %d codes, %d of them as proven or strong", p.name, len(p.tells), len(p.decides))
+	}
+	const atLeast = 35
+	if got := e.matrix.Codes(); got < atLeast {
+		t.Errorf("got %d codes for real, want at least %d", got, atLeast)
+	}
+	if e.doubles < 10 {
+		t.Errorf("got %d double faults, want at least 10", e.doubles)
+	}
+	n.keeps(t, e.matrix.Table())
+}
+
+func (n *node) breaker(t *testing.T) *breaker.Breaker {
+	t.Helper()
+	program, err := cluster.BuildPause(t.Context(), cluster.BuildOptions{Root: root, Progress: os.Stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, password := n.ACR.Owner()
+	hosts := n.ACR.Instances()[0].Hosts
+	b, err := breaker.New(breaker.Options{
+		Cluster: n.plane.admin, Image: n.image, Host: hosts[0], VPC: hosts[1], Other: n.ACR.Instances()[1].Hosts[0], User: user, Password: password.Reveal(),
+		Program: text, Listen: n.Sandbox.Listen, SetNames: n.SetNames, Registries: n.Cluster.Registries(), StaticPods: n.Cluster.StaticPods(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+// keeps holds the page to what was told, or writes it.
+func (n *node) keeps(t *testing.T, table string) {
+	t.Helper()
+	const part = "confusion"
+	page := filepath.Join(root, "docs", "reference", "confusion.md")
+	if *update {
+		if err := document.SetPart(page, part, table); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	kept, err := document.Part(page, part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(breaker.Pairs(kept), breaker.Pairs(table)); diff != "" {
+		t.Errorf("docs/reference/confusion.md is not what was told; -update writes it (-page +told):\n%s", diff)
+	}
+}
+
+// asker is somebody who asks, with what may be read.
+type asker struct {
+	name, settings string
+	tells, decides map[cause.Code]bool
+}
+
+// people are a developer, an SRE and an administrator, each by a ServiceAccount.
+func (n *node) people(t *testing.T) []*asker {
+	t.Helper()
+	namespace := "people-" + n.tag
+	const rules = `
+- {apiGroups: [""], resources: [pods, events, serviceaccounts], verbs: [get, list]}
+- {apiGroups: [apps], resources: [replicasets, deployments, statefulsets, daemonsets], verbs: [get, list]}
+- {apiGroups: [batch], resources: [jobs], verbs: [get, list]}
+`
+	var all []*asker
+	for _, p := range []struct{ name, rules string }{
+		{"developer", rules},
+		{"sre", rules + `- {apiGroups: [""], resources: [secrets], verbs: [get, list]}`},
+		{"administrator", `- {apiGroups: ["*"], resources: ["*"], verbs: ["*"]}`},
+	} {
+		n.apply(t, fmt.Sprintf(`apiVersion: v1
+kind: Namespace
+metadata: {name: %[1]s}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: %[2]s, namespace: %[1]s}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: %[1]s-%[2]s}
+rules:
+%[3]s
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: %[1]s-%[2]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s-%[2]s}
+subjects: [{kind: ServiceAccount, name: %[2]s, namespace: %[1]s}]
+`, namespace, p.name, p.rules))
+		settings, err := n.Cluster.KubeconfigOf(t.Context(), namespace, p.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, &asker{name: p.name, settings: settings, tells: map[cause.Code]bool{}, decides: map[cause.Code]bool{}})
+	}
+	return all
+}
+
+// examination asks, and notes what it is told.
+type examination struct {
+	*node
+	people []*asker // the last may read all
+	mu     sync.Mutex
+	matrix breaker.Matrix
+	// doubles are the double faults of which both were told.
+	doubles int
+	ending  sync.WaitGroup
+}
+
+// all asks for each case until the answer is right: kubelet takes its time, and so do the
+// node's list of images and Events.
+func (e *examination) all(t *testing.T, cases []breaker.Case) {
+	t.Helper()
+	defer e.ending.Wait()
+	const limit = 12 * time.Minute
+	end := time.Now().Add(limit)
+	e.plane.within(t, limit+4*time.Minute, "all is told", func(context.Context) error {
+		const atOnce = 6
+		left, last := make([][]breaker.Case, len(cases)), time.Now().After(end)
+		slots := make(chan struct{}, atOnce)
+		var wait sync.WaitGroup
+		for i := range cases {
+			slots <- struct{}{}
+			wait.Go(func() {
+				defer func() { <-slots }()
+				left[i] = e.one(t, &cases[i], last)
+			})
+		}
+		wait.Wait()
+		if cases = slices.Concat(left...); len(cases) > 0 {
+			return fmt.Errorf("%d cases are left", len(cases))
+		}
+		return nil
+	})
+}
+
+// one asks for a case, and returns what is to be asked later.
+func (e *examination) one(t *testing.T, c *breaker.Case, last bool) []breaker.Case {
+	t.Helper()
+	if err := c.Well(t.Context()); c.Want == "" && err != nil {
+		if !last {
+			return []breaker.Case{*c} // kubelet has not pulled yet
+		}
+		t.Errorf("%s: %v", c.About, err)
+	}
+	d := e.ask(t, e.people[len(e.people)-1], c)
+	if right := rightly(c, &d); !right && !last {
+		if v := d.Verdict; v.Certainty == cause.Proven && d.Observed != nil && v.Code != c.Want && v.Code != cause.KubeletQPS {
+			t.Errorf("%s: wrong, and proven: %s", c.About, text(t, &d))
+		}
+		return []breaker.Case{*c}
+	} else if !right {
+		t.Errorf("%s: want %s, got %s", c.About, c.Want, text(t, &d))
+	}
+	t.Logf("| %s | %s | %s |", c.About, d.Verdict.Code, d.Verdict.Certainty)
+	e.note(t, c, d)
+	return e.next(t, c, &d)
+}
+
+// next ends a case that was told, or mends its first fault.
+func (e *examination) next(t *testing.T, c *breaker.Case, d *explain.Diagnosis) []breaker.Case {
+	t.Helper()
+	if c.Second {
+		e.count(func() { e.doubles++ })
+	}
+	if c.Mend == nil {
+		e.ending.Go(func() {
+			if err := c.Done(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
 			}
-			last = explain.Diagnosis{}
-			if err := json.Unmarshal(out, &last); err != nil {
-				return fmt.Errorf("%w: %s", err, out)
-			}
-			if !f.is(&last) {
-				return fmt.Errorf("got %s %s [%s], want %s: %s", last.Verdict.Status, last.Verdict.Code, last.Verdict.Certainty, f.want, out)
-			}
-			return nil
 		})
-		t.Logf("| %s | %s | %s |", f.name, last.Verdict.Code, last.Verdict.Certainty)
+		return nil
+	}
+	for _, f := range d.AlsoNoticed {
+		t.Logf("%s: also noticed: %s", c.About, f.Code)
+	}
+	next, err := c.Mend(t.Context())
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	if next.Waits {
+		return e.one(t, &next, true) // before kubelet tries again
+	}
+	return []breaker.Case{next}
+}
+
+func text(t *testing.T, d *explain.Diagnosis) string {
+	t.Helper()
+	out, err := json.Marshal(d)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(out)
+}
+
+// rightly tells whether an answer is the wanted one, or, where the same objects fit two
+// causes, the other one with a caveat.
+func rightly(c *breaker.Case, d *explain.Diagnosis) bool {
+	v := d.Verdict
+	switch {
+	case c.Want == "":
+		return v.Status == explain.OK && d.Observed == nil
+	case c.Waits:
+		return v.Status == explain.OK || v.Status == explain.Waiting && v.Code == c.Want
+	case v.Status != explain.Broken, d.Observed == nil && strings.HasPrefix(c.Target, "pod/"):
+		return false
+	case v.Code == c.Alike:
+		return v.Certainty == cause.Possible
+	}
+	return v.Code == c.Want && (c.Sure == "" || v.Certainty == c.Sure)
+}
+
+// ask has somebody ask for a case.
+func (e *examination) ask(t *testing.T, who *asker, c *breaker.Case) explain.Diagnosis {
+	t.Helper()
+	args := []string{"explain", c.Target, "-n", c.Namespace, "-o", "json", "--kubeconfig", who.settings}
+	var d explain.Diagnosis
+	out, err := e.Inside(t.Context(), e.program(t), args...).Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok && len(out) == 0 {
+		d.Verdict.Sentence = string(failed.Stderr)
+		return d
+	}
+	if strings.HasPrefix(string(out), "[]") { // a workload whose pods all run
+		d.Verdict.Status = explain.OK
+		return d
+	}
+	if err := json.Unmarshal(out, &d); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	return d
+}
+
+// note counts the answer, and asks the others too, who may read less: what they are told
+// is never another cause that is proven, and where it is not the cause they are told which
+// right they lack.
+func (e *examination) note(t *testing.T, c *breaker.Case, d explain.Diagnosis) {
+	t.Helper()
+	if c.Waits && d.Verdict.Code == "" {
+		return // kubelet was quicker
+	}
+	e.count(func() { e.matrix.Add(c.Want, d.Verdict.Code, d.Verdict.Certainty) })
+	for i, p := range e.people {
+		if i < len(e.people)-1 {
+			d = e.ask(t, p, c)
+		}
+		v := d.Verdict
+		if v.Code == c.Want {
+			e.count(func() { p.told(v.Code, v.Certainty) })
+			continue
+		}
+		if v.Certainty == cause.Proven || v.Certainty == cause.Strong {
+			t.Errorf("%s: the %s is told another cause as %s: %s", c.About, p.name, v.Certainty, text(t, &d))
+		}
+		lacks := func(n explain.NotChecked) bool { return n.Rule != "" }
+		if i < len(e.people)-1 && !c.Waits && v.Code != c.Alike && !slices.ContainsFunc(d.NotChecked, lacks) {
+			t.Errorf("%s: the %s is not told which right is missing: %s", c.About, p.name, text(t, &d))
+		}
+	}
+}
+
+func (e *examination) count(one func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	one()
+}
+
+// told notes a cause that somebody was told rightly.
+func (p *asker) told(code cause.Code, sure cause.Certainty) {
+	if code == "" {
+		return
+	}
+	p.tells[code] = true
+	if sure != cause.Possible {
+		p.decides[code] = true
 	}
 }
