@@ -164,7 +164,7 @@ type examination struct {
 	doubles int
 	// missed are what was mended by kubelet before somebody asked.
 	missed []cause.Code
-	ending  sync.WaitGroup
+	ending sync.WaitGroup
 }
 
 // all asks for each case until the answer is right: kubelet takes its time, and so do the
