@@ -201,7 +201,7 @@ func TestWithoutTheNodeLessIsProven(t *testing.T) {
 		t.Fatal(err)
 	}
 	kubeconfig := clusterOf(t, serving(map[string]string{inShop + "/pods/a": text, inShop + "/secrets": of("SecretList"), inShop + "/events": of("EventList")}, "/api/v1/nodes/n"))
-	if _, all, code := runAt(t, "explain", "a", "-n", "shop", "--kubeconfig", kubeconfig); code != exitFailed || !strings.Contains(all, "PULL-POLICY-NEVER  [possible]") || !strings.Contains(all, "Node n: the API server forbids it") {
+	if _, all, code := runAt(t, "explain", "a", "-n", "shop", "--kubeconfig", kubeconfig); code != exitFailed || !strings.Contains(all, "PULL-POLICY-NEVER  [possible]") || !strings.Contains(all, "Node n: the API server forbids it") || !strings.Contains(all, "in a ClusterRole:") {
 		t.Errorf("exit code %d\n%s", code, all)
 	}
 }

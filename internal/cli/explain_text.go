@@ -34,12 +34,21 @@ func notCheckedText(b *strings.Builder, list []explain.NotChecked) {
 			lines := facts{margin: "    "}
 			lines.lines(n.What + ": " + n.Why)
 			if n.Rule != "" {
-				lines.lines("it takes this rule in a Role:")
+				lines.lines("it takes this rule in a " + roleOf(n) + ":")
 				lines.lines(n.Rule)
 			}
 			b.WriteString(lines.String())
 		}
 	}
+}
+
+// roleOf is the kind of role that a rule stands in: nodes have no namespace, and what is
+// read of other namespaces is in all of them.
+func roleOf(n explain.NotChecked) string {
+	if strings.Contains(n.Rule, `"nodes"`) || strings.Contains(n.Rule, `"leases"`) || strings.HasSuffix(n.What, "of other namespaces") {
+		return "ClusterRole"
+	}
+	return "Role"
 }
 
 func (p *program) verdictText(b *strings.Builder, d *explain.Diagnosis) {
