@@ -70,6 +70,7 @@ spec:
 // expressions, and what the namespace warns of: pods that are not restricted.
 func TestTheAPIServerTakesAllThatTheChartMakes(t *testing.T) {
 	p := onControlPlane(t)
+	(&office{plane: p}).clear(t) // as if nobody had been here
 	p.apply(t, fmt.Sprintf(operator, "servicemonitor", "ServiceMonitor")+fmt.Sprintf(operator, "prometheusrule", "PrometheusRule"))
 	t.Cleanup(func() {
 		_ = p.Kubectl(context.WithoutCancel(t.Context()), "delete", "crd", "servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com").Run()
@@ -102,6 +103,7 @@ func TestTheAPIServerTakesAllThatTheChartMakes(t *testing.T) {
 // With the release goes what it made, and nothing that pullkey or its user made.
 func TestAReleaseThatIsUninstalledTakesNoSecretAlong(t *testing.T) {
 	p := onControlPlane(t)
+	(&office{plane: p}).clear(t) // as if nobody had been here
 	c := helm(t)
 	run := func(args ...string) string {
 		out, err := c.Helm(t.Context(), append(args, "--kubeconfig", p.Kubeconfig(), "--namespace", home)...)
