@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -29,7 +30,17 @@ func environment() cli.Environment {
 	return cli.Environment{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv,
 		Terminal: cli.TerminalOf(os.Stdin, os.Stdout, os.Stderr), Now: time.Now, Version: versionOf(debug.ReadBuildInfo),
+		Name: nameOf(os.Args[0]),
 	}
+}
+
+// nameOf tells what was typed: kubectl runs a file kubectl-pullkey in PATH for
+// "kubectl pullkey".
+func nameOf(path string) string {
+	if filepath.Base(path) == "kubectl-pullkey" {
+		return "kubectl pullkey"
+	}
+	return ""
 }
 
 // versionOf returns the version that was linked in, else that of the module.

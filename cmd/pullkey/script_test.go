@@ -13,7 +13,9 @@ import (
 	"github.com/pullkey/pullkey/internal/registry/registrytest"
 )
 
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"pullkey": main}) }
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"pullkey": main, "kubectl-pullkey": main})
+}
 
 // The stories in testdata/script run the program as people do, against
 // registries on loopback.

@@ -45,6 +45,8 @@ type Environment struct {
 	Metadata string
 	// Version of the program.
 	Version string
+	// Name is what people type to run it; empty means pullkey.
+	Name string
 }
 
 // program is one run of pullkey.
@@ -110,6 +112,9 @@ func (p *program) root() *cobra.Command {
 		Use: "pullkey", Short: "log in to registries and pull images, with every step visible",
 		Long: about, Example: examples, SilenceUsage: true, SilenceErrors: true,
 		DisableSuggestions: true, SuggestionsMinimumDistance: 2, // they come as a hint (unknownCommand)
+	}
+	if p.Name != "" {
+		cmd.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: p.Name}
 	}
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	cmd.SetUsageFunc(usage)

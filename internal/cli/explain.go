@@ -43,7 +43,7 @@ func (p *program) explainCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := strings.Join(args, "")
 			if strings.HasPrefix(strings.ToUpper(what), "PULL-") {
-				return p.explainCode(what)
+				return p.explainCode(cmd, what)
 			}
 			if what == "" && f.file == "" {
 				return usageError{errors.New("name a pod, the code of a cause, or with -f a file of objects"), cmd.CommandPath()}
@@ -71,10 +71,10 @@ func (p *program) explainCommand() *cobra.Command {
 }
 
 // explainCode prints what there is to know of a cause.
-func (p *program) explainCode(code string) error {
+func (p *program) explainCode(cmd *cobra.Command, code string) error {
 	c, found := cause.Find(code)
 	if !found {
-		return advise(fmt.Errorf("explain %s: there is no cause of that code", code), "docs/reference/causes lists them")
+		return usageError{advise(fmt.Errorf("there is no cause of the code %s", code), "docs/reference/causes lists them"), cmd.CommandPath()}
 	}
 	return p.found(c, strings.TrimSuffix(cleanLines(c.Page()), "\n"))
 }

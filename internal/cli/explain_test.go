@@ -147,7 +147,7 @@ func TestWhatCannotBeExplainedIsSaid(t *testing.T) {
 		{"another pod", []string{"b", "-f", file(running)}, exitFailed, "holds no pod b"},
 		{"no YAML", []string{"-f", file("a: b: not-to-be-shown")}, exitFailed, "document 1 is no YAML"},
 		{"another form", []string{"-f", file(`{"kind":"Secret","metadata":{"name":"s"},"data":{"a":"not-to-be-shown!"}}`)}, exitFailed, "Secret s is not of the form that it should be"},
-		{"no such code", []string{"PULL-NONSENSE"}, exitFailed, "there is no cause of that code"},
+		{"no such code", []string{"PULL-NONSENSE"}, exitUsage, "there is no cause of the code PULL-NONSENSE"},
 		{"no such container", []string{"a", "-c", "x", "-f", file(running)}, exitFailed, `it has no container "x"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
