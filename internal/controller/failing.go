@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
 )
 
@@ -27,40 +26,48 @@ const (
 // know: it reads the pod, its ServiceAccount and the Secret that is its own.
 type failures struct {
 	*Controller
-	told   map[types.UID]cause.Code // by an Event, of each pod that fails
-	counts map[string]int           // by code
+	there  map[types.UID]bool // the pods that failed when they were last looked at
+	counts map[string]int     // by code
 }
 
 func newFailures(c *Controller) *failures {
-	return &failures{Controller: c, told: map[types.UID]cause.Code{}, counts: map[string]int{}}
+	return &failures{Controller: c, counts: map[string]int{}}
 }
 
-// look diagnoses the pods, counts the causes, and tells those that are new.
+// look diagnoses the pods, counts the causes, and tells those that are new. kubelet's
+// words change from one try to the next, and with them the causes may take turns.
 func (f *failures) look(p *plan, pods []*corev1.Pod) {
-	counts, told, news := map[string]int{}, map[types.UID]cause.Code{}, 0
+	counts, there, news := map[string]int{}, map[types.UID]bool{}, 0
 	for _, pod := range pods {
 		verdict, fails := f.diagnose(p, pod)
 		if !fails {
 			continue
 		}
 		counts[cmp.Or(string(verdict.Code), unexplained)]++
-		before := f.told[pod.UID]
-		if verdict.Code != "" && verdict.Code != before && news < explainAtOnce {
+		there[pod.UID] = true
+		if verdict.Code != "" && news < explainAtOnce &&
+			f.sayOnce(aboutPull(pod.UID), string(verdict.Code), podReference(pod), reasonExplained, explanation(&verdict)) {
 			news++
-			before = verdict.Code
-			f.emit(podReference(pod), reasonExplained, explanation(&verdict))
 		}
-		told[pod.UID] = before
 	}
-	f.told = told
-	f.count(counts)
+	f.settle(there, counts)
 }
 
 // forget drops what was counted and told.
-func (f *failures) forget() {
-	clear(f.told)
-	f.count(nil)
+func (f *failures) forget() { f.settle(nil, nil) }
+
+// settle keeps which pods fail, and forgets what was told of the others.
+func (f *failures) settle(there map[types.UID]bool, counts map[string]int) {
+	for uid := range f.there {
+		if !there[uid] {
+			f.unsay(aboutPull(uid))
+		}
+	}
+	f.there = there
+	f.count(counts)
 }
+
+func aboutPull(uid types.UID) string { return "pull " + string(uid) }
 
 func (f *failures) count(counts map[string]int) {
 	for code := range f.counts {

@@ -61,8 +61,9 @@ type said struct {
 const turns = time.Hour
 
 // sayOnce is say for a message that differs each time, by a request id for
-// instance, although it means the same, and for troubles that may take turns.
-func (c *Controller) sayOnce(about, meaning string, object runtime.Object, reason, message string) {
+// instance, although it means the same, and for troubles that may take turns. It
+// tells whether it was news.
+func (c *Controller) sayOnce(about, meaning string, object runtime.Object, reason, message string) bool {
 	at := c.Now()
 	c.mu.Lock()
 	s := c.reported[about]
@@ -80,6 +81,7 @@ func (c *Controller) sayOnce(about, meaning string, object runtime.Object, reaso
 	if !known {
 		c.emit(object, reason, message)
 	}
+	return !known
 }
 
 func (c *Controller) emit(object runtime.Object, reason, message string) {

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -59,12 +60,7 @@ func Unborn(m *Workload) (Diagnosis, bool) {
 	return Diagnosis{}, false
 }
 
-func accountOf(s *corev1.PodSpec) string {
-	if s.ServiceAccountName == "" {
-		return "default"
-	}
-	return s.ServiceAccountName
-}
+func accountOf(s *corev1.PodSpec) string { return cmp.Or(s.ServiceAccountName, "default") }
 
 // refusal is the newest Event of a pod that was refused, unless one was made since.
 func (m *Workload) refusal() *corev1.Event {

@@ -67,8 +67,10 @@ func TestPodsThatCannotPullAreToldWhyWhereThatIsAskedFor(t *testing.T) {
 	if n := o.said("PullExplained", string(cause.TagMissing)); n != 1 {
 		t.Errorf("told %d times, want once", n)
 	}
-	if n := o.said("PullExplained", "registry.example.com") + o.said("PullExplained", "their-login"); n > 1 {
-		t.Errorf("what depends on somebody's Secret is told %d times", n)
+	for _, sure := range []string{"(proven)", "(strong)"} {
+		if o.said("PullExplained", "registry.example.com", sure) > 0 {
+			t.Errorf("what depends on somebody's Secret is told as %s", sure)
+		}
 	}
 	o.readsNoOther(t, since)
 }
