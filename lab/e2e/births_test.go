@@ -32,7 +32,7 @@ func sixtyAreBornWithTheName(t *testing.T, o *office) {
 	for some := range slices.Chunk(slices.Collect(upTo(many)), 10) {
 		var all strings.Builder
 		for _, i := range some {
-			all.WriteString(sixtieth(fmt.Sprintf("%s%d", prefix, i), image, i%3 == 2))
+			all.WriteString(deploymentIn(fmt.Sprintf("%s%d", prefix, i), "", "sixty", "", image, i%3 == 2))
 		}
 		o.apply(t, all.String())
 	}
@@ -58,35 +58,6 @@ func sixtyAreBornWithTheName(t *testing.T, o *office) {
 		o.served(t, namespace)
 	}
 	o.writesNoServiceAccount(t, prefix, since)
-}
-
-// sixtieth is a namespace with all that is in it, in one apply.
-func sixtieth(namespace, image string, own bool) string {
-	list := ""
-	if own {
-		list = "imagePullSecrets: [{name: own}]"
-	}
-	return fmt.Sprintf(`apiVersion: v1
-kind: Namespace
-metadata: {name: %[1]s}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: app, namespace: %[1]s}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: app, namespace: %[1]s}
-spec:
-  selector: {matchLabels: {app: app}}
-  template:
-    metadata: {labels: {app: app}}
-    spec:
-      serviceAccountName: app
-      %[3]s
-      containers: [{name: app, image: %[2]q}]
----
-`, namespace, image, list)
 }
 
 // writesNoServiceAccount looks into the audit log, and at the lists.

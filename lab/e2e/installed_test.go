@@ -76,11 +76,17 @@ func (n *node) deployment(prefix string, i int, selector string) (namespace, man
 	if i%2 == 1 {
 		namespace, label = fmt.Sprintf("%s-%s-%d", prefix, n.tag, i), chosen+`: "yes"`
 	}
-	own := ""
-	if i%3 == 2 {
-		own = "imagePullSecrets: [{name: own}]"
+	return namespace, deploymentIn(namespace, label, prefix, selector, n.image, i%3 == 2)
+}
+
+// deploymentIn is a namespace with all that is in it, for one apply; own tells that
+// its pods have a list of their own.
+func deploymentIn(namespace, label, app, selector, image string, own bool) string {
+	list := ""
+	if own {
+		list = "imagePullSecrets: [{name: own}]"
 	}
-	return namespace, fmt.Sprintf(`apiVersion: v1
+	return fmt.Sprintf(`apiVersion: v1
 kind: Namespace
 metadata: {name: %[1]s, labels: {%[2]s}}
 ---
@@ -102,7 +108,7 @@ spec:
       %[3]s
       containers: [{name: app, image: %[4]q, imagePullPolicy: Always}]
 ---
-`, namespace, label, own, n.image, prefix, selector)
+`, namespace, label, list, image, app, selector)
 }
 
 // deployments makes so many and returns their pods as they were born, by
