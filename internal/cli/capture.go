@@ -83,6 +83,7 @@ func captured(f *explain.Facts) (map[string]any, error) {
 		account := f.ServiceAccount.DeepCopy()
 		account.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}
 		delete(account.Annotations, corev1.LastAppliedConfigAnnotation)
+		account.ManagedFields = explain.Writes(account.ManagedFields)
 		items = append(items, account)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Secrets)) {
@@ -128,6 +129,7 @@ func capturedBeyond(f *explain.Facts, key []byte) []any {
 		account := f.Default.DeepCopy()
 		account.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}
 		delete(account.Annotations, corev1.LastAppliedConfigAnnotation)
+		account.ManagedFields = explain.Writes(account.ManagedFields)
 		items = append(items, account)
 	}
 	for i := range f.Pods {
@@ -160,7 +162,7 @@ func capturedBeyond(f *explain.Facts, key []byte) []any {
 // names and images stay, of its volumes the images, of its annotations the mirror's.
 func bare(pod *corev1.Pod) {
 	mirror, static := pod.Annotations[corev1.MirrorPodAnnotationKey]
-	pod.ManagedFields, pod.Annotations = nil, nil
+	pod.ManagedFields, pod.Annotations = explain.Writes(pod.ManagedFields), nil
 	if static {
 		pod.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: mirror}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
@@ -22,8 +23,31 @@ func (p *program) diagnosisText(d *explain.Diagnosis) string {
 			b.WriteString(lines.String())
 		}
 	}
+	timelineText(&b, d.Timeline)
 	notCheckedText(&b, d.NotChecked)
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// timelineText tells who wrote what, and when; the newest, where that is much.
+func timelineText(b *strings.Builder, all []explain.Moment) {
+	const most = 12
+	if len(all) == 0 {
+		return
+	}
+	b.WriteString("\n  when (UTC)\n")
+	if older := len(all) - most; older > 0 {
+		fmt.Fprintf(b, "    %d older ones are left out here: -o json has all\n", older)
+		all = all[older:]
+	}
+	lines := facts{margin: "    ", width: len(time.DateTime)}
+	for _, m := range all {
+		what := m.What
+		if m.Who != "" {
+			what += " (" + m.Who + ")"
+		}
+		lines.add(m.At.UTC().Format(time.DateTime), what)
+	}
+	b.WriteString(lines.String())
 }
 
 // notCheckedText tells what could not be looked at, and which right it takes.

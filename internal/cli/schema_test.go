@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pullkey/pullkey/internal/explain"
 )
@@ -153,6 +154,9 @@ func (s schema) of(t reflect.Type) map[string]any {
 	case reflect.Slice:
 		return map[string]any{"type": "array", "items": s.of(t.Elem())}
 	case reflect.Struct:
+		if t == reflect.TypeFor[time.Time]() {
+			return map[string]any{"type": "string", "format": "date-time"}
+		}
 		if _, done := s.defs[t.Name()]; !done {
 			s.defs[t.Name()] = nil // it may hold itself
 			s.defs[t.Name()] = s.object(t)

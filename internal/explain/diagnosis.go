@@ -25,9 +25,11 @@ type Diagnosis struct {
 	Verdict    Verdict   `json:"verdict"`
 	Steps      []Step    `json:"steps"`
 	// Logins are the entries of the pod's Secrets, in kubelet's order.
-	Logins      []Login      `json:"logins,omitempty"`
-	AlsoNoticed []Finding    `json:"alsoNoticed,omitempty"`
-	NotChecked  []NotChecked `json:"notChecked,omitempty"`
+	Logins      []Login   `json:"logins,omitempty"`
+	AlsoNoticed []Finding `json:"alsoNoticed,omitempty"`
+	// Timeline is who wrote what of the chain, and when, oldest first, where the pull fails.
+	Timeline   []Moment     `json:"timeline,omitempty"`
+	NotChecked []NotChecked `json:"notChecked,omitempty"`
 }
 
 // Target is whose image it is.

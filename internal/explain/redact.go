@@ -22,7 +22,7 @@ import (
 func Redact(s *corev1.Secret, key []byte) *corev1.Secret {
 	short := &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace, UID: s.UID, CreationTimestamp: s.CreationTimestamp, Labels: s.Labels, Annotations: harmless(s.Annotations), OwnerReferences: s.OwnerReferences, ManagedFields: times(s.ManagedFields)},
+		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace, UID: s.UID, CreationTimestamp: s.CreationTimestamp, Labels: s.Labels, Annotations: harmless(s.Annotations), OwnerReferences: s.OwnerReferences, ManagedFields: Writes(s.ManagedFields)},
 		Type:       s.Type, Immutable: s.Immutable, Data: map[string][]byte{},
 	}
 	for name, value := range s.Data {
@@ -48,11 +48,16 @@ func harmless(annotations map[string]string) map[string]string {
 	return kept
 }
 
-// times are who wrote an object, and when.
-func times(fields []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
+// Writes are who wrote an object, and when; of the fields those alone that a timeline
+// names, since a name of another may be a person's.
+func Writes(fields []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	var all []metav1.ManagedFieldsEntry
 	for _, f := range fields {
-		all = append(all, metav1.ManagedFieldsEntry{Manager: f.Manager, Operation: f.Operation, Time: f.Time})
+		short := metav1.ManagedFieldsEntry{Manager: f.Manager, Operation: f.Operation, Subresource: f.Subresource, Time: f.Time}
+		if field := part(&f); field != "" {
+			short.FieldsV1 = metav1.NewFieldsV1(`{"f:` + strings.TrimPrefix(field, ": ") + `":{}}`)
+		}
+		all = append(all, short)
 	}
 	return all
 }

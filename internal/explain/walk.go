@@ -38,6 +38,7 @@ func Pod(f *Facts, container string) (Diagnosis, error) {
 		look()
 	}
 	w.judge()
+	w.timeline()
 	return w.Diagnosis, nil
 }
 

@@ -1,0 +1,96 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Moment is when something happened to an object of the chain.
+type Moment struct {
+	At   time.Time `json:"at"`
+	What string    `json:"what"`
+	// Who is the field manager that wrote it, or the component that tells it; empty where
+	// the objects do not say.
+	Who string `json:"who,omitempty"`
+}
+
+// timeline puts in order who wrote the objects of the chain, and when: the pod, its
+// ServiceAccount, the Secrets that it names, and what the pod's Events tell.
+func (w *walk) timeline() {
+	if w.Observed == nil {
+		return // nothing fails
+	}
+	w.history("Pod "+w.Pod.Namespace+"/"+w.Pod.Name, &w.Pod.ObjectMeta)
+	if sa := w.ServiceAccount; sa != nil {
+		w.history("ServiceAccount "+sa.Namespace+"/"+sa.Name, &sa.ObjectMeta)
+	}
+	seen := map[string]bool{}
+	for _, r := range w.Pod.Spec.ImagePullSecrets {
+		if s := w.Secrets[r.Name]; s != nil && !seen[r.Name] {
+			seen[r.Name] = true
+			w.history("Secret "+s.Namespace+"/"+s.Name, &s.ObjectMeta)
+		}
+	}
+	for _, e := range w.eventsOf(w.name) {
+		if at := lastOf(&e); !at.IsZero() {
+			w.Timeline = append(w.Timeline, Moment{at.UTC(), e.Reason + times(&e), teller(&e)})
+		}
+	}
+	slices.SortStableFunc(w.Timeline, func(a, b Moment) int { return a.At.Compare(b.At) })
+	if len(w.Timeline) == 1 {
+		w.Timeline = nil // one moment is no order
+	}
+}
+
+// history is when an object was made, and who has written what of it last. The API server
+// keeps the last write of each manager alone. What controllers and kubelet write of a
+// status is none of it.
+func (w *walk) history(name string, o *metav1.ObjectMeta) {
+	made := Moment{o.CreationTimestamp.UTC(), name + " was made", ""}
+	for _, f := range o.ManagedFields {
+		switch {
+		case f.Time == nil || f.Subresource != "":
+		case made.Who == "" && f.Time.Time.Equal(o.CreationTimestamp.Time):
+			made.Who = f.Manager
+		default:
+			w.Timeline = append(w.Timeline, Moment{f.Time.UTC(), name + " was written" + part(&f), f.Manager})
+		}
+	}
+	if !o.CreationTimestamp.IsZero() {
+		w.Timeline = append(w.Timeline, made)
+	}
+}
+
+// part tells which of the fields that matter for a pull a manager owns.
+func part(f *metav1.ManagedFieldsEntry) string {
+	for _, field := range []string{"imagePullSecrets", "data"} {
+		if f.FieldsV1 != nil && strings.Contains(f.FieldsV1.GetRawString(), `"f:`+field+`":`) {
+			return ": " + field
+		}
+	}
+	return ""
+}
+
+// times tells how often an Event was seen, where that is more than once.
+func times(e *corev1.Event) string {
+	n := e.Count
+	if e.Series != nil {
+		n = e.Series.Count
+	}
+	if n > 1 {
+		return fmt.Sprintf(", %d times until then", n)
+	}
+	return ""
+}
+
+func teller(e *corev1.Event) string {
+	if e.Source.Component != "" {
+		return e.Source.Component
+	}
+	return e.ReportingController
+}
