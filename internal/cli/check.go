@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,16 +16,18 @@ const checkAbout = `Tell whether kubelet would have a login for an image, before
 a ServiceAccount and its namespace, as a pod that names no Secret itself would
 be born. It walks the chain as explain does, up to kubelet's matching; whether
 the registry takes the login is not asked. Policies and webhooks that add to the
-list of a pod are not seen.
+list of a pod are not seen. With --node also what the API server knows of that
+node: whether it has the image, is ready, and has room.
 
 Exit codes as of explain.`
 
 const checkExample = `  pullkey check registry.example.com/team/app:1.0 -n shop
-  pullkey check registry.example.com/team/app:1.0 -n shop --service-account builder`
+  pullkey check registry.example.com/team/app:1.0 -n shop --service-account builder
+  pullkey check registry.example.com/team/app:1.0 -n shop --node worker-3`
 
 type checkFlags struct {
 	clusterFlags
-	account string
+	account, node string
 }
 
 func (p *program) checkCommand() *cobra.Command {
@@ -38,12 +41,16 @@ func (p *program) checkCommand() *cobra.Command {
 			if !isObject(f.account) {
 				return usageError{fmt.Errorf("--service-account: %q is no name of a ServiceAccount", f.account), cmd.CommandPath()}
 			}
+			if f.node != "" && !isObject(f.node) {
+				return usageError{fmt.Errorf("--node: %q is no name of a node", f.node), cmd.CommandPath()}
+			}
 			return p.checkImage(cmd, &f, args[0])
 		},
 	}
 	s := cmd.Flags()
 	s.SortFlags = false
 	s.StringVar(&f.account, "service-account", "default", "`name` of the pod's ServiceAccount")
+	s.StringVar(&f.node, "node", "", "`name` of the node that would pull")
 	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the pod; else that of the context, or default")
 	f.defineCluster(cmd)
 	return cmd
@@ -77,6 +84,9 @@ func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) er
 	if err := r.secrets(cmd.Context()); err != nil {
 		return err
 	}
+	if err := r.onNode(cmd.Context(), f.node); err != nil {
+		return err
+	}
 	d, err := explain.Pod(r.Facts, "")
 	if err != nil {
 		return err
@@ -85,4 +95,20 @@ func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) er
 		return err
 	}
 	return told([]explain.Diagnosis{d})
+}
+
+// onNode reads the node that is to pull.
+func (r *reader) onNode(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	node, unread := &corev1.Node{}, len(r.Unread)
+	there, err := r.into(ctx, "Node "+name, "nodes", "get", r.api.Get().Resource("nodes").Name(name), node)
+	switch {
+	case there:
+		r.Node, r.Pod.Spec.NodeName = node, name
+	case err == nil && len(r.Unread) == unread:
+		return advise(fmt.Errorf("check node %s: there is none of that name", name), "see what there is: kubectl get nodes")
+	}
+	return err
 }

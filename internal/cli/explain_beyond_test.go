@@ -205,3 +205,42 @@ func TestWithoutTheNodeLessIsProven(t *testing.T) {
 		t.Errorf("exit code %d\n%s", code, all)
 	}
 }
+
+func TestTheNodeThatIsToPullIsLookedAt(t *testing.T) {
+	t.Parallel()
+	node := func(version, conditions string) string {
+		return `{"kind":"Node","apiVersion":"v1","metadata":{"name":"n"},"status":{"nodeInfo":{"kubeletVersion":"` + version + `"},"images":[{"names":["reg.example.com/a:1"]}],"conditions":[` + conditions + `]}}`
+	}
+	for _, c := range []struct {
+		name, node, image string
+		code              int
+		want              string
+	}{
+		{"it has the image", node("v1.34.0", ""), "reg.example.com/a:1", exitDone, "✓ node node n has the image; it is pulled where the policy is Always"},
+		{"it has the image, and asks whose it is", node("v1.37.2", ""), "reg.example.com/a:1", exitDone, "kubelet v1.37.2 may want the pod to show its right"},
+		{"it does not have it", node("v1.37.2", ""), "reg.example.com/b:1", exitDone, "node n does not list the image, so that it would be pulled"},
+		{"it is not ready, and full", node("v1.37.2", `{"type":"Ready","status":"Unknown","reason":"NodeStatusUnknown"},{"type":"DiskPressure","status":"True"}`), "reg.example.com/b:1", exitDone, "! node node n is not ready: NodeStatusUnknown ! node node n has too little room on its disk"},
+		{"there is none", "", "reg.example.com/a:1", exitFailed, "check node n: there is none of that name"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			objects := map[string]string{
+				inShop + "/serviceaccounts/default": `{"kind":"ServiceAccount","apiVersion":"v1","metadata":{"name":"default","namespace":"shop"},"imagePullSecrets":[{"name":"s"}]}`,
+				inShop + "/secrets":                 of("SecretList", `{"metadata":{"name":"s","namespace":"shop"},"type":"kubernetes.io/dockerconfigjson","data":{".dockerconfigjson":"eyJhdXRocyI6eyJyZWcuZXhhbXBsZS5jb20iOnsidXNlcm5hbWUiOiJ1IiwicGFzc3dvcmQiOiJub3QtYS1wYXNzd29yZCJ9fX0="}}`),
+			}
+			if c.node != "" {
+				objects["/api/v1/nodes/n"] = c.node
+			}
+			_, all, code := runAt(t, "check", c.image, "-n", "shop", "--node", "n", "--kubeconfig", clusterOf(t, serving(objects)))
+			if code != c.code || !strings.Contains(strings.Join(strings.Fields(all), " "), c.want) {
+				t.Errorf("exit code %d, want %d and %q\n%s", code, c.code, c.want, all)
+			}
+		})
+	}
+	kubeconfig := clusterOf(t, serving(map[string]string{
+		inShop + "/serviceaccounts/default": `{"kind":"ServiceAccount","apiVersion":"v1","metadata":{"name":"default","namespace":"shop"}}`, inShop + "/secrets": of("SecretList"),
+	}, "/api/v1/nodes/n"))
+	if _, all, _ := runAt(t, "check", "reg.example.com/a:1", "-n", "shop", "--node", "n", "--kubeconfig", kubeconfig); !strings.Contains(all, "Node n: the API server forbids it") {
+		t.Errorf("without the right to read it: %s", all)
+	}
+}

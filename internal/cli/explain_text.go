@@ -186,7 +186,7 @@ func (p *program) chainText(b *strings.Builder, d *explain.Diagnosis) {
 		explain.Pass: p.paintOut(green, "✓"), explain.Fail: p.paintOut(red, "✗"), explain.Warn: p.paintOut(yellow, "!"), explain.Skip: "·", explain.Unknown: "?",
 	}
 	names := map[cause.Link]string{
-		cause.Reference: "image name", cause.ServiceAccount: "ServiceAccount", cause.PodSecrets: "pod", cause.SecretContent: "Secrets", cause.Keyring: "kubelet's match", explain.Said: "runtime said",
+		cause.Reference: "image name", cause.ServiceAccount: "ServiceAccount", cause.PodSecrets: "pod", cause.SecretContent: "Secrets", cause.Keyring: "kubelet's match", cause.ImageCache: "node", explain.Said: "runtime said",
 	}
 	for _, s := range d.Steps {
 		lines := facts{margin: "    ", width: 15}

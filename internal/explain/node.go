@@ -16,7 +16,11 @@ import (
 
 // onNode looks at what the API server knows of the node: its images, its disk, its clock.
 func (w *walk) onNode() {
-	if w.Observed == nil || w.repository == "" {
+	if w.Observed == nil {
+		w.ahead()
+		return
+	}
+	if w.repository == "" {
 		return
 	}
 	w.clock()
@@ -37,6 +41,31 @@ func (w *walk) onNode() {
 			Fixes:     []Fix{{Title: "make room on the node, or give it a larger disk", Command: "kubectl describe node " + quote(w.Node.Name)}},
 		})
 	}
+}
+
+// ahead tells what a pull would meet on the node, where there was none yet.
+func (w *walk) ahead() {
+	if w.Node == nil || w.repository == "" || w.there {
+		return
+	}
+	name, version := w.Node.Name, w.Node.Status.NodeInfo.KubeletVersion
+	for _, c := range w.Node.Status.Conditions {
+		switch {
+		case c.Type == corev1.NodeReady && c.Status != corev1.ConditionTrue:
+			w.step(cause.ImageCache, Warn, "node %s is not ready: %s", name, c.Reason)
+		case c.Type == corev1.NodeDiskPressure && c.Status == corev1.ConditionTrue:
+			w.step(cause.ImageCache, Warn, "node %s has too little room on its disk", name)
+		}
+	}
+	switch {
+	case !w.onIt():
+		w.step(cause.ImageCache, Pass, "node %s does not list the image, so that it would be pulled", name)
+	case minor(version) >= verifies:
+		w.step(cause.ImageCache, Pass, "node %s has the image; kubelet %s may want the pod to show its right to it all the same", name, version)
+	default:
+		w.step(cause.ImageCache, Pass, "node %s has the image; it is pulled where the policy is Always, and taken as it is else", name)
+	}
+	w.NotChecked = append(w.NotChecked, NotChecked{What: "logins that node " + name + " has of its own (config.json, credential plugins)", Why: "the API server does not know them"})
 }
 
 // ofClock tells whether an error is what one with a wrong clock gets.
