@@ -39,7 +39,7 @@ func TestStoriesOfClusters(t *testing.T) {
 				},
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"exits": exits, "registry": startRegistry, "cluster": startCluster, "seed": seed, "stored": stored, "asked": asked,
-					"configmap": keepConfigMap,
+					"configmap": keepConfigMap, "objects": serveObjects,
 				},
 			})
 		})

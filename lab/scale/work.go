@@ -296,7 +296,8 @@ func (r *rush) at(i int) (namespace, name string) {
 	return tenant(i / 2 % r.made), []string{"default", "builder"}[i%2]
 }
 
-// begin has users go over all of them, again and again until end is called.
+// begin has users go over all of them, again and again until end is called. Each begins
+// at a place of his own, so that what one has edited another edits much later.
 func (r *rush) begin(ctx context.Context, users int) (end func() error) {
 	var all sync.WaitGroup
 	var over atomic.Bool
@@ -305,7 +306,7 @@ func (r *rush) begin(ctx context.Context, users int) (end func() error) {
 		all.Go(func() {
 			for round := 0; errs[u] == nil && !over.Load(); round++ {
 				errs[u] = stand.Each(ctx, len(r.edited), 1, func(ctx context.Context, i int) error {
-					return r.one(ctx, i, fmt.Sprintf("mine-%d-%d", u, round))
+					return r.one(ctx, (i+u*len(r.edited)/users)%len(r.edited), fmt.Sprintf("mine-%d-%d", u, round))
 				})
 			}
 		})
