@@ -82,6 +82,7 @@ fuzz: ## each fuzz target for 20 seconds
 	done
 
 golden: ## write the golden files anew; the diff is the review
+	$(GO) test ./internal/explain -update
 	$(GO) test ./internal/cli ./internal/cause -update
 	$(GO) -C lab test ./chart -update
 	$(GO) -C lab test ./oauth -run 'TheGuide|PersonApproves' -update
