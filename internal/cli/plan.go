@@ -25,8 +25,8 @@ before it is installed, or while it runs. In each namespace it decides as the
 controller does. It reads ConfigMap kube-system/acr-configuration and ConfigMap
 pullkey-system/pullkey, or a file with one of them or both; namespaces,
 ServiceAccounts, the Secrets of the pull Secret's name, of which it shows no
-value; and the Deployments of pullkey and of the vendor's helper. Not shown are
-ServiceAccounts that lose the name because they were chosen until now.
+value; what is in force until now (ConfigMap pullkey-last-good); and the
+Deployments of pullkey and of the vendor's helper.
 
 The exit code is 1 where a namespace that is to be served would not be.`
 
@@ -87,6 +87,9 @@ func (p *program) plan(ctx context.Context, f *planFlags) error {
 	}
 	choice, err := p.choice(ctx, api, f, configuration, &found)
 	if err != nil {
+		return err
+	}
+	if choice.Before, err = untilNow(ctx, api, f.namespace); err != nil {
 		return err
 	}
 	if found.Helper, err = helperIn(ctx, api); err != nil {
@@ -219,6 +222,18 @@ func ownIn(ctx context.Context, api *rest.RESTClient, namespace string) (*given,
 		return nil, err
 	}
 	return &given{from: "ConfigMap " + namespace + "/" + selection.Name, data: found.Data}, nil
+}
+
+// untilNow reads what the controller has in force; nil where it never had anything.
+func untilNow(ctx context.Context, api *rest.RESTClient, namespace string) (*footprint.Choice, error) {
+	var found struct {
+		Data map[string]string `json:"data"`
+	}
+	there, err := object(ctx, api, "/api/v1/namespaces/"+namespace+"/configmaps/"+footprint.LastGood, &found)
+	if err != nil || !there {
+		return nil, err
+	}
+	return footprint.InForce(found.Data), nil
 }
 
 // settings reads the vendor's configuration. The cluster's region, which the

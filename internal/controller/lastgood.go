@@ -25,8 +25,8 @@ const (
 	// holds them as they were understood, not as they were written: a comment
 	// or a misspelt key could hold a secret.
 	lastGoodName = footprint.LastGood
-	lastGoodKey  = "settings.json"
-	lastGoodOwn  = "selection.json" // pullkey's own ConfigMap, as it was written
+	lastGoodKey  = footprint.KeySettings
+	lastGoodOwn  = footprint.KeySelection
 )
 
 // loadLastGood reads the last valid settings, so that a configuration that was

@@ -117,11 +117,19 @@ func (c *Choice) decideAccounts(f Found, d Decision) Decision {
 		switch serves := d.Act == Create || d.Act == Keep || d.Act == Adopt; {
 		case serves && c.Attaches(account.Name) && !account.Named:
 			d.Attach = append(d.Attach, account.Name)
+		case serves && !c.Attaches(account.Name) && account.Named && c.Before.attached(f, account.Name):
+			d.Detach = append(d.Detach, account.Name)
 		case d.Act == Remove && account.Named && f.Secret.Annotations[AnnotationKept] == "":
 			d.Detach = append(d.Detach, account.Name)
 		}
 	}
 	return d
+}
+
+// attached tells whether pullkey has put the name into a ServiceAccount, as far as the
+// choice goes: nothing on a ServiceAccount tells who did.
+func (c *Choice) attached(f Found, account string) bool {
+	return c != nil && !c.Selection.NoServiceAccounts && c.Watches(f.Namespace, f.Labels) && c.Attaches(account)
 }
 
 // writers are the field managers of an object, each once.

@@ -49,6 +49,28 @@ func TestACopyUnderAnotherNameWasNotMadeByPullkey(t *testing.T) {
 	}
 }
 
+// before is what was in force, as the controller keeps it.
+func before(t *testing.T, settings, own string) *Choice {
+	t.Helper()
+	c := InForce(map[string]string{KeySettings: settings, KeySelection: own})
+	if c == nil {
+		t.Fatalf("%s and %s are not read", settings, own)
+	}
+	return c
+}
+
+func TestWhatIsInForceIsReadOrNotKnown(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string]map[string]string{
+		"nothing": {}, "no JSON": {KeySettings: "{"}, "a selection that is none": {KeySettings: "{}", KeySelection: "[]"},
+		"a selection of another version": {KeySettings: "{}", KeySelection: `{"namespaces.include":"[","a":"b"}`},
+	} {
+		if c := InForce(data); c != nil {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
 func adopts(c *Choice) { c.Selection.Adopt = true }
 
 func TestWhatPullkeyDoesInANamespace(t *testing.T) {
@@ -125,6 +147,30 @@ func TestWhatPullkeyDoesInANamespace(t *testing.T) {
 				c.Selection = parsed(t, "namespaces.selector", "team=a", "serviceAccounts.include", "build*")
 			},
 			Decision{Act: Create, Watched: true, Attach: []string{"builder", "default"}},
+		},
+		{
+			"who was chosen until now, and is not any more",
+			Found{Secret: secret()},
+			func(c *Choice) { c.Before = before(t, `{"Namespaces":{"All":true},"ServiceAccounts":{"List":["old"]}}`, `{}`) },
+			Decision{Act: Keep, Watched: true, Attach: []string{"default"}, Detach: []string{"old"}},
+		},
+		{
+			"who was chosen by a glob until now",
+			Found{Secret: secret()},
+			func(c *Choice) { c.Before = before(t, `{"Namespaces":{"All":true}}`, `{"serviceAccounts.include":"o*"}`) },
+			Decision{Act: Keep, Watched: true, Attach: []string{"default"}, Detach: []string{"old"}},
+		},
+		{
+			"who named it without having been chosen",
+			Found{Secret: secret()},
+			func(c *Choice) { c.Before = before(t, `{"Namespaces":{"List":["other"]},"ServiceAccounts":{"All":true}}`, `{}`) },
+			Decision{Act: Keep, Watched: true, Attach: []string{"default"}},
+		},
+		{
+			"who was chosen while ServiceAccounts were none of its business",
+			Found{Secret: secret()},
+			func(c *Choice) { c.Before = before(t, `{"Namespaces":{"All":true},"ServiceAccounts":{"All":true}}`, `{"inject.serviceAccounts":"false"}`) },
+			Decision{Act: Keep, Watched: true, Attach: []string{"default"}},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,6 +8,7 @@
 package footprint
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -51,6 +52,8 @@ const (
 	MasterCopy     = "pullkey-credentials"
 	MasterCopyType = "pullkey.dev/credentials"
 	LastGood       = "pullkey-last-good"
+	KeySettings    = "settings.json"  // in LastGood, the vendor's configuration as it was understood
+	KeySelection   = "selection.json" // in LastGood, pullkey's own ConfigMap as it was written
 	Injection      = "pullkey-injection"
 )
 
@@ -105,6 +108,27 @@ func Unfit(s *corev1.Secret) string {
 type Choice struct {
 	Settings  acrconfig.Settings
 	Selection selection.Selection
+	// Before is what was in force until now: who was chosen by it and is not any more loses
+	// the name. nil where that is not known, or nothing was.
+	Before *Choice
+}
+
+// InForce reads what is in force, as the controller keeps it in ConfigMap
+// pullkey-last-good; nil where nothing is, or another version has written it.
+func InForce(data map[string]string) *Choice {
+	c := &Choice{}
+	if json.Unmarshal([]byte(data[KeySettings]), &c.Settings) != nil {
+		return nil
+	}
+	own := map[string]string{}
+	if text, kept := data[KeySelection]; kept && json.Unmarshal([]byte(text), &own) != nil {
+		return nil
+	}
+	var err error
+	if c.Selection, err = selection.Parse(own); err != nil {
+		return nil
+	}
+	return c
 }
 
 // Watches tells whether a namespace with these labels is chosen: by the vendor's
