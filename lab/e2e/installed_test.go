@@ -27,6 +27,7 @@ func TestTheChartOnARealNode(t *testing.T) {
 		{"when the leader is gone the other goes on", (*node).losesItsLeader},
 		{"with no controller 200 deployments' pods are born with the name", (*node).injectsAlone},
 		{"without the right on ServiceAccounts none is written and pods run", (*node).leavesServiceAccounts},
+		{"moving over from another writer and back fails no start of a pod", (*node).movesOver},
 		{"a release that is uninstalled leaves the Secrets, and the pods run on", (*node).uninstalls},
 	})
 }
