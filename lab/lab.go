@@ -48,6 +48,7 @@ type Options struct {
 	Audit        bool          // the API server records every request
 	AuditSecrets bool          // and what it wrote into Secrets
 	Admin        bool          // the local ACR takes faults at run time, on loopback in the sandbox
+	Older        bool          // the API server is of 1.34, where no policy injects
 	Progress     io.Writer     // builds and installations; nil for nowhere
 
 	// Wrap puts a witness around the local ACR's servers; nil means none.
@@ -135,7 +136,7 @@ func (l *Lab) StartCluster(ctx context.Context) error {
 }
 
 func (l *Lab) build() cluster.BuildOptions {
-	return cluster.BuildOptions{Root: l.Root, Progress: l.Progress}
+	return cluster.BuildOptions{Root: l.Root, Older: l.Older, Progress: l.Progress}
 }
 
 func (l *Lab) path(name string) string { return filepath.Join(l.Dir, name) }

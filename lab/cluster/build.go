@@ -43,9 +43,9 @@ func controlPlaneComponents(older bool) []component {
 	return []component{
 		{pause(), func(b *Binaries) *string { return &b.Pause }},
 		{program.Program{Name: "etcd", Folder: etcdModule, Package: etcd, Module: etcd}, func(b *Binaries) *string { return &b.Etcd }},
-		{apiServerOf(older), func(b *Binaries) *string { return &b.APIServer }},
+		{of(older, "kube-apiserver"), func(b *Binaries) *string { return &b.APIServer }},
 		{kubernetes("kube-controller-manager"), func(b *Binaries) *string { return &b.ControllerManager }},
-		{kubernetes("kube-scheduler"), func(b *Binaries) *string { return &b.Scheduler }},
+		{of(older, "kube-scheduler"), func(b *Binaries) *string { return &b.Scheduler }},
 		{kubernetes("kubectl"), func(b *Binaries) *string { return &b.Kubectl }},
 	}
 }
@@ -73,10 +73,11 @@ func kubernetes(name string) program.Program {
 	}
 }
 
-// apiServerOf is the API server. The older one neither serves nor runs mutating
-// admission policies unless it is told to.
-func apiServerOf(older bool) program.Program {
-	p := kubernetes("kube-apiserver")
+// of is one of Kubernetes' programs, of the older version where that is asked for. The
+// older API server neither serves nor runs mutating admission policies unless it is told
+// to; the newer scheduler waits for kinds that it does not serve.
+func of(older bool, name string) program.Program {
+	p := kubernetes(name)
 	if older {
 		p.Folder = olderModule
 	}

@@ -32,6 +32,18 @@ func TestTheChartOnARealNode(t *testing.T) {
 	})
 }
 
+// The same where no policy injects: an API server of 1.34 calls the chart's webhook through
+// its Service. The kubelet is the newer one.
+func TestTheChartOnARealNodeWithTheWebhook(t *testing.T) {
+	n := onNodeOf(t, lab.Options{Older: true})
+	n.take(t, func() string { return n.ControllerLogs(context.WithoutCancel(t.Context())) }, []step{
+		{"two replicas are ready, under their own identity", (*node).installsTheChart},
+		{"60 deployments run at once, none of their pods made twice", (*node).runsDeployments},
+		{"when the leader is gone the other goes on", (*node).losesItsLeader},
+		{"without the right on ServiceAccounts none is written and pods run", (*node).leavesServiceAccounts},
+	})
+}
+
 // chosen is the label by which namespaces are chosen.
 const chosen = "example.com/private-images"
 

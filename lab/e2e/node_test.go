@@ -63,6 +63,12 @@ func (n *node) take(t *testing.T, log func() string, steps []step) {
 // image in its local ACR.
 func onNode(t *testing.T) *node {
 	t.Helper()
+	return onNodeOf(t, lab.Options{})
+}
+
+// onNodeOf is onNode with a lab of these options.
+func onNodeOf(t *testing.T, o lab.Options) *node {
+	t.Helper()
 	if err := sandbox.Supported(); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
@@ -74,7 +80,8 @@ func onNode(t *testing.T) *node {
 		t.Fatal(err)
 	}
 	n := &node{tag: strings.ToLower(rand.Text()[:8]), witness: &witness.Witness{}}
-	n.Lab, err = lab.Open(t.Context(), lab.Options{Root: root, Dir: dir, Audit: true, AuditSecrets: true, Progress: os.Stderr, Wrap: n.witness.Wrap})
+	o.Root, o.Dir, o.Audit, o.AuditSecrets, o.Progress, o.Wrap = root, dir, true, true, os.Stderr, n.witness.Wrap
+	n.Lab, err = lab.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,14 @@
-// An older Kubernetes of the lab: the API server alone, of a version where the
-// policies that inject are not served by default. A module of its own for the
-// reason that the newer one has (docs/decisions).
+// An older Kubernetes of the lab: the API server and the scheduler that goes with
+// it, of a version where the policies that inject are not served by default. A
+// module of its own for the reason that the newer one has (docs/decisions).
 module github.com/pullkey/pullkey/lab/cluster/kubernetes134
 
 go 1.26.0
 
-tool k8s.io/kubernetes/cmd/kube-apiserver
+tool (
+	k8s.io/kubernetes/cmd/kube-apiserver
+	k8s.io/kubernetes/cmd/kube-scheduler
+)
 
 require (
 	cel.dev/expr v0.24.0 // indirect
@@ -121,6 +124,7 @@ require (
 	k8s.io/kms v0.34.4 // indirect
 	k8s.io/kube-aggregator v0.0.0 // indirect
 	k8s.io/kube-openapi v0.0.0-20250710124328-f3f2b991d03b // indirect
+	k8s.io/kube-scheduler v0.0.0 // indirect
 	k8s.io/kubelet v0.34.4 // indirect
 	k8s.io/kubernetes v1.34.4 // indirect
 	k8s.io/mount-utils v0.0.0 // indirect
