@@ -42,6 +42,7 @@ func words() []means {
 		{"unexpected commit digest ", DigestMismatch, "", ""},
 		{"wrong diff id ", DigestMismatch, Unpack, ""},
 		{"unexpected commit size ", Truncated, "", ""},
+		{"failed size validation: ", Truncated, "", ""},
 		{"httpReadSeeker: read past expected size ", Truncated, Blob, ""},
 		{"short read: expected ", Truncated, Blob, ""},
 		{"read exceeds expected size ", Truncated, Blob, ""},
@@ -271,6 +272,7 @@ func (r *reading) containerdStatus() (method, rest string, ok bool) {
 	}
 	if rest, ok = strings.CutPrefix(r.rest, "pulling from host "); ok { // 1.6: `H failed with status code [manifests 1]: …`
 		r.err.Host, rest, _ = strings.Cut(rest, " failed with ")
+		r.err.Mirror = r.standsIn(r.err.Host)
 		_, rest, ok = strings.Cut(rest, "]: ")
 		return "", rest, ok
 	}

@@ -3,8 +3,8 @@ package runtimeerror
 // Kind is what is meant.
 type Kind string
 
-// What each kind proves. "Measured" is containerd 2.4.2 executed; "read" is the source: containerd
-// 1.6.20 and 1.7.27, CRI-O's containers/image 5.42, docker 27.5, kubelet 1.37.2.
+// What each kind proves. "Measured" is containerd 2.4.2 and 1.6.20 executed (testdata), and kubelet
+// 1.37.2; "read" is the source: containerd 1.7.27, CRI-O's containers/image 5.42, docker 27.5.
 const (
 	// AnonymousTokenRefused: the token server gave nobody a token. The runtime was handed an empty
 	// password: no key matched, or what matched has no password. Measured.
@@ -38,7 +38,7 @@ const (
 	// same of a registry that it is not logged in to (read).
 	NoBasicLogin Kind = "noBasicLogin"
 	// Unauthorized: 401. From a registry: a login refused, or a challenge that cannot be used or
-	// does not change. CRI-O says it of every token server's 401, whether it sent a login or not:
+	// does not change. containerd 1.6 says it of Basic also where it had no login. CRI-O says it of every token server's 401, whether it sent a login or not:
 	// "invalid username/password" proves no password (read). Measured.
 	Unauthorized Kind = "unauthorized"
 	// Forbidden: 403 from the registry, or from something before it; then mostly without body.
@@ -49,7 +49,8 @@ const (
 	NotFound Kind = "notFound"
 	// NoPlatform: the index was had and holds nothing for the node. Measured.
 	NoPlatform Kind = "noPlatform"
-	// ManifestTooBig: what the host calls the manifest's length is more than containerd takes. Read.
+	// ManifestTooBig: what the host calls the manifest's length is more than containerd takes.
+	// Measured.
 	ManifestTooBig Kind = "manifestTooBig"
 	// Schema1: the image is in a form that runtimes no longer take. Measured.
 	Schema1 Kind = "schema1"
@@ -73,18 +74,20 @@ const (
 	// TLSToHTTP: the node is set to plain HTTP and the registry wants TLS: 400 at an http URL.
 	// Measured.
 	TLSToHTTP Kind = "tlsToHTTP"
-	// ClientCertificate: the server wants a certificate of the client's. Read (crypto/tls).
+	// ClientCertificate: the server wants a certificate of the client's. Measured.
 	ClientCertificate Kind = "clientCertificate"
 	// BlobFailed: the manifest was had, and content was refused or is gone. Where Host is not the
-	// registry, it is the storage behind it. Measured.
+	// registry, it is the storage behind it; where it is, containerd 1.x may have been sent on to a
+	// storage all the same: it names whom it asked first. Measured.
 	BlobFailed Kind = "blobFailed"
 	// DigestMismatch: content came that is not what was asked for. Measured.
 	DigestMismatch Kind = "digestMismatch"
 	// Truncated: content ended too early, or did not end. Measured.
 	Truncated Kind = "truncated"
-	// DiskFull: the node has no room. Read.
+	// DiskFull: the node has no room. Measured.
 	DiskFull Kind = "diskFull"
-	// Verifier: a policy of the node's runtime does not let the image in. Read.
+	// Verifier: a policy of the node's runtime does not let the image in. Measured for
+	// containerd, from 2.1 on, where it pulls by its transfer service.
 	Verifier Kind = "verifier"
 	// Cancelled: the node's side gave up: no progress for five minutes, or a restart. Measured.
 	Cancelled Kind = "cancelled"

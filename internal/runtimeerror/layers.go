@@ -67,7 +67,7 @@ func ofContainerd() []layer {
 		// Content.
 		{"failed to copy: ", bare, Containerd, Blob, nil},
 		{"httpReadSeeker: failed open: ", bare, Containerd, Blob, nil},
-		{"failed commit on ref ", quoted, Containerd, Blob, nil},
+		{"failed commit on ref ", quoted, Containerd, Blob, ofContent},
 		{"unpack: ", bare, Containerd, Unpack, nil},
 		{"failed to unpack image on snapshotter ", named, Containerd, Unpack, nil},
 		{"failed to extract layer ", named, Containerd, Unpack, nil},
@@ -190,6 +190,17 @@ func ofSandbox(r *reading, _ string) { r.sandbox = true }
 
 func ofImage(r *reading, name string) { r.image = name }
 
+// ofContent reads what of an image containerd was writing: "manifest-sha256:…", "layer-sha256:…".
+func ofContent(r *reading, name string) {
+	if strings.HasPrefix(name, "manifest-") || strings.HasPrefix(name, "index-") {
+		r.err.Stage = Manifest
+	}
+	// 1.6 names it once more where its length is another.
+	if _, rest, ok := cutQuoted(strings.Replace(r.rest, " failed size validation", ": failed size validation", 1), ""); ok {
+		r.rest = rest
+	}
+}
+
 func ofHost(r *reading, name string) { r.err.Host = name }
 
 // ofTag reads "1.4 in reg.io/team/app".
@@ -309,13 +320,32 @@ func stageOf(said Stage, manifest, blob bool) Stage {
 }
 
 // mirrored gives the registry that containerd names to a mirror. containerd 2 hides every query
-// value before it shows a URL; but the registry is the image's.
+// value of a request that got no answer; but the registry is the image's. One that is asked under
+// its own name, at a port that settings name, is no mirror.
 func (r *reading) mirrored(ns string) string {
-	if ns != "[REDACTED]" {
-		return ns
+	if ns == "[REDACTED]" {
+		ns = r.registry(ns)
 	}
+	if name, port, ok := strings.Cut(r.err.Host, ":"); ok && name == ns && (port == "443" || port == "80") {
+		return ""
+	}
+	return ns
+}
+
+// registry is the one of the image, as far as it is known.
+func (r *reading) registry(or string) string {
 	if host, _, ok := strings.Cut(r.image, "/"); ok {
 		return host
 	}
-	return ns
+	return or
+}
+
+// standsIn gives the registry for which a host is asked that containerd 1.6 names alone: by its
+// rule, every host is a mirror that is not the image's, but for Docker Hub's.
+func (r *reading) standsIn(host string) string {
+	registry := r.registry(host)
+	if registry == host || registry == "docker.io" && host == "registry-1.docker.io" {
+		return ""
+	}
+	return r.mirrored(registry)
 }
