@@ -114,21 +114,30 @@ func (c *Choice) decideAccounts(f Found, d Decision) Decision {
 		return d
 	}
 	for _, account := range f.Accounts {
-		switch serves := d.Act == Create || d.Act == Keep || d.Act == Adopt; {
-		case serves && c.Attaches(account.Name) && !account.Named:
+		switch {
+		case d.serves() && c.Attaches(account.Name) && !account.Named:
 			d.Attach = append(d.Attach, account.Name)
-		case serves && !c.Attaches(account.Name) && account.Named && c.Before.attached(f, account.Name):
-			d.Detach = append(d.Detach, account.Name)
-		case d.Act == Remove && account.Named && f.Secret.Annotations[AnnotationKept] == "":
+		case account.Named && c.takes(&f, &d, account):
 			d.Detach = append(d.Detach, account.Name)
 		}
 	}
 	return d
 }
 
+// serves tells whether the namespace has pullkey's Secret, or gets it.
+func (d *Decision) serves() bool { return d.Act == Create || d.Act == Keep || d.Act == Adopt }
+
+// takes tells whether one that names the Secret loses the name.
+func (c *Choice) takes(f *Found, d *Decision, account Account) bool {
+	if d.serves() {
+		return !c.Attaches(account.Name) && c.Before.attached(f, account.Name)
+	}
+	return d.Act == Remove && f.Secret.Annotations[AnnotationKept] == ""
+}
+
 // attached tells whether pullkey has put the name into a ServiceAccount, as far as the
 // choice goes: nothing on a ServiceAccount tells who did.
-func (c *Choice) attached(f Found, account string) bool {
+func (c *Choice) attached(f *Found, account string) bool {
 	return c != nil && !c.Selection.NoServiceAccounts && c.Watches(f.Namespace, f.Labels) && c.Attaches(account)
 }
 

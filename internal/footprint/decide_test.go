@@ -151,25 +151,33 @@ func TestWhatPullkeyDoesInANamespace(t *testing.T) {
 		{
 			"who was chosen until now, and is not any more",
 			Found{Secret: secret()},
-			func(c *Choice) { c.Before = before(t, `{"Namespaces":{"All":true},"ServiceAccounts":{"List":["old"]}}`, `{}`) },
+			func(c *Choice) {
+				c.Before = before(t, `{"Namespaces":{"All":true},"ServiceAccounts":{"List":["old"]}}`, `{}`)
+			},
 			Decision{Act: Keep, Watched: true, Attach: []string{"default"}, Detach: []string{"old"}},
 		},
 		{
 			"who was chosen by a glob until now",
 			Found{Secret: secret()},
-			func(c *Choice) { c.Before = before(t, `{"Namespaces":{"All":true}}`, `{"serviceAccounts.include":"o*"}`) },
+			func(c *Choice) {
+				c.Before = before(t, `{"Namespaces":{"All":true}}`, `{"serviceAccounts.include":"o*"}`)
+			},
 			Decision{Act: Keep, Watched: true, Attach: []string{"default"}, Detach: []string{"old"}},
 		},
 		{
 			"who named it without having been chosen",
 			Found{Secret: secret()},
-			func(c *Choice) { c.Before = before(t, `{"Namespaces":{"List":["other"]},"ServiceAccounts":{"All":true}}`, `{}`) },
+			func(c *Choice) {
+				c.Before = before(t, `{"Namespaces":{"List":["other"]},"ServiceAccounts":{"All":true}}`, `{}`)
+			},
 			Decision{Act: Keep, Watched: true, Attach: []string{"default"}},
 		},
 		{
 			"who was chosen while ServiceAccounts were none of its business",
 			Found{Secret: secret()},
-			func(c *Choice) { c.Before = before(t, `{"Namespaces":{"All":true},"ServiceAccounts":{"All":true}}`, `{"inject.serviceAccounts":"false"}`) },
+			func(c *Choice) {
+				c.Before = before(t, `{"Namespaces":{"All":true},"ServiceAccounts":{"All":true}}`, `{"inject.serviceAccounts":"false"}`)
+			},
 			Decision{Act: Keep, Watched: true, Attach: []string{"default"}},
 		},
 	} {
