@@ -37,8 +37,8 @@ type Options struct {
 	Listen   func(network, address string) (net.Listener, error)
 	SetNames func(map[string]netip.Addr) error
 	// Registries is the folder of containerd's settings for registries, StaticPods that
-	// of kubelet's pods.
-	Registries, StaticPods string
+	// of kubelet's pods, Verifiers that of the programs that containerd asks before it pulls.
+	Registries, StaticPods, Verifiers string
 }
 
 // Case is one thing to ask for.

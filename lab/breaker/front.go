@@ -33,6 +33,7 @@ type front struct {
 	wrong    []func(http.Handler) http.Handler // what is wrong with what it answers
 	plain    bool                              // it speaks HTTP
 	deaf     bool                              // nobody listens
+	unsigned bool                              // a policy of the node lets nothing of it in
 	stranger bool                              // the node does not know who signed its certificate
 	settle   func(host, trust string) string   // containerd's settings for it
 	asked    string                            // as which registry, if not itself
@@ -82,6 +83,9 @@ func (b *Breaker) openAll() error {
 		if err := f.trust(b); err != nil {
 			return err
 		}
+		if err := f.forbid(b); err != nil {
+			return fmt.Errorf("forbid images of %s: %w", f.host, err)
+		}
 	}
 	return b.SetNames(names)
 }
@@ -102,6 +106,18 @@ func (f *front) trust(b *Breaker) error {
 		}
 	}
 	return nil
+}
+
+// forbid has the node ask a program that lets nothing of the registry in, if it shall.
+func (f *front) forbid(b *Breaker) error {
+	if !f.unsigned {
+		return nil
+	}
+	if err := os.MkdirAll(b.Verifiers, 0o700); err != nil {
+		return err
+	}
+	program := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *%s/*) echo not signed; exit 1 ;; esac\n", f.host)
+	return os.WriteFile(filepath.Join(b.Verifiers, random()), []byte(program), 0o700) //nolint:gosec // it is run
 }
 
 // name is what images call it.

@@ -144,6 +144,7 @@ func ofContent() []fault {
 		}},
 		at(cause.PlatformMissing, "for another platform", serves("application/vnd.oci.image.index.v1+json", elsewhere)),
 		at(cause.MediatypeSchema1, "of the old form", serves("application/vnd.docker.distribution.manifest.v1+prettyjws", []byte(`{"schemaVersion":1}`))),
+		at(cause.VerifySignature, "an image that is not signed", func(f *front) { f.unsigned = true }),
 		at(cause.ManifestTooBig, "a large manifest", serves(typeManifest, []byte(`{"schemaVersion":2,"a":"`+strings.Repeat("a", 9<<20)+`"}`))),
 		at(cause.BlobMissing, "no layer", ofLayer(func(w http.ResponseWriter, _ *http.Request, _ []byte) { refuse(w, http.StatusNotFound, "BLOB_UNKNOWN") })),
 		at(cause.BlobForbidden, "a layer that is refused", ofLayer(func(w http.ResponseWriter, _ *http.Request, _ []byte) { refuse(w, http.StatusForbidden, "DENIED") })),

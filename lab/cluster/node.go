@@ -98,6 +98,8 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
     sandbox = %[5]q
   [plugins."io.containerd.cri.v1.images".registry]
     config_path = %[9]q
+[plugins."io.containerd.image-verifier.v1.bindir"]
+  bin_dir = %[10]q
 [plugins."io.containerd.cri.v1.runtime"]
   # its profile would stay in the host's kernel after the lab
   disable_apparmor = true
@@ -113,12 +115,16 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
       BinaryName = %[8]q
       SystemdCgroup = false
 `, filepath.Join(c.dir, "containerd"), containerdSocket, filepath.Join(c.dir, "opt"), snapshotter,
-		pauseImage, c.bin.CNI, c.dir, c.bin.Runc, c.Registries()), nil
+		pauseImage, c.bin.CNI, c.dir, c.bin.Runc, c.Registries(), c.Verifiers()), nil
 }
 
 // Registries is the folder of containerd's settings for registries: HOST/hosts.toml,
 // read at each pull.
 func (c *Cluster) Registries() string { return filepath.Join(c.dir, "certs.d") }
+
+// Verifiers is the folder of the programs that containerd asks of each image whether it may
+// be pulled. There is none unless somebody makes it.
+func (c *Cluster) Verifiers() string { return filepath.Join(c.dir, "verifiers") }
 
 // StaticPods is the folder of the node's static pods.
 func (c *Cluster) StaticPods() string { return filepath.Join(c.dir, "static-pods") }
