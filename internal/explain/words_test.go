@@ -1,6 +1,11 @@
 package explain_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
 )
@@ -67,4 +72,29 @@ func ofWords() []row {
 func unread(f *explain.Facts) {
 	f.Secrets, f.Complete, f.Absent, f.Elsewhere = nil, false, nil, nil
 	f.Unread = append(f.Unread, explain.NotChecked{What: "the Secrets of the namespace", Why: "the API server forbids it", Rule: `{"apiGroups":[""],"resources":["secrets"],"verbs":["list"]}`})
+}
+
+// containerd shows the query of a URL that was answered with a refusal: who signed it would
+// let everybody in who reads the Event.
+func TestWhatRuntimesSaidIsShownWithoutWhatOpensAURL(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../runtimeerror/testdata/containerd-*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const signed = "?Signature=secret"
+	found := 0
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found += strings.Count(string(content), signed)
+		if strings.Contains(explain.WithoutSecrets(string(content)), "=secret") {
+			t.Errorf("%s: a signature is shown", file)
+		}
+	}
+	if found == 0 {
+		t.Error("no text has one")
+	}
 }
