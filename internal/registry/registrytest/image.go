@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -211,6 +212,27 @@ func (r *Registry) Blob(digest string) (body []byte, found bool) {
 	defer r.content.mu.RUnlock()
 	body, found = r.content.blobs[digest]
 	return body, found
+}
+
+// Drop loses the content of a digest.
+func (r *Registry) Drop(digest string) {
+	r.content.mu.Lock()
+	defer r.content.mu.Unlock()
+	delete(r.content.blobs, digest)
+}
+
+// tags are those of a repository, sorted.
+func (r *Registry) tags(repository string) []string {
+	r.content.mu.RLock()
+	defer r.content.mu.RUnlock()
+	var all []string
+	for name := range r.content.manifests {
+		if tag, ok := strings.CutPrefix(name, repository+":"); ok {
+			all = append(all, tag)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // manifest finds a manifest by tag or digest.

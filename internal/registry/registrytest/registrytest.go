@@ -44,6 +44,8 @@ type Options struct {
 	Quirks []string
 	// Username and Password are "alice" and "open sesame" unless given.
 	Username, Password string
+	// Stranger is another user, of the same password, who may log in and pull nothing.
+	Stranger string
 	// Public lets anybody pull.
 	Public bool
 	// Hidden are repositories that nobody may pull.
@@ -52,6 +54,9 @@ type Options struct {
 	TokenLife time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Around is put before the registry and its token server: what is wrong in one
+	// test alone.
+	Around func(http.Handler) http.Handler
 	// Listen opens the listeners; nil means net.Listen.
 	Listen func(network, address string) (net.Listener, error)
 }
@@ -86,6 +91,9 @@ func Start(o Options) (*Registry, error) {
 	handler, err := r.misbehave(r.handler())
 	if err != nil {
 		return nil, err
+	}
+	if r.options.Around != nil {
+		handler = r.options.Around(handler)
 	}
 	if r.ca, err = newAuthority(); err != nil {
 		return nil, err

@@ -44,11 +44,13 @@ func parseTarget(urlPath string) target {
 func (r *Registry) serveContent(w http.ResponseWriter, req *http.Request) {
 	t := parseTarget(req.URL.Path)
 	switch {
-	case t.repository == "" || t.kind != "manifests" && t.kind != "blobs":
+	case t.repository == "" || t.kind != "manifests" && t.kind != "blobs" && t.kind != "tags":
 		answerError(w, http.StatusNotFound, "UNSUPPORTED", "there is no such part of a registry")
 	case req.Method != http.MethodGet && req.Method != http.MethodHead:
 		answerError(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "nothing can be pushed")
 	case !r.admit(w, req, t.repository):
+	case t.kind == "tags":
+		r.serveTags(w, t.repository)
 	case t.kind == "manifests":
 		r.serveManifest(w, req, t)
 	default:
@@ -68,6 +70,16 @@ func (r *Registry) serveManifest(w http.ResponseWriter, req *http.Request, t tar
 	if req.Method == http.MethodGet {
 		_, _ = w.Write(body)
 	}
+}
+
+// serveTags lists the tags of a repository that has some.
+func (r *Registry) serveTags(w http.ResponseWriter, repository string) {
+	tags := r.tags(repository)
+	if len(tags) == 0 {
+		answerError(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
+		return
+	}
+	answerJSON(w, http.StatusOK, map[string]any{"name": repository, "tags": tags})
 }
 
 func (r *Registry) serveBlob(w http.ResponseWriter, req *http.Request, digest string) {
@@ -123,7 +135,8 @@ func (r *Registry) visible(w http.ResponseWriter, repository string) bool {
 }
 
 func (r *Registry) isUser(username, password string) bool {
-	return username == r.options.Username && password == r.options.Password
+	known := username == r.options.Username || username != "" && username == r.options.Stranger
+	return known && password == r.options.Password
 }
 
 // elsewhereHandler is the other server: it hands blobs out to anybody, as a

@@ -136,7 +136,7 @@ func (r *Registry) reduce(username, scope string) *access {
 		return nil
 	}
 	a := access{Type: scope[:first], Name: scope[first+1 : last]}
-	mayPull := (username != "" || r.options.Public) && !slices.Contains(r.options.Hidden, a.Name)
+	mayPull := (username == r.options.Username || r.options.Public) && !slices.Contains(r.options.Hidden, a.Name)
 	if a.Type != "repository" || !mayPull || !slices.Contains(strings.Split(scope[last+1:], ","), "pull") {
 		return nil
 	}
