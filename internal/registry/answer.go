@@ -168,7 +168,7 @@ func isPage(resp *http.Response, body []byte) bool {
 
 func aPage(act string, resp *http.Response) *Error {
 	return &Error{
-		Act: act, Cause: CauseServer, Status: resp.StatusCode,
+		Act: act, Cause: CauseServer, Status: resp.StatusCode, err: ErrPage,
 		Problem: "a page for browsers comes from " + resp.Request.URL.Host + " (" + status(resp.StatusCode) + ") instead of an answer",
 		Remedy:  "a proxy, a firewall or a sign-in page stands before it, or another web server is there",
 	}

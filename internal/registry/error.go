@@ -33,6 +33,13 @@ const (
 	CauseFolder              Cause = "folder"               // the folder cannot take the image
 )
 
+// ErrPage is a page for browsers where an answer should be, and ErrNoToken a token
+// server's answer that holds none.
+var (
+	ErrPage    = errors.New("a page for browsers came")
+	ErrNoToken = errors.New("no token came")
+)
+
 // Error is why the conversation ended.
 type Error struct {
 	// Act is what was being done, as "ask for a token at https://…".

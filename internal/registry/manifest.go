@@ -69,7 +69,11 @@ type manifest struct {
 
 func (m manifest) isIndex() bool { return m.Config == nil }
 
-var errSchema1 = errors.New("it has docker's manifest format of 2014 (schema 1), which pullkey does not read")
+// ErrSchema1 is a manifest of a form that no runtime reads any more.
+var ErrSchema1 = errors.New("it has docker's manifest format of 2014 (schema 1), which pullkey does not read")
+
+// ErrTooBig is a manifest that is larger than a client reads.
+var ErrTooBig = errors.New("the manifest is too large")
 
 // document is what a registry calls a manifest.
 type document struct {
@@ -101,7 +105,7 @@ func (d *document) checkShape() error {
 	image, index := d.Config != nil || d.Layers != nil, d.Manifests != nil
 	switch {
 	case d.SchemaVersion == 1 || d.FSLayers != nil:
-		return errSchema1
+		return ErrSchema1
 	case image && index:
 		return errors.New("it can be taken for an image and for an index")
 	case image && d.Config == nil:
@@ -176,27 +180,27 @@ func (c *Client) manifestOnce(ctx context.Context, repository, reference string,
 		return manifest{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	bad := func(cause Cause, problem string) (manifest, error) {
-		return manifest{}, &Error{Act: act, Cause: cause, Problem: c.tracer.clean(problem)}
+	bad := func(cause Cause, problem string, err error) (manifest, error) {
+		return manifest{}, &Error{Act: act, Cause: cause, Problem: c.tracer.clean(problem), err: err}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
 	switch {
 	case err != nil:
 		return manifest{}, &brokenError{unreachable(act, CauseRegistryUnreachable, resp.Request.URL.Host, err)}
 	case len(body) > maxManifest:
-		return bad(CauseServer, fmt.Sprintf("it is larger than %d bytes, which no manifest is", maxManifest))
+		return bad(CauseServer, fmt.Sprintf("it is larger than %d bytes, which no manifest is", maxManifest), ErrTooBig)
 	}
 	d := v1.Descriptor{Digest: want.Digest, Size: int64(len(body)), Platform: want.Platform}
 	if named := digest.Digest(resp.Header.Get("Docker-Content-Digest")); d.Digest == "" && named != "" {
 		if d.Digest = named; named.Validate() != nil {
-			return bad(CauseServer, fmt.Sprintf("the registry names it %q, which is no digest that is known", c.tracer.foreign(string(named), 100)))
+			return bad(CauseServer, fmt.Sprintf("the registry names it %q, which is no digest that is known", c.tracer.foreign(string(named), 100)), nil)
 		}
 	}
 	switch {
 	case d.Digest == "":
 		d.Digest = digest.FromBytes(body)
 	case d.Digest.Algorithm().FromBytes(body) != d.Digest:
-		return bad(CauseContent, fmt.Sprintf("what came is not %s, as the registry or the reference calls it", d.Digest))
+		return bad(CauseContent, fmt.Sprintf("what came is not %s, as the registry or the reference calls it", d.Digest), nil)
 	}
 	return c.readManifest(act, d, body, resp.Header.Get("Content-Type"))
 }
@@ -206,7 +210,7 @@ func (c *Client) readManifest(act string, d v1.Descriptor, body []byte, contentT
 	m, err := parseManifest(body, contentType)
 	if err != nil {
 		e := &Error{Act: act, Cause: CauseServer, Problem: err.Error(), err: err}
-		if errors.Is(err, errSchema1) {
+		if errors.Is(err, ErrSchema1) {
 			e.Remedy = "build and push it again; every docker since 1.10 (2016) writes the newer format"
 		}
 		return manifest{}, e

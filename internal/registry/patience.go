@@ -35,7 +35,7 @@ func (c *Client) persist(ctx context.Context, a ask) (*http.Response, []byte, er
 		}
 		resp, answer, err := c.exchange(ctx, a)
 		switch {
-		case err != nil && (attempt >= 3 || ctx.Err() != nil || !mayPass(err)):
+		case err != nil && (attempt >= c.attempts(3) || ctx.Err() != nil || !mayPass(err)):
 			return nil, nil, err
 		case err != nil:
 			pause = backoff(attempt)
@@ -80,7 +80,7 @@ func (c *Client) pause(ctx context.Context, resp *http.Response, attempt int) (t
 	default:
 		return 0, ""
 	}
-	if attempt >= maxAttempts {
+	if attempt >= c.attempts(maxAttempts) {
 		return 0, ""
 	}
 	pause := backoff(attempt)
@@ -91,10 +91,18 @@ func (c *Client) pause(ctx context.Context, resp *http.Response, attempt int) (t
 		pause = at.Sub(c.options.Now())
 	}
 	pause = min(max(pause, time.Millisecond), longestWait)
-	if endsBefore(ctx, pause) {
+	if endsBefore(ctx, pause) || c.options.Hurry && pause > time.Second {
 		return 0, fmt.Sprintf("it is to be asked again in %v, which is longer than this is waited for", pause)
 	}
-	return pause, fmt.Sprintf("this may pass: asks again in %v (attempt %d of %d)", pause, attempt+1, maxAttempts)
+	return pause, fmt.Sprintf("this may pass: asks again in %v (attempt %d of %d)", pause, attempt+1, c.attempts(maxAttempts))
+}
+
+// attempts is how often a request is sent, of as many times as there is else.
+func (c *Client) attempts(most int) int {
+	if c.options.Hurry {
+		return 2
+	}
+	return most
 }
 
 func backoff(attempt int) time.Duration { return 250 * time.Millisecond << (attempt - 1) }

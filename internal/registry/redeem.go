@@ -104,7 +104,7 @@ func (t *Token) consented(body []byte) []string {
 			t.Granted, t.GrantedKnown = granted, true
 		}
 	}
-	told := t.sentences(Docker, http.MethodPost, nil)
+	told := t.sentences(Docker)
 	if len(t.Asked) == 0 && t.GrantedKnown {
 		told = append(told, "consented to: "+FormatScopes(t.Granted))
 	}

@@ -59,6 +59,9 @@ type Options struct {
 	Now func() time.Time
 	// Wait waits before a request is repeated; nil means a timer.
 	Wait func(context.Context, time.Duration) error
+	// Hurry repeats a request that failed once at most, and waits a second for that
+	// at most: somebody wants to know how it fails.
+	Hurry bool
 	// Version of pullkey, for the User-Agent.
 	Version string
 }
@@ -98,6 +101,7 @@ type Client struct {
 	answered  bool    // the registry has answered something
 	pinged    bool
 	challenge *Challenge // how the registry wants to be asked; nil until it says
+	last      *Token     // what a token server gave last
 
 	fetching sync.Mutex // held while a token is asked for
 	tokens   map[string]*Token

@@ -11,6 +11,7 @@ const (
 	KindToken    Kind = "token"    // a request to the realm
 	KindManifest Kind = "manifest" // of an image or an index
 	KindBlob     Kind = "blob"     // a configuration or a layer
+	KindTags     Kind = "tags"     // the tags of a repository
 	KindRedirect Kind = "redirect" // the same request at another place
 	KindServer   Kind = "server"   // an authorization server's metadata and grants
 )

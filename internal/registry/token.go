@@ -24,6 +24,9 @@ type Token struct {
 	GrantedKnown bool    `json:"grantedKnown"`
 	Realm        string  `json:"realm"`
 	Service      string  `json:"service"`
+	// Bare: it was posted for, and came under another name than OAuth's, where
+	// containerd does not look for it.
+	Bare bool `json:"-"`
 	// Anonymous: it was given to nobody in particular.
 	Anonymous bool `json:"anonymous"`
 	// Refresh is the refresh token, which docker calls identity token; empty
@@ -256,7 +259,11 @@ func (c *Client) fetch(parent context.Context, a ask, r realm, scopes []Scope) (
 		if t, problem = c.readToken(a.act, body, r, scopes); problem != nil {
 			return []string{problem.Problem}
 		}
-		return t.sentences(c.options.Profile, a.req.Method, body)
+		t.Bare = t.Bare && a.req.Method == http.MethodPost
+		c.mu.Lock()
+		c.last = t
+		c.mu.Unlock()
+		return t.sentences(c.options.Profile)
 	}
 	resp, body, err := c.follow(ctx, a)
 	if err != nil {
@@ -286,19 +293,19 @@ type answer struct {
 }
 
 func (c *Client) readToken(act string, body []byte, r realm, scopes []Scope) (*Token, *Error) {
-	bad := func(problem, remedy string) (*Token, *Error) {
-		return nil, &Error{Act: act, Cause: CauseServer, Status: http.StatusOK, Problem: problem, Remedy: remedy}
+	bad := func(problem, remedy string, err error) (*Token, *Error) {
+		return nil, &Error{Act: act, Cause: CauseServer, Status: http.StatusOK, Problem: problem, Remedy: remedy, err: err}
 	}
 	var a answer
 	switch err := json.Unmarshal(body, &a); {
 	case len(body) > maxToken:
-		return bad(fmt.Sprintf("the answer is larger than %d bytes", maxToken), "")
+		return bad(fmt.Sprintf("the answer is larger than %d bytes", maxToken), "", nil)
 	case err != nil && strings.HasPrefix(strings.TrimSpace(string(body)), "<"):
-		return bad("it answers a page instead of a token", "a proxy or a sign-in page stands before the token server, or the realm is wrong")
+		return bad("it answers a page instead of a token", "a proxy or a sign-in page stands before the token server, or the realm is wrong", ErrPage)
 	case err != nil:
-		return bad("the answer cannot be read as JSON", "")
+		return bad("the answer cannot be read as JSON", "", nil)
 	case a.AccessToken == "" && a.Token == "":
-		return bad("the answer holds no token", "")
+		return bad("the answer holds no token", "", ErrNoToken)
 	}
 	value := a.AccessToken
 	if value == "" {
@@ -308,7 +315,7 @@ func (c *Client) readToken(act string, body []byte, r realm, scopes []Scope) (*T
 	t := &Token{
 		Value: credential.NewSecret(value), Refresh: credential.NewSecret(a.RefreshToken), Claims: readClaims(value),
 		Asked: scopes, Realm: showURL(r.url), Service: printable(r.service), Anonymous: c.options.Login.Anonymous(),
-		ExpiresAt: c.options.Now().Add(life),
+		ExpiresAt: c.options.Now().Add(life), Bare: a.AccessToken == "",
 	}
 	c.tracer.hide(t.Value, t.Refresh, credential.NewSecret(a.Token))
 	if t.Claims != nil {
@@ -320,7 +327,7 @@ func (c *Client) readToken(act string, body []byte, r realm, scopes []Scope) (*T
 }
 
 // sentences says what a token is good for.
-func (t *Token) sentences(p Profile, method string, body []byte) []string {
+func (t *Token) sentences(p Profile) []string {
 	var told []string
 	who := ""
 	if t.Claims != nil && t.Claims.Subject != "" {
@@ -345,8 +352,7 @@ func (t *Token) sentences(p Profile, method string, body []byte) []string {
 	if !t.Refresh.Empty() {
 		told = append(told, "with a refresh token, which docker keeps as identity token")
 	}
-	var a answer
-	if p == Containerd && method == http.MethodPost && json.Unmarshal(body, &a) == nil && a.AccessToken == "" {
+	if p == Containerd && t.Bare {
 		told = append(told, "containerd itself ends here: after POST it takes access_token alone, not token")
 	}
 	return told
