@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -35,6 +36,9 @@ func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
 		f.Evidence = append(f.Evidence, how)
 	}
 	link, code, f := w.ofAge(f, age, own, theirs, fit[0])
+	if f.Certainty == "" && w.had(fit[0]) {
+		f.Certainty = cause.Proven
+	}
 	if unread {
 		f.Certainty = cause.Possible
 		f.Evidence = append(f.Evidence, fmt.Sprintf("Secret %s was not read: it may be for another registry", fit[0]))
@@ -167,6 +171,7 @@ func (w *walk) unreferenced() (cause.Link, cause.Code, Finding, bool) {
 	if len(fit) == 0 {
 		return "", "", Finding{}, false
 	}
+	slices.SortStableFunc(fit, func(a, b string) int { return cmp.Compare(rank(w.had(a)), rank(w.had(b))) })
 	f := Finding{
 		Sentence: fmt.Sprintf("Secret %s/%s has a login for %s, and neither the pod nor its ServiceAccount names it", w.Pod.Namespace, fit[0], w.parsed.Host()),
 		Evidence: []string{fmt.Sprintf("Pod %s/%s names [%s]", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "))},
@@ -179,8 +184,20 @@ func (w *walk) unreferenced() (cause.Link, cause.Code, Finding, bool) {
 		f.Evidence = append(f.Evidence, fmt.Sprintf("ServiceAccount %s/%s names [%s]", w.Pod.Namespace, w.ServiceAccount.Name, strings.Join(references(w.ServiceAccount.ImagePullSecrets), ", ")))
 		f.Fixes = append(f.Fixes, w.attach(fit[0]))
 	}
+	if w.had(fit[0]) && f.Certainty == "" {
+		f.Certainty = cause.Proven
+		f.Evidence = append(f.Evidence, "asked from here: nobody is refused, and the login of Secret "+fit[0]+" is taken")
+	}
 	f.Fixes = append(f.Fixes, w.anew())
 	return cause.ServiceAccount, cause.SANotReferenced, f, true
+}
+
+// rank puts what is known to do first.
+func rank(known bool) int {
+	if known {
+		return 0
+	}
+	return 1
 }
 
 // stripped finds a Secret that the template of the pod names and the pod does not.

@@ -25,7 +25,9 @@ type Diagnosis struct {
 	Verdict    Verdict   `json:"verdict"`
 	Steps      []Step    `json:"steps"`
 	// Logins are the entries of the pod's Secrets, in kubelet's order.
-	Logins      []Login   `json:"logins,omitempty"`
+	Logins []Login `json:"logins,omitempty"`
+	// Tried is what the registry answered to logins, where it was asked.
+	Tried       []Tried   `json:"tried,omitempty"`
 	AlsoNoticed []Finding `json:"alsoNoticed,omitempty"`
 	// Timeline is who wrote what of the chain, and when, oldest first, where the pull fails.
 	Timeline   []Moment     `json:"timeline,omitempty"`

@@ -18,6 +18,9 @@ func (w *walk) doubted(f Finding, err runtimeerror.Error) Verdict {
 	unmeant := []cause.Code{
 		cause.AuthNoCredential, cause.RefImplicitHub, cause.KeyHostMismatch, cause.KeyDefaultServer, cause.PodEphemeral, cause.PodSidecar, cause.VolImage, cause.SANotReferenced,
 	}
+	if f.Certainty == cause.Proven {
+		return v
+	}
 	if f.Code == cause.AuthInvalid && err.Kind == runtimeerror.Unauthorized {
 		v.Alternatives = []Finding{{
 			Code: cause.AuthChallenge, Link: cause.Challenge, Certainty: cause.Possible,
@@ -26,17 +29,25 @@ func (w *walk) doubted(f Finding, err runtimeerror.Error) Verdict {
 		}}
 		return v
 	}
+	if f.Code == cause.ScopeDenied && w.best != nil && w.best.Stopped != nil && w.best.Stopped.Obstacle == NotGranted {
+		v.Alternatives = []Finding{w.noRepository()}
+		return v
+	}
 	if !slices.Contains(alike, err.Kind) || err.LoginSent != runtimeerror.Unknown || !slices.Contains(unmeant, f.Code) || f.Code == cause.SANotReferenced && w.parsed.Host() != hub {
 		return v
 	}
 	v.Certainty = cause.Possible
-	other := Finding{
+	v.Alternatives = []Finding{w.noRepository()}
+	return v
+}
+
+// noRepository is what a registry says in the same words.
+func (w *walk) noRepository() Finding {
+	return Finding{
 		Code: cause.RepoMissing, Link: cause.Scope, Certainty: cause.Possible,
 		Sentence: fmt.Sprintf("%s has no repository %s, or not under that name: a registry says the same of it as of one that is private", w.parsed.Host(), w.parsed.Repository()),
 		Fixes:    []Fix{{Title: "look whether it is there, for everybody or for a login of yours", Command: "pullkey token " + quote(w.parsed.String())}},
 	}
-	v.Alternatives = []Finding{other}
-	return v
 }
 
 const hub = "docker.io"

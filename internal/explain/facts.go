@@ -33,6 +33,8 @@ type Facts struct {
 	Events    []corev1.Event
 	// What is further around it is nil where it was not read.
 	Beyond
+	// Tried is what the image's registry answered to logins, where it was asked.
+	Tried []Tried
 	// Unread is what could not be read.
 	Unread []NotChecked
 }

@@ -47,12 +47,20 @@ func (w *walk) judge() {
 
 // judgeUnseen is for a pod of which kubelet has said nothing.
 func (w *walk) judgeUnseen() {
+	if w.works() {
+		w.Verdict = Verdict{Status: OK, Finding: Finding{Sentence: "the registry gives the image to the pod, from here: " + w.best.name() + " is let in, and all of it would come", Evidence: []string{w.best.answer(w.Pod.Namespace)}}}
+		return
+	}
 	for i, f := range w.findings {
 		if f.Certainty == cause.Proven || f.Certainty == cause.Strong {
 			w.Verdict = Verdict{Status: Broken, Finding: f.Finding}
 			w.findings = slices.Delete(w.findings, i, i+1)
 			return
 		}
+	}
+	if w.best != nil && w.best.Stopped != nil {
+		w.Verdict = Verdict{Status: Inconclusive, Finding: Finding{Sentence: "kubelet has said nothing of this image, and from here the registry does not tell: " + w.best.Stopped.Text}}
+		return
 	}
 	if len(w.unread) > 0 {
 		w.Verdict = Verdict{Status: Inconclusive, Finding: Finding{Sentence: "kubelet has said nothing of this image, and not all of the pod's Secrets were read"}}
@@ -63,7 +71,16 @@ func (w *walk) judgeUnseen() {
 
 // rest is what was found besides, and what does not matter any more.
 func (w *walk) rest() {
+	if w.Observed != nil {
+		w.besideNode(w.heard())
+	}
 	for _, f := range w.findings {
+		if f.seen != "" {
+			if f.Code == w.Verdict.Code {
+				continue
+			}
+			f.Certainty = cause.Possible // the node has said something else
+		}
 		w.AlsoNoticed = append(w.AlsoNoticed, f.Finding)
 	}
 	for i, s := range w.Steps {

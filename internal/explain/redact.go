@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -145,3 +146,8 @@ func fingerprint(secret string, key []byte) string {
 	before, after, _ := strings.Cut(secret, core)
 	return before + "redacted-" + hex.EncodeToString(mac.Sum(nil))[:8] + after
 }
+
+var redactedText = regexp.MustCompile(`^\s*redacted-[0-9a-f]{8}\s*$`)
+
+// Redacted tells whether a password is what Redact has put in the place of one.
+func Redacted(password string) bool { return redactedText.MatchString(password) }

@@ -34,7 +34,7 @@ func Pod(f *Facts, container string) (Diagnosis, error) {
 	w := &walk{Facts: f, image: all[max(at, 0)]}
 	w.target()
 	w.observe()
-	for _, look := range []func(){w.reference, w.account, w.podSecrets, w.content, w.keyring, w.onNode} {
+	for _, look := range []func(){w.reference, w.account, w.podSecrets, w.content, w.keyring, w.onNode, w.probed} {
 		look()
 	}
 	w.judge()
@@ -55,12 +55,14 @@ type walk struct {
 	unread     []string
 	found      keyring.Lookup
 	findings   []accounted
+	best       *Tried // the furthest of the attempts that stand for the pod
 }
 
 // accounted is a finding with what of the runtime's words it accounts for.
 type accounted struct {
 	Finding
 	accounts func(runtimeerror.Error) bool
+	seen     cause.Vantage // from where, if not from objects
 }
 
 func (w *walk) target() {
@@ -145,7 +147,7 @@ func (w *walk) step(link cause.Link, status StepStatus, format string, args ...a
 
 func (w *walk) finds(link cause.Link, code cause.Code, accounts func(runtimeerror.Error) bool, f Finding) {
 	f.Link, f.Code = link, code
-	w.findings = append(w.findings, accounted{f, accounts})
+	w.findings = append(w.findings, accounted{Finding: f, accounts: accounts})
 }
 
 // always is for what kubelet finds before it asks the runtime.
