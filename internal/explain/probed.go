@@ -32,9 +32,11 @@ func (w *walk) probed() {
 	}
 	w.best = &best
 	w.along(&best)
-	if f, link, accounts, ok := w.stopped(&best); ok {
+	f, link, accounts, ok := w.stopped(&best)
+	known := slices.ContainsFunc(w.findings, func(o accounted) bool { return o.Code == f.Code })
+	if ok && !known {
+		f.Link = link
 		w.findings = append(w.findings, accounted{Finding: f, accounts: accounts, seen: cause.Client})
-		w.findings[len(w.findings)-1].Link = link
 	}
 	w.compared(own)
 }
