@@ -14,10 +14,10 @@ import (
 
 const checkAbout = `Tell whether kubelet would have a login for an image, before there is a pod: of
 a ServiceAccount and its namespace, as a pod that names no Secret itself would
-be born. It walks the chain as explain does, up to kubelet's matching; whether
-the registry takes the login is not asked. Policies and webhooks that add to the
-list of a pod are not seen. With --node also what the API server knows of that
-node: whether it has the image, is ready, and has room.
+be born. It walks the chain as explain does, up to kubelet's matching, and with
+--probe it asks the registry too, from here. Policies and webhooks that add to
+the list of a pod are not seen. With --node also what the API server knows of
+that node: whether it has the image, is ready, and has room.
 
 Exit codes as of explain.`
 
@@ -27,6 +27,7 @@ const checkExample = `  pullkey check registry.example.com/team/app:1.0 -n shop
 
 type checkFlags struct {
 	clusterFlags
+	probeFlags
 	account, node string
 }
 
@@ -44,6 +45,9 @@ func (p *program) checkCommand() *cobra.Command {
 			if f.node != "" && !isObject(f.node) {
 				return usageError{fmt.Errorf("--node: %q is no name of a node", f.node), cmd.CommandPath()}
 			}
+			if err := f.checkProbe(cmd); err != nil {
+				return err
+			}
 			return p.checkImage(cmd, &f, args[0])
 		},
 	}
@@ -52,6 +56,7 @@ func (p *program) checkCommand() *cobra.Command {
 	s.StringVar(&f.account, "service-account", "default", "`name` of the pod's ServiceAccount")
 	s.StringVar(&f.node, "node", "", "`name` of the node that would pull")
 	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the pod; else that of the context, or default")
+	f.defineProbe(cmd)
 	f.defineCluster(cmd)
 	return cmd
 }
@@ -85,6 +90,9 @@ func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) er
 		return err
 	}
 	if err := r.onNode(cmd.Context(), f.node); err != nil {
+		return err
+	}
+	if err := p.probe(cmd, &f.probeFlags, r.Facts, ""); err != nil {
 		return err
 	}
 	d, err := explain.Pod(r.Facts, "")

@@ -19,7 +19,10 @@ name of the image over ServiceAccount, pod, Secrets and kubelet's matching to
 the words of the runtime, and takes the first link that accounts for them.
 
 It reads the API server alone, or with -f a file of objects that kubectl has
-written, from a ticket for example; no registry is asked, nothing is changed.
+written, from a ticket for example; nothing is changed. With --probe it asks the
+registry too, from here and as a node's runtime would, with the logins that the
+pod or its ServiceAccount name, and as nobody: what is answered to one and not
+to another proves what a message cannot. No content is fetched.
 With the code of a cause it prints what there is to know of it, and of a
 workload (deploy/NAME, rs/, sts/, ds/, job/) why its pods fail or are not made.
 
@@ -28,11 +31,13 @@ usage, 3 inconclusive, 4 a right in the cluster is missing that would decide it.
 
 const explainExample = `  pullkey explain pod/web-7c9d-x2lbv -n shop
   kubectl get pod,sa,secret,events -n shop -o yaml | pullkey explain -f -
+  pullkey explain pod/web-7c9d-x2lbv -n shop --probe
   pullkey explain deploy/web -n shop
   pullkey explain PULL-KEY-PORT`
 
 type explainFlags struct {
 	clusterFlags
+	probeFlags
 	file, container string
 }
 
@@ -42,6 +47,9 @@ func (p *program) explainCommand() *cobra.Command {
 		Use: "explain [pod/NAME | deploy/NAME | PULL-CODE]", Short: "name the broken link of a failed pull", Long: explainAbout, Example: explainExample, Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := strings.Join(args, "")
+			if err := f.checkProbe(cmd); err != nil {
+				return err
+			}
 			if strings.HasPrefix(strings.ToUpper(what), "PULL-") {
 				return p.explainCode(cmd, what)
 			}
@@ -56,7 +64,7 @@ func (p *program) explainCommand() *cobra.Command {
 						return err
 					}
 				}
-				return p.workload(cmd.Context(), &f, namespace, at, name)
+				return p.workload(cmd, &f, namespace, at, name)
 			}
 			return p.explain(cmd, &f, strings.TrimPrefix(strings.TrimPrefix(what, "pod/"), "pods/"))
 		},
@@ -66,6 +74,7 @@ func (p *program) explainCommand() *cobra.Command {
 	s.StringVarP(&f.file, "filename", "f", "", "`file` with pods, ServiceAccounts, Secrets and Events; - is standard input")
 	s.StringVarP(&f.container, "container", "c", "", "`name` of the container; else the first whose image fails")
 	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the pod; else that of the context, or default")
+	f.defineProbe(cmd)
 	f.defineCluster(cmd)
 	return cmd
 }
@@ -92,6 +101,11 @@ func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error
 	facts, unborn, err := p.pullFacts(cmd, f, pod)
 	if err != nil {
 		return err
+	}
+	for _, one := range facts {
+		if err := p.probe(cmd, &f.probeFlags, one, f.container); err != nil {
+			return err
+		}
 	}
 	return p.explained(facts, f.container, unborn...)
 }

@@ -15,11 +15,12 @@ func (p *program) diagnosisText(d *explain.Diagnosis) string {
 	var b strings.Builder
 	p.verdictText(&b, d)
 	p.chainText(&b, d)
+	p.triedText(&b, d.Tried)
 	if len(d.AlsoNoticed) > 0 {
 		b.WriteString("\n  also noticed\n")
 		for _, f := range d.AlsoNoticed {
 			lines := facts{margin: "    "}
-			lines.lines(fmt.Sprintf("%s  %s", f.Code, f.Sentence))
+			lines.lines(strings.TrimSpace(fmt.Sprintf("%s  %s", f.Code, f.Sentence)))
 			b.WriteString(lines.String())
 		}
 	}
@@ -185,12 +186,15 @@ func (p *program) chainText(b *strings.Builder, d *explain.Diagnosis) {
 	signs := map[explain.StepStatus]string{
 		explain.Pass: p.paintOut(green, "✓"), explain.Fail: p.paintOut(red, "✗"), explain.Warn: p.paintOut(yellow, "!"), explain.Skip: "·", explain.Unknown: "?",
 	}
-	names := map[cause.Link]string{
-		cause.Reference: "image name", cause.ServiceAccount: "ServiceAccount", cause.PodSecrets: "pod", cause.SecretContent: "Secrets", cause.Keyring: "kubelet's match", cause.ImageCache: "node", explain.Said: "runtime said",
-	}
+	names := linkNames()
+	seen := slices.ContainsFunc(d.Steps, func(s explain.Step) bool { return s.Vantage != cause.API })
+	from := map[cause.Vantage]string{cause.API: "api", cause.Client: "here", cause.Node: "node"}
 	for _, s := range d.Steps {
-		lines := facts{margin: "    ", width: 15}
-		lines.add(names[s.Link], s.Summary)
+		lines, name := facts{margin: "    ", width: 15}, names[s.Link]
+		if seen {
+			lines.width, name = 20, fmt.Sprintf("%-15s %s", name, from[s.Vantage])
+		}
+		lines.add(name, s.Summary)
 		b.WriteString("  " + signs[s.Status] + " " + strings.TrimPrefix(lines.String(), lines.margin))
 	}
 }

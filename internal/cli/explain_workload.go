@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
@@ -147,7 +148,8 @@ func podOf(m *maker) *corev1.Pod {
 }
 
 // explainWorkload explains the first pod of a workload that fails, or why none is made.
-func (p *program) explainWorkload(ctx context.Context, api *rest.RESTClient, o *objectFile, k *workload, namespace, name, container string) error {
+func (p *program) explainWorkload(cmd *cobra.Command, f *explainFlags, api *rest.RESTClient, o *objectFile, k *workload, namespace, name string) error {
+	ctx := cmd.Context()
 	makers := o.under(k.kind, namespace, name)
 	if len(makers) == 0 {
 		return fmt.Errorf("the file holds no %s %s", k.kind, name)
@@ -157,7 +159,10 @@ func (p *program) explainWorkload(ctx context.Context, api *rest.RESTClient, o *
 		return err
 	}
 	if facts != nil {
-		return p.explained([]*explain.Facts{facts}, container)
+		if err := p.probe(cmd, &f.probeFlags, facts, f.container); err != nil {
+			return err
+		}
+		return p.explained([]*explain.Facts{facts}, f.container)
 	}
 	for _, m := range makers {
 		facts, err := o.accountOf(ctx, api, m)
@@ -165,7 +170,7 @@ func (p *program) explainWorkload(ctx context.Context, api *rest.RESTClient, o *
 			return err
 		}
 		if d, ok := o.unborn(m, facts); ok {
-			return p.explained(nil, container, d)
+			return p.explained(nil, f.container, d)
 		}
 		if m.lacks() {
 			return verdictError{fmt.Errorf("%s %s/%s has fewer pods than it wants, and no Event tells of a reason that has to do with its images", m.Kind, m.Metadata.Namespace, m.Metadata.Name), exitInconclusive}
@@ -205,7 +210,7 @@ func (o *objectFile) accountOf(ctx context.Context, api *rest.RESTClient, m *mak
 }
 
 // workload explains what is not a pod.
-func (p *program) workload(ctx context.Context, f *explainFlags, namespace string, at int, name string) error {
+func (p *program) workload(cmd *cobra.Command, f *explainFlags, namespace string, at int, name string) error {
 	if name == "" {
 		return errors.New("name the workload: deploy/NAME")
 	}
@@ -214,17 +219,17 @@ func (p *program) workload(ctx context.Context, f *explainFlags, namespace strin
 		if err != nil {
 			return err
 		}
-		return p.explainWorkload(ctx, nil, o, &workloads[at], f.namespace, name, f.container)
+		return p.explainWorkload(cmd, f, nil, o, &workloads[at], f.namespace, name)
 	}
 	api, err := p.api(&f.clusterFlags)
 	if err != nil {
 		return err
 	}
-	o, err := ofWorkload(ctx, api, namespace, at, name)
+	o, err := ofWorkload(cmd.Context(), api, namespace, at, name)
 	if err != nil {
 		return err
 	}
-	return p.explainWorkload(ctx, api, o, &workloads[at], namespace, name, f.container)
+	return p.explainWorkload(cmd, f, api, o, &workloads[at], namespace, name)
 }
 
 // objects reads a file.

@@ -136,7 +136,7 @@ func (s schema) object(t reflect.Type) map[string]any {
 			one["description"] = doc
 		}
 		properties[name] = one
-		if !strings.Contains(options, "omitempty") {
+		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") {
 			required = append(required, name)
 		}
 	}
