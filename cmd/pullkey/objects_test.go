@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,13 +16,25 @@ import (
 )
 
 // serveObjects starts an API server that has the objects of a file and takes no writes,
-// and names it in KUBECONFIG: objects FILE. In its context "developer" nobody may read
+// and names it in KUBECONFIG: objects FILE. ${NAME} in the file is what the story has under
+// that name, and stringData of a Secret is encoded. In its context "developer" nobody may read
 // Secrets.
 func serveObjects(ts *testscript.TestScript, _ bool, args []string) {
 	var list struct {
 		Items []map[string]any `json:"items"`
 	}
-	ts.Check(yaml.Unmarshal([]byte(ts.ReadFile(args[0])), &list))
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(yaml.Unmarshal([]byte(text), &list))
+	for _, one := range list.Items {
+		texts, _ := one["stringData"].(map[string]any)
+		data := map[string]any{}
+		for key, value := range texts {
+			data[key] = base64.StdEncoding.EncodeToString([]byte(fmt.Sprint(value)))
+		}
+		if texts != nil {
+			one["data"] = data
+		}
+	}
 	server := httptest.NewTLSServer(objects(list.Items))
 	ts.Defer(server.Close)
 	data, err := yaml.Marshal(clientcmdapi.Config{

@@ -50,7 +50,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 
 // startRegistry starts a registry for the rest of the story:
 //
-//	registry NAME [auth=basic|none] [plain] [public] [hidden=REPOSITORY] [quirk=NAME]...
+//	registry NAME [auth=basic|none] [plain] [public] [stranger=USER] [hidden=REPOSITORY] [quirk=NAME]...
 //
 // Its host is in $NAME, another server's in $NAME_ELSEWHERE, its certificate
 // authority in NAME.pem. It has the images team/app:1.0 and, for two
@@ -69,6 +69,8 @@ func startRegistry(ts *testscript.TestScript, _ bool, args []string) {
 			o.Plain = true
 		case "public":
 			o.Public = true
+		case "stranger":
+			o.Stranger = value
 		case "hidden":
 			o.Hidden = append(o.Hidden, value)
 		case "quirk":

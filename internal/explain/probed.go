@@ -75,7 +75,7 @@ func (w *walk) along(t *Tried) {
 		text string
 	}{
 		{cause.Network, AtTCP, t.Host + " answers"},
-		{cause.TLS, AtTLS, map[bool]string{false: "its certificate is trusted here", true: "without TLS, which was allowed"}[t.Plain]},
+		{cause.TLS, AtTLS, map[bool]string{false: "its certificate is trusted", true: "without TLS, which was allowed"}[t.Plain]},
 		{cause.Challenge, AtChallenge, t.challengeText()},
 		{cause.Token, AtToken, t.tokenText()},
 		{cause.Scope, AtScope, t.scopeText()},
@@ -212,7 +212,9 @@ func (w *walk) proven(own []Tried) {
 		}
 		for _, t := range w.Facts.Tried {
 			if t.Who == BySecret && t.Had() {
-				f.Evidence = append(f.Evidence, t.answer(w.Pod.Namespace))
+				if told := t.answer(w.Pod.Namespace); !slices.Contains(f.Evidence, told) {
+					f.Evidence = append(f.Evidence, told)
+				}
 				f.Fixes = slices.Insert(f.Fixes, 0, Fix{Title: fmt.Sprintf("name Secret %s in the place of %s, in the ServiceAccount or the pod's template: its login is taken", t.Secret, own[0].Secret)})
 				break
 			}

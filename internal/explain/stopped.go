@@ -96,8 +96,9 @@ func (w *walk) stopped(t *Tried) (Finding, cause.Link, func(runtimeerror.Error) 
 		f.Certainty = cause.Proven // the node heard the same
 	}
 	c, _ := cause.Find(string(f.Code))
-	title, _, _ := strings.Cut(c.Fix, "\n")
-	f.Fixes = append(f.Fixes, Fix{strings.TrimRight(title, ":."), w.command(&c, t.Stopped.Host)})
+	if title, _, _ := strings.Cut(c.Fix, "\n"); len(f.Fixes) == 0 {
+		f.Fixes = []Fix{{strings.TrimRight(title, ":."), w.command(&c, t.Stopped.Host)}}
+	}
 	return f, c.Link, func(e runtimeerror.Error) bool { return heardAs(t, e) }, true
 }
 
