@@ -31,11 +31,15 @@ func (p *program) captureCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "capture pod/NAME", Short: "write what explain reads, without any secret", Long: captureAbout, Example: captureExample, Args: exactly("pod/NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			pod, err := podNamed(cmd, args[0])
+			if err != nil {
+				return err
+			}
 			namespace, err := p.in(cmd, &f)
 			if err != nil {
 				return err
 			}
-			return p.capture(cmd.Context(), &f, namespace, strings.TrimPrefix(strings.TrimPrefix(args[0], "pod/"), "pods/"))
+			return p.capture(cmd.Context(), &f, namespace, pod)
 		},
 	}
 	s := cmd.Flags()
@@ -82,7 +86,7 @@ func captured(f *explain.Facts) (map[string]any, error) {
 	if f.ServiceAccount != nil {
 		account := f.ServiceAccount.DeepCopy()
 		account.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}
-		delete(account.Annotations, corev1.LastAppliedConfigAnnotation)
+		account.Annotations = explain.Harmless(account.Annotations)
 		account.ManagedFields = explain.Writes(account.ManagedFields)
 		items = append(items, account)
 	}
@@ -92,7 +96,7 @@ func captured(f *explain.Facts) (map[string]any, error) {
 	for i := range f.Events {
 		e := f.Events[i].DeepCopy()
 		e.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "Event"}
-		e.ManagedFields, e.Message = nil, explain.WithoutSecrets(e.Message)
+		e.ManagedFields, e.Annotations, e.Message = nil, nil, explain.WithoutSecrets(e.Message)
 		items = append(items, e)
 	}
 	items = append(items, capturedBeyond(f, key)...)
@@ -128,7 +132,7 @@ func capturedBeyond(f *explain.Facts, key []byte) []any {
 	if f.Default != nil {
 		account := f.Default.DeepCopy()
 		account.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}
-		delete(account.Annotations, corev1.LastAppliedConfigAnnotation)
+		account.Annotations = explain.Harmless(account.Annotations)
 		account.ManagedFields = explain.Writes(account.ManagedFields)
 		items = append(items, account)
 	}

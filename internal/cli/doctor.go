@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,7 +37,12 @@ func (p *program) doctorCommand() *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "explain all failing pulls, by cause", Long: doctorAbout, Example: doctorExample, Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return p.doctor(cmd, &f) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.all && f.namespace != "" {
+				return usageError{errors.New("--namespace and --all-namespaces: give one of them"), cmd.CommandPath()}
+			}
+			return p.doctor(cmd, &f)
+		},
 	}
 	s := cmd.Flags()
 	s.SortFlags = false
@@ -105,7 +111,7 @@ func visit(ctx context.Context, api *rest.RESTClient, namespace string, now time
 			request = request.Param("continue", next)
 		}
 		if err := request.Do(ctx).Into(found); err != nil {
-			return nil, notListed("pods", metav1.ListOptions{}, err)
+			return nil, notListed("pods", namespace, metav1.ListOptions{}, err)
 		}
 		for i := range found.Items {
 			if w.Looked++; !explain.Failing(&found.Items[i]) && !explain.Stuck(&found.Items[i]) {

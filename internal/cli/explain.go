@@ -66,7 +66,11 @@ func (p *program) explainCommand() *cobra.Command {
 				}
 				return p.workload(cmd, &f, namespace, at, name)
 			}
-			return p.explain(cmd, &f, strings.TrimPrefix(strings.TrimPrefix(what, "pod/"), "pods/"))
+			pod, err := podNamed(cmd, what)
+			if err != nil {
+				return err
+			}
+			return p.explain(cmd, &f, pod)
 		},
 	}
 	s := cmd.Flags()
@@ -77,6 +81,23 @@ func (p *program) explainCommand() *cobra.Command {
 	f.defineProbe(cmd)
 	f.defineCluster(cmd)
 	return cmd
+}
+
+// podNamed reads pod/NAME, or NAME.
+func podNamed(cmd *cobra.Command, what string) (string, error) {
+	kind, name, slash := strings.Cut(what, "/")
+	if !slash {
+		kind, name = "pod", what
+	}
+	switch {
+	case what == "":
+		return "", nil
+	case !slices.Contains([]string{"pod", "pods", "po"}, strings.ToLower(kind)):
+		return "", usageError{advise(fmt.Errorf("%q is of no kind that pulls images", what), "pod/NAME; for explain also deploy/NAME, rs/, sts/, ds/ and job/"), cmd.CommandPath()}
+	case !isObject(name):
+		return "", usageError{fmt.Errorf("%q is no name of a pod", name), cmd.CommandPath()}
+	}
+	return name, nil
 }
 
 // explainCode prints what there is to know of a cause.
@@ -207,16 +228,18 @@ func (o *objectFile) facts(namespace, pod, shown string) ([]*explain.Facts, erro
 	if len(all) > 0 {
 		return all, nil
 	}
-	return nil, o.none(pod, shown)
+	return nil, o.none(namespace, pod, shown)
 }
 
 // none is why there is nothing to explain; nil if all is well.
-func (o *objectFile) none(pod, shown string) error {
+func (o *objectFile) none(namespace, pod, shown string) error {
 	switch {
 	case len(o.pods)+len(o.makers) == 0 && !o.tellsOfWorkloads():
 		return advise(fmt.Errorf("%s holds no pod", shown), "kubectl get pod,sa,secret,events -n NAMESPACE -o yaml writes one that has all")
 	case pod != "":
 		return fmt.Errorf("%s holds no pod %s", shown, pod)
+	case namespace != "" && !slices.ContainsFunc(o.pods, func(one corev1.Pod) bool { return one.Namespace == namespace }) && len(o.makers) == 0:
+		return fmt.Errorf("%s holds no pod of namespace %s", shown, namespace)
 	}
 	return nil
 }

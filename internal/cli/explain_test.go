@@ -144,6 +144,9 @@ func TestWhatCannotBeExplainedIsSaid(t *testing.T) {
 		{"no pod", []string{"-f", file(`{"kind":"Secret"}`)}, exitFailed, "holds no pod"},
 		{"no pod that fails", []string{"-f", file(running)}, exitDone, "✓ no pod in the file has an image that cannot be had"},
 		{"a pod that runs", []string{"a", "-f", file(running)}, exitDone, "✓ ok"},
+		{"another namespace", []string{"-n", "m", "-f", file(running)}, exitFailed, "holds no pod of namespace m"},
+		{"a kind that pulls nothing", []string{"svc/web", "-f", file(running)}, exitUsage, "is of no kind that pulls images"},
+		{"a pod without a name", []string{"pod/", "-f", file(running)}, exitUsage, "is no name of a pod"},
 		{"another pod", []string{"b", "-f", file(running)}, exitFailed, "holds no pod b"},
 		{"no YAML", []string{"-f", file("a: b: not-to-be-shown")}, exitFailed, "document 1 is no YAML"},
 		{"another form", []string{"-f", file(`{"kind":"Secret","metadata":{"name":"s"},"data":{"a":"not-to-be-shown!"}}`)}, exitFailed, "Secret s is not of the form that it should be"},
@@ -207,6 +210,7 @@ func TestAnImageIsCheckedBeforeThereIsAPod(t *testing.T) {
 		{"another endpoint than the Secret's", []string{"registry-vpc.cn-hangzhou.aliyuncs.com/shop/cart:1.4"}, exitFailed, "PULL-KEY-VPC-VS-PUBLIC  [strong]"},
 		{"that of the Secret", []string{"registry.cn-hangzhou.aliyuncs.com/shop/cart:1.4"}, exitDone, "✓ ok"},
 		{"no such ServiceAccount", []string{"nginx", "--service-account", "none"}, exitFailed, "there is none of that name, so that the API server would refuse the pod"},
+		{"no login, for an image that may be everybody's", []string{"quay.io/team/nginx"}, exitInconclusive, "it pulls if everybody may have the image"},
 		{"no name of an image", []string{"Nginx"}, exitUsage, "image name"},
 		{"no image", nil, exitUsage, "the argument IMAGE is missing"},
 	} {

@@ -38,7 +38,7 @@ func all(ctx context.Context, api *rest.RESTClient, resource string, options met
 		}
 		found := into()
 		if err := request.Do(ctx).Into(found); err != nil {
-			return notListed(resource, options, err)
+			return notListed(resource, "", options, err)
 		}
 		take(found)
 		if next = found.GetContinue(); next == "" {
@@ -47,16 +47,20 @@ func all(ctx context.Context, api *rest.RESTClient, resource string, options met
 	}
 }
 
-// notListed says what could not be read, and which right it takes.
-func notListed(resource string, options metav1.ListOptions, err error) error {
-	what := "list " + resource + " in all namespaces"
+// notListed says what could not be read in a namespace, or in all, and which right it
+// takes.
+func notListed(resource, namespace string, options metav1.ListOptions, err error) error {
+	what, where := "list "+resource+" in all namespaces", "--all-namespaces"
+	if namespace != "" {
+		what, where = "list "+resource+" in namespace "+namespace, "--namespace "+quote(namespace)
+	}
 	if apierrors.IsForbidden(err) {
 		named := ""
 		if name, ok := strings.CutPrefix(options.FieldSelector, metav1.ObjectNameField+"="); ok {
 			named = "; of this one name is enough: resourceNames: [" + name + "]"
 		}
 		return permissionError{advise(fmt.Errorf("%s: the API server says: %w", what, err),
-			"it takes the right to do so: kubectl auth can-i list %s --all-namespaces%s", resource, named)}
+			"it takes the right to do so: kubectl auth can-i list %s %s%s", resource, where, named)}
 	}
 	return notAnswered(what, err)
 }

@@ -111,6 +111,8 @@ func (w *walk) listed() (age, string) {
 	since, alone := changed(w.ServiceAccount)
 	dated := "its imagePullSecrets were last written at " + stamp(since)
 	switch {
+	case birth.IsZero():
+		return unknownAge, "" // of a pod that somebody wrote by hand
 	case since.IsZero():
 	case since.Before(birth):
 		return older, dated

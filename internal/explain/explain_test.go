@@ -465,3 +465,21 @@ func TestALoginInAKeyOrASignedURLIsNotShown(t *testing.T) {
 		}
 	}
 }
+
+// Most images are for everybody: that there is no login for one is no cause while nobody
+// has tried.
+func TestAnImageWithoutALoginMayBeEverybodys(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		facts *explain.Facts
+		want  cause.Code
+	}{
+		"no Secret at all":            {failing("nginx", ""), cause.AuthNoCredential},
+		"Secrets of other registries": {failing("quay.io/team/nginx", "", named(host)...), cause.KeyHostMismatch},
+	} {
+		d, err := explain.Pod(c.facts, "")
+		if v := d.Verdict; err != nil || v.Status != explain.Inconclusive || v.Certainty != cause.Possible || v.Code != c.want || !strings.Contains(v.Sentence, "it pulls if everybody may have the image") {
+			t.Errorf("%s: %v: got %+v", name, err, v)
+		}
+	}
+}

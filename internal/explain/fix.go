@@ -36,7 +36,12 @@ func quoted(list []string) []string {
 
 func sortedKeys(data map[string][]byte) []string { return slices.Sorted(maps.Keys(data)) }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "a time that nobody tells"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
 
 // newSecret makes a pull Secret from a login that is there.
 func (w *walk) newSecret(name, host string) string {

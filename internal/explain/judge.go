@@ -45,6 +45,10 @@ func (w *walk) judge() {
 	w.Verdict = Verdict{Status: Inconclusive, Finding: Finding{Sentence: "the pull fails, and nothing that was read accounts for it: " + err.Text}}
 }
 
+// undecided are the causes why there is no login that tell nothing of whether one was meant:
+// no key is even near.
+var undecided = []cause.Code{cause.AuthNoCredential, cause.KeyHostMismatch, cause.KeyDefaultServer, cause.RefImplicitHub}
+
 // judgeUnseen is for a pod of which kubelet has said nothing.
 func (w *walk) judgeUnseen() {
 	if w.works() {
@@ -52,7 +56,17 @@ func (w *walk) judgeUnseen() {
 		return
 	}
 	for i, f := range w.findings {
+		if slices.Contains(undecided, f.Code) && w.best == nil {
+			f.Certainty = cause.Possible
+			f.Sentence = fmt.Sprintf("kubelet has no login for %s: it pulls if everybody may have the image, and else not; kubelet has said nothing of it", w.parsed.Host())
+			w.Verdict = Verdict{Status: Inconclusive, Finding: f.Finding}
+			w.findings = slices.Delete(w.findings, i, i+1)
+			return
+		}
 		if f.Certainty == cause.Proven || f.Certainty == cause.Strong {
+			if f.seen != "" && slices.Contains([]cause.Code{cause.AuthInvalid, cause.CredOnPublic, cause.SANotReferenced}, f.Code) {
+				f.Certainty = cause.Strong // the node may have logins of its own
+			}
 			w.Verdict = Verdict{Status: Broken, Finding: f.Finding}
 			w.findings = slices.Delete(w.findings, i, i+1)
 			return

@@ -38,7 +38,9 @@ func (w *walk) probed() {
 		f.Link = link
 		w.findings = append(w.findings, accounted{Finding: f, accounts: accounts, seen: cause.Client})
 	}
-	w.compared(own)
+	if w.whole() {
+		w.compared(own)
+	}
 }
 
 // own are the attempts that stand for the pod: those with its logins, and where it has
@@ -63,7 +65,7 @@ func (w *walk) works() bool { return w.best != nil && w.best.Reach == Done }
 // refuses the pod's own: a comparison that proves.
 func (w *walk) had(secret string) bool {
 	own := w.own()
-	return len(own) > 0 && !slices.ContainsFunc(own, func(t Tried) bool { return !t.Refused() }) &&
+	return w.whole() && len(own) > 0 && !slices.ContainsFunc(own, func(t Tried) bool { return !t.Refused() }) &&
 		slices.ContainsFunc(w.Facts.Tried, func(t Tried) bool { return t.Secret == secret && t.Had() })
 }
 

@@ -23,7 +23,7 @@ import (
 func Redact(s *corev1.Secret, key []byte) *corev1.Secret {
 	short := &corev1.Secret{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
-		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace, UID: s.UID, CreationTimestamp: s.CreationTimestamp, Labels: s.Labels, Annotations: harmless(s.Annotations), OwnerReferences: s.OwnerReferences, ManagedFields: Writes(s.ManagedFields)},
+		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace, UID: s.UID, CreationTimestamp: s.CreationTimestamp, Labels: s.Labels, Annotations: Harmless(s.Annotations), OwnerReferences: s.OwnerReferences, ManagedFields: Writes(s.ManagedFields)},
 		Type:       s.Type, Immutable: s.Immutable, Data: map[string][]byte{},
 	}
 	for name, value := range s.Data {
@@ -39,9 +39,9 @@ func Redact(s *corev1.Secret, key []byte) *corev1.Secret {
 	return short
 }
 
-// harmless are the annotations that the diagnosis reads; in others anything may stand,
+// Harmless are the annotations that the diagnosis reads; in others anything may stand,
 // in kubectl's the whole object.
-func harmless(annotations map[string]string) map[string]string {
+func Harmless(annotations map[string]string) map[string]string {
 	kept := maps.Clone(annotations)
 	maps.DeleteFunc(kept, func(key, _ string) bool {
 		return !slices.ContainsFunc([]string{"pullkey.dev/", "meta.helm.sh/", "argocd.argoproj.io/"}, func(prefix string) bool { return strings.HasPrefix(key, prefix) })

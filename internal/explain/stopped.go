@@ -44,7 +44,7 @@ var decided = map[Obstacle]obstacle{
 	NoToken:        {cause.AuthTokenShape, cause.Proven, kinds(runtimeerror.NoTokenInAnswer), "the token server %s answers without a token where the runtime looks for it"},
 	TokenNotTaken:  {cause.AuthService, cause.Strong, kinds(runtimeerror.InvalidToken, runtimeerror.Unauthorized), "the registry %s does not take the token that its own token server has just given"},
 	NotGranted:     {cause.ScopeDenied, cause.Possible, kinds(runtimeerror.InsufficientScope, runtimeerror.RepositoryDenied), "the login is taken, and its token does not pull from the repository: %s gives no right to it, or there is none of that name"},
-	Forbidden:      {cause.ScopeDenied, cause.Strong, kinds(runtimeerror.Forbidden, runtimeerror.RepositoryDenied, runtimeerror.InsufficientScope), "the login is taken, and %s forbids it to pull from the repository"},
+	Forbidden:      {cause.ScopeDenied, cause.Strong, kinds(runtimeerror.Forbidden, runtimeerror.RepositoryDenied, runtimeerror.InsufficientScope), "%s forbids it to pull from the repository"},
 	NotThere:       {cause.TagMissing, cause.Strong, kinds(runtimeerror.NotFound), "%s has no such repository, or no such tag"},
 	ServerFails:    {cause.Reg5XX, cause.Strong, kinds(runtimeerror.ServerError, runtimeerror.TokenPostRefused), "%s answers with an error of its own"},
 	OldFormat:      {cause.MediatypeSchema1, cause.Proven, kinds(runtimeerror.Schema1), "%s has the image in the old form that runtimes take no more"},
@@ -61,7 +61,7 @@ func heardAs(t *Tried, e runtimeerror.Error) bool {
 	case e.Mirror != "":
 		return false // it is not this registry that answered
 	case t.Reach == AtLayers:
-		return e.Kind == runtimeerror.BlobFailed && (e.Status == 0 || e.Status == t.Stopped.Status)
+		return e.Kind == runtimeerror.BlobFailed && (e.Status == t.Stopped.Status || e.Status == 0 && o == NotThere)
 	case e.Stage == runtimeerror.Blob:
 		return false
 	case o == LoginRefused:
@@ -92,14 +92,48 @@ func (w *walk) stopped(t *Tried) (Finding, cause.Link, func(runtimeerror.Error) 
 	}
 	f := w.answered(t, known.code, known.sure, fmt.Sprintf(known.sentence, t.Stopped.Host))
 	w.precise(t, &f)
-	if t.Stopped.Obstacle == ServerFails && w.Observed != nil {
-		f.Certainty = cause.Proven // the node heard the same
-	}
+	w.bounded(t, &f)
 	c, _ := cause.Find(string(f.Code))
 	if title, _, _ := strings.Cut(c.Fix, "\n"); len(f.Fixes) == 0 {
 		f.Fixes = []Fix{{strings.TrimRight(title, ":."), w.command(&c, t.Stopped.Host)}}
 	}
 	return f, c.Link, func(e runtimeerror.Error) bool { return heardAs(t, e) }, true
+}
+
+// bounded takes back what an answer to one client proves of nobody else: a proxy on the
+// way, a storage that knows this address, a registry that hides what one may not see.
+func (w *walk) bounded(t *Tried, f *Finding) {
+	others := slices.ContainsFunc(w.Facts.Tried, func(o Tried) bool { return o.Had() })
+	holds := map[Obstacle]bool{
+		NotGranted:     others, // the repository is there, and the token says what it grants
+		OtherPlatforms: true,
+		OldFormat:      true,
+		NotThere:       f.Code == cause.TagMissing && t.Repository == "there" && !others,
+		LoginRefused:   w.Observed != nil && w.whole(), // the node heard the same of the same login
+		ServerFails:    w.Observed != nil,
+	}
+	said := w.Observed != nil && words[w.heard().Kind].code == f.Code && words[w.heard().Kind].sure == cause.Proven
+	if f.Certainty == cause.Proven && !said && !holds[t.Stopped.Obstacle] {
+		f.Certainty = cause.Strong
+	}
+	if t.Stopped.Obstacle == ServerFails && w.Observed != nil { // the node heard the same
+		f.Certainty = cause.Proven
+	}
+	if t.Stopped.Obstacle == Forbidden && w.Observed == nil {
+		f.Certainty = cause.Possible // an allow-list may keep out this address alone
+	}
+}
+
+// whole tells whether every login that kubelet has from the pod's Secrets was read and
+// tried.
+func (w *walk) whole() bool {
+	pod := 0
+	for _, t := range w.Facts.Tried {
+		if t.Who == ByPod && (t.Stopped == nil || t.Stopped.Obstacle != NotSent) {
+			pod++
+		}
+	}
+	return len(w.unread) == 0 && pod == len(w.found.Logins)
 }
 
 func (w *walk) answered(t *Tried, code cause.Code, sure cause.Certainty, sentence string) Finding {
@@ -141,7 +175,9 @@ func (w *walk) ofScope(t *Tried, f *Finding) {
 	if at < 0 {
 		return
 	}
-	f.Certainty = cause.Proven
+	if f.Certainty = cause.Strong; t.Stopped.Obstacle == NotGranted {
+		f.Certainty = cause.Proven
+	}
 	f.Sentence = fmt.Sprintf("user %s of Secret %s/%s logs in to %s and may not pull %s, which is there", t.Username, w.Pod.Namespace, t.Secret, w.parsed.Host(), w.parsed.Repository())
 	f.Evidence = append(f.Evidence, w.Facts.Tried[at].answer(w.Pod.Namespace))
 }
@@ -174,6 +210,8 @@ func (w *walk) ofLayer(t *Tried, f *Finding) {
 		f.Code, f.Certainty, f.Sentence = cause.BlobStorage403, cause.Strong, fmt.Sprintf("the registry sends to its storage %s for the content, which refuses it", host)
 	case t.Stopped.Obstacle == Forbidden:
 		f.Code, f.Certainty, f.Sentence = cause.BlobForbidden, cause.Proven, fmt.Sprintf("%s gives the manifest, and refuses the content that it names", host)
+	default:
+		f.Certainty = cause.Possible
 	}
 }
 
@@ -191,7 +229,7 @@ func (w *walk) besideNode(err runtimeerror.Error) {
 	v := &w.Verdict
 	switch {
 	case w.works() && slices.Contains(ofTheNode, err.Kind):
-		v.Sentence += "; from here the registry answers and gives the image, so that it is the node's side"
+		v.Sentence += "; from here the registry answers and gives the image, so that it is the node's side, or another server answers the node"
 		v.Evidence = append(v.Evidence, w.best.answer(w.Pod.Namespace))
 	case w.works():
 		contradicted := []cause.Code{cause.AuthInvalid, cause.ScopeDenied, cause.TagMissing, cause.DigestMissing, cause.RepoMissing, cause.AuthService, cause.BlobMissing, cause.BlobForbidden, cause.AuthTokenShape, cause.AuthRealmBad}

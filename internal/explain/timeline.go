@@ -1,9 +1,9 @@
 package explain
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,8 +68,12 @@ func (w *walk) history(name string, o *metav1.ObjectMeta) {
 
 // part tells which of the fields that matter for a pull a manager owns.
 func part(f *metav1.ManagedFieldsEntry) string {
+	var top map[string]json.RawMessage
+	if f.FieldsV1 == nil || json.Unmarshal(f.FieldsV1.GetRawBytes(), &top) != nil {
+		return ""
+	}
 	for _, field := range []string{"imagePullSecrets", "data"} {
-		if f.FieldsV1 != nil && strings.Contains(f.FieldsV1.GetRawString(), `"f:`+field+`":`) {
+		if _, owned := top["f:"+field]; owned {
 			return ": " + field
 		}
 	}

@@ -9,6 +9,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -122,12 +123,24 @@ func (c *call) ask(ctx context.Context, o registry.Options) {
 		return
 	}
 	c.stop(e, err)
+	c.further(ctx, client, o)
+}
+
+// further asks what tells more of that which ended it.
+func (c *call) further(ctx context.Context, client *registry.Client, o registry.Options) {
 	switch {
-	case c.tried.Reach == explain.AtManifest && c.tried.Stopped.Obstacle == explain.NotThere:
+	case c.tried.Reach == explain.AtManifest && c.tried.Stopped.Obstacle == explain.NotThere && !c.named():
 		c.repository(ctx, client)
-	case c.tried.Reach == explain.AtToken && c.posted() && c.tried.Stopped.Status >= 402:
+	case c.tried.Reach == explain.AtToken && c.posted() && refusesPost(c.tried.Stopped.Status):
 		c.byGet(ctx, o)
 	}
+}
+
+// named tells whether what was asked for is there: then it is what it names that is not.
+func (c *call) named() bool {
+	return slices.ContainsFunc(c.steps, func(s registry.Step) bool {
+		return s.Kind == registry.KindManifest && s.Answer != nil && s.Answer.Status == http.StatusOK
+	})
 }
 
 // errBare is a token that the runtime does not find.
@@ -233,9 +246,15 @@ func (c *call) byGet(ctx context.Context, o registry.Options) {
 	if err != nil {
 		return
 	}
-	if t, err := client.Token(ctx, registry.PullScope(c.ref.Repository())); err == nil && t != nil {
+	if t, err := client.Token(ctx, registry.PullScope(c.ref.Repository())); err == nil && t != nil && t.GrantedKnown && len(t.Missing()) == 0 {
 		c.tried.Stopped.Obstacle = explain.PostRefused
 	}
+}
+
+// refusesPost tells whether a status may be of the way of asking: a refusal of the login,
+// too many requests and a server's own trouble are not.
+func refusesPost(status int) bool {
+	return status > http.StatusUnauthorized && status < http.StatusInternalServerError && status != http.StatusTooManyRequests || status == http.StatusNotImplemented
 }
 
 // posted tells whether the last request for a token was a POST.
@@ -252,7 +271,7 @@ func (c *call) posted() bool {
 func inShort(s registry.Step) explain.Request {
 	r := explain.Request{Method: s.Request.Method}
 	if u, err := url.Parse(s.Request.URL); err == nil {
-		r.Host, r.Path = u.Host, u.Path
+		r.Host, r.Path = u.Host, u.EscapedPath()
 	}
 	if s.Answer != nil {
 		r.Status, r.TookMs = s.Answer.Status, int(s.Answer.Took.Milliseconds())

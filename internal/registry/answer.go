@@ -127,7 +127,7 @@ func (c *Client) pick(resp *http.Response) (Challenge, []string, error) {
 func (c *Client) answerRefused(act string, resp *http.Response, body []byte) *Error {
 	codes, message := readErrors(body)
 	e := &Error{Act: act, Status: resp.StatusCode, Codes: codes}
-	if isPage(resp, body) {
+	if isPage(resp, body) && resp.StatusCode != http.StatusTooManyRequests {
 		return aPage(act, resp)
 	}
 	code := ""
@@ -163,7 +163,8 @@ func (c *Client) answerRefused(act string, resp *http.Response, body []byte) *Er
 // proxy, an error page. What it says of the registry is nothing.
 func isPage(resp *http.Response, body []byte) bool {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return kind == "text/html" || strings.HasPrefix(strings.TrimSpace(string(body)), "<")
+	text := strings.TrimSpace(string(body))
+	return kind == "text/html" || strings.HasPrefix(text, "<") && !strings.HasPrefix(text, "<?xml") // a storage's error is XML
 }
 
 func aPage(act string, resp *http.Response) *Error {

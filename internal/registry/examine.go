@@ -154,7 +154,7 @@ func (c *Client) wouldCome(ctx context.Context, repository string, d v1.Descript
 		return err
 	}
 	switch refused.Status {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return ask(http.MethodGet, "HEAD is refused; GET alone may be allowed. What comes is not read")
 	}
 	return err

@@ -358,13 +358,20 @@ func (t *Token) sentences(p Profile) []string {
 	return told
 }
 
+// isPageInstead is isPage where the status says too little: a server may refuse with a
+// page.
+func isPageInstead(resp *http.Response, body []byte) bool {
+	refusals := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}
+	return !slices.Contains(refusals, resp.StatusCode) && isPage(resp, body)
+}
+
 // tokenRefused explains an answer other than 200.
 func (c *Client) tokenRefused(act string, resp *http.Response, body []byte) *Error {
 	codes, message := readErrors(body)
 	e := &Error{Act: act, Status: resp.StatusCode, Codes: codes}
 	login := c.options.Login
 	switch {
-	case isPage(resp, body):
+	case isPageInstead(resp, body):
 		return aPage(act, resp)
 	case resp.StatusCode == http.StatusTooManyRequests:
 		e.Cause, e.Problem = CauseRateLimit, "too many requests (HTTP 429)"

@@ -164,7 +164,10 @@ func (s *starts) one(ctx context.Context, name string) error {
 			return nil
 		}
 	}
-	return ctx.Err()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return errors.New("the watch ended before it ran")
 }
 
 // count is how many ran so far.
