@@ -148,7 +148,8 @@ func capturedBeyond(f *explain.Facts, key []byte) []any {
 	if f.Node != nil {
 		node := &corev1.Node{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"}, ObjectMeta: metav1.ObjectMeta{Name: f.Node.Name}}
 		node.Status.Images, node.Status.Conditions = f.Node.Status.Images, f.Node.Status.Conditions
-		node.Status.NodeInfo.KubeletVersion = f.Node.Status.NodeInfo.KubeletVersion
+		of := f.Node.Status.NodeInfo
+		node.Status.NodeInfo.KubeletVersion, node.Status.NodeInfo.OperatingSystem, node.Status.NodeInfo.Architecture = of.KubeletVersion, of.OperatingSystem, of.Architecture
 		items = append(items, node)
 	}
 	if f.Clock != 0 {

@@ -123,7 +123,9 @@ func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error
 	if err != nil {
 		return err
 	}
+	until := p.Now().Add(f.timeout)
 	for _, one := range facts {
+		f.timeout = until.Sub(p.Now())
 		if err := p.probe(cmd, &f.probeFlags, one, f.container); err != nil {
 			return err
 		}

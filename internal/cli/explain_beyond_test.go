@@ -7,6 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pullkey/pullkey/internal/explain"
 )
 
 // serving answers each path with an object, and what else is asked for with 404.
@@ -242,5 +247,17 @@ func TestTheNodeThatIsToPullIsLookedAt(t *testing.T) {
 	}, "/api/v1/nodes/n"))
 	if _, all, _ := runAt(t, "check", "reg.example.com/a:1", "-n", "shop", "--node", "n", "--kubeconfig", kubeconfig); !strings.Contains(all, "Node n: the API server forbids it") {
 		t.Errorf("without the right to read it: %s", all)
+	}
+}
+
+// The time that --probe may take is for all pods of a file together.
+func TestAPodWhoseTurnComesTooLateIsNotAskedFor(t *testing.T) {
+	t.Parallel()
+	facts := &explain.Facts{Pod: &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "localhost:1/a:1"}}}}}
+	if err := (&program{}).probe(&cobra.Command{}, &probeFlags{on: true}, facts, ""); err != nil {
+		t.Fatal(err)
+	}
+	if len(facts.Tried) > 0 || len(facts.Unread) != 1 || !strings.Contains(facts.Unread[0].Why, "--timeout was over") {
+		t.Errorf("got %+v, %+v", facts.Tried, facts.Unread)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
@@ -50,7 +51,11 @@ func (f *probeFlags) checkProbe(cmd *cobra.Command) error {
 // probe asks the registry of the image that is explained. --probe is the consent to show
 // it the logins; whose goes where is said before.
 func (p *program) probe(cmd *cobra.Command, f *probeFlags, facts *explain.Facts, container string) error {
-	if !f.on {
+	switch {
+	case !f.on:
+		return nil
+	case f.timeout <= 0:
+		facts.Unread = append(facts.Unread, explain.NotChecked{What: "the registry", Why: "the time of --timeout was over before the turn of this pod"})
 		return nil
 	}
 	d, err := explain.Pod(facts, container)
@@ -58,7 +63,7 @@ func (p *program) probe(cmd *cobra.Command, f *probeFlags, facts *explain.Facts,
 		return advise(err, "without -c it is the first whose image fails")
 	}
 	ref, host, err := imageNamed(d.Target.Image)
-	if err != nil || d.Verdict.Status == explain.OK && d.Observed == nil && d.Verdict.Code == "" && facts.Pod.Status.Phase == "Running" {
+	if err != nil || d.Verdict.Status == explain.OK && d.Observed == nil && facts.Pod.Status.Phase == corev1.PodRunning {
 		return nil //nolint:nilerr // explain says what is wrong with the name
 	}
 	o, err := p.options(cmd, &f.conversationFlags, host)
@@ -68,7 +73,7 @@ func (p *program) probe(cmd *cobra.Command, f *probeFlags, facts *explain.Facts,
 	namespace := facts.Pod.Namespace
 	for _, name := range f.besides {
 		if facts.Secrets[name] == nil {
-			return advise(fmt.Errorf("--probe-secrets: there is no Secret %s/%s, or it may not be read", namespace, name), "see what there is: kubectl get secrets -n %s", namespace)
+			return usageError{advise(fmt.Errorf("--probe-secrets: there is no Secret %s/%s, or it may not be read", namespace, name), "see what there is: kubectl get secrets -n %s", namespace), cmd.CommandPath()}
 		}
 	}
 	for _, name := range facts.Withheld(d.Target.Image) {

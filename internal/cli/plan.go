@@ -89,7 +89,7 @@ func (p *program) plan(ctx context.Context, f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	if choice.Before, err = untilNow(ctx, api, f.namespace); err != nil {
+	if choice.Before, err = p.untilNow(ctx, api, f.namespace); err != nil {
 		return err
 	}
 	if found.Helper, err = helperIn(ctx, api); err != nil {
@@ -225,13 +225,14 @@ func ownIn(ctx context.Context, api *rest.RESTClient, namespace string) (*given,
 }
 
 // untilNow reads what the controller has in force; nil where it never had anything.
-func untilNow(ctx context.Context, api *rest.RESTClient, namespace string) (*footprint.Choice, error) {
+func (p *program) untilNow(ctx context.Context, api *rest.RESTClient, namespace string) (*footprint.Choice, error) {
 	var found struct {
 		Data map[string]string `json:"data"`
 	}
 	there, err := object(ctx, api, "/api/v1/namespaces/"+namespace+"/configmaps/"+footprint.LastGood, &found)
 	if _, forbidden := errors.AsType[permissionError](err); forbidden {
-		return nil, nil //nolint:nilnil // who may not read it is told of less: nobody loses the name
+		p.note("ConfigMap %s/%s may not be read: which ServiceAccounts lose the name, because they are chosen no more, is not shown", namespace, footprint.LastGood)
+		err = nil
 	}
 	if err != nil || !there {
 		return nil, err

@@ -37,7 +37,7 @@ func (w *walk) byAccount() (cause.Link, cause.Code, Finding, bool) {
 	}
 	link, code, f := w.ofAge(f, age, own, theirs, fit[0])
 	if f.Certainty == "" && w.had(fit[0]) {
-		f.Certainty = cause.Proven
+		f.Certainty = w.shown()
 	}
 	if unread {
 		f.Certainty = cause.Possible
@@ -187,7 +187,7 @@ func (w *walk) unreferenced() (cause.Link, cause.Code, Finding, bool) {
 		f.Fixes = append(f.Fixes, w.attach(fit[0]))
 	}
 	if w.had(fit[0]) && f.Certainty == "" {
-		f.Certainty = cause.Proven
+		f.Certainty = w.shown()
 		f.Evidence = append(f.Evidence, "asked from here: nobody is refused, and the login of Secret "+fit[0]+" is taken")
 	}
 	f.Fixes = append(f.Fixes, w.anew())

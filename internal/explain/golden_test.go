@@ -48,16 +48,23 @@ func TestEveryVerdictIsThatOfTheGoldenFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(want, got.Bytes()) {
-		var before map[string]json.RawMessage
-		if err := json.Unmarshal(want, &before); err != nil {
-			t.Fatal(err)
-		}
-		for name, d := range all {
-			now, _ := json.Marshal(d)
-			var then bytes.Buffer
-			if json.Compact(&then, before[name]) != nil || then.String() != unescaped(now) {
-				t.Errorf("%s is not that of %s (make golden writes it): %s", name, path, now)
-			}
+		tellsWhich(t, all, want)
+		t.Fatalf("%s is not what is said now: make golden writes it", path)
+	}
+}
+
+// tellsWhich names the verdicts that are not as they were.
+func tellsWhich(t *testing.T, all map[string]explain.Diagnosis, want []byte) {
+	t.Helper()
+	var before map[string]json.RawMessage
+	if err := json.Unmarshal(want, &before); err != nil {
+		t.Fatal(err)
+	}
+	for name, d := range all {
+		now, _ := json.Marshal(d)
+		var then bytes.Buffer
+		if json.Compact(&then, before[name]) != nil || then.String() != unescaped(now) {
+			t.Errorf("%s: %s", name, now)
 		}
 	}
 }

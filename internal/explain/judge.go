@@ -64,9 +64,6 @@ func (w *walk) judgeUnseen() {
 			return
 		}
 		if f.Certainty == cause.Proven || f.Certainty == cause.Strong {
-			if f.seen != "" && slices.Contains([]cause.Code{cause.AuthInvalid, cause.CredOnPublic, cause.SANotReferenced}, f.Code) {
-				f.Certainty = cause.Strong // the node may have logins of its own
-			}
 			w.Verdict = Verdict{Status: Broken, Finding: f.Finding}
 			w.findings = slices.Delete(w.findings, i, i+1)
 			return

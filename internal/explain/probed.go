@@ -69,6 +69,15 @@ func (w *walk) had(secret string) bool {
 		slices.ContainsFunc(w.Facts.Tried, func(t Tried) bool { return t.Secret == secret && t.Had() })
 }
 
+// shown is what such a comparison proves: of a pull that failed the cause, and before
+// there was one no more than what it would be, since the node may have logins of its own.
+func (w *walk) shown() cause.Certainty {
+	if w.Observed == nil {
+		return cause.Strong
+	}
+	return cause.Proven
+}
+
 // along makes the links of the chain, one by one.
 func (w *walk) along(t *Tried) {
 	for _, l := range []struct {
@@ -98,9 +107,16 @@ func (w *walk) along(t *Tried) {
 		default:
 			status, text = Skip, "not asked for"
 		}
+		if status == Pass && l.link == cause.Platform && len(t.Platforms) > 0 && !w.platformKnown() {
+			status, text = Unknown, text+"; which one the node has is not known"
+		}
 		w.step(l.link, status, "%s", text)
 		w.Steps[len(w.Steps)-1].Vantage = t.Vantage
 	}
+}
+
+func (w *walk) platformKnown() bool {
+	return w.Node != nil && w.Node.Status.NodeInfo.Architecture != ""
 }
 
 // failsAt tells whether an attempt ended in the link that has this as its last place.
@@ -182,14 +198,14 @@ func (w *walk) compared(own []Tried) {
 			f.Evidence = append(f.Evidence, how)
 		}
 		link, code, f := w.ofAge(f, age, names, theirs, t.Secret)
-		f.Certainty = cmp.Or(f.Certainty, cause.Proven)
+		f.Certainty = cmp.Or(f.Certainty, w.shown())
 		as(link, code, f)
 		break
 	}
 	at := slices.IndexFunc(w.Facts.Tried, func(t Tried) bool { return t.Who == Nobody && t.Had() })
 	if at >= 0 {
 		as(cause.Token, cause.CredOnPublic, Finding{
-			Certainty: cause.Proven,
+			Certainty: w.shown(),
 			Sentence:  fmt.Sprintf("everybody may pull this image, and the login of user %s in Secret %s/%s is refused: kubelet does not go on without it, so that it is worse than none", first.Username, w.Pod.Namespace, first.Secret),
 			Evidence:  []string{first.answer(w.Pod.Namespace), w.Facts.Tried[at].answer(w.Pod.Namespace)},
 			Fixes:     []Fix{w.secretAnew(first.Secret, w.parsed.Host()), {Title: fmt.Sprintf("or take %s out of the pod's list, where nothing else needs it", first.Secret)}, w.anew()},
@@ -207,7 +223,7 @@ func (w *walk) proven(own []Tried) {
 			continue
 		}
 		if f.Code == cause.AuthInvalid && refused && f.seen != cause.Client {
-			f.Certainty = cause.Proven
+			f.Certainty = w.shown()
 			for _, t := range own {
 				f.Evidence = append(f.Evidence, t.answer(w.Pod.Namespace))
 			}

@@ -163,6 +163,8 @@ func unheard() []probedRow {
 		{"all would come, for nobody", failing(image1, "", tried(gets(explain.Nobody, ""))), explain.OK, "", "", []cause.Code{cause.AuthNoCredential}},
 		{"nobody gets it, and there is no login", failing(image1, "", tried(ends(explain.Nobody, "", explain.AtToken, explain.LoginNeeded, 401))), explain.Broken, cause.AuthNoCredential, cause.Strong, nil},
 		{"the login would be refused", own(tried(ends(explain.ByPod, "s", explain.AtToken, explain.LoginRefused, 401))), explain.Broken, cause.AuthInvalid, cause.Strong, nil},
+		{"the login would be refused, and everybody may pull", own(tried(ends(explain.ByPod, "s", explain.AtToken, explain.LoginRefused, 401), gets(explain.Nobody, ""))), explain.Broken, cause.CredOnPublic, cause.Strong, []cause.Code{cause.AuthInvalid}},
+		{"there is no login, and a Secret that nobody names would do", failing(image1, "", login("s", host), tried(ends(explain.Nobody, "", explain.AtToken, explain.LoginNeeded, 401), gets(explain.BySecret, "s"))), explain.Broken, cause.SANotReferenced, cause.Strong, nil},
 		{"the tag is not there", own(tried(with(ends(explain.ByPod, "s", explain.AtManifest, explain.NotThere, 404), repository("there")))), explain.Broken, cause.TagMissing, cause.Proven, nil},
 		{"the registry is not reached from here", own(tried(ends(explain.ByPod, "s", explain.AtTCP, explain.NoAnswer, 0))), explain.Inconclusive, "", "", []cause.Code{cause.NetTimeout}},
 		{"pullkey does not send the login there", own(tried(ends(explain.ByPod, "s", explain.AtChallenge, explain.NotSent, 0))), explain.Inconclusive, "", "", nil},

@@ -110,7 +110,6 @@ func (w *walk) bounded(t *Tried, f *Finding) {
 		OldFormat:      true,
 		NotThere:       f.Code == cause.TagMissing && t.Repository == "there" && !others,
 		LoginRefused:   w.Observed != nil && w.whole(), // the node heard the same of the same login
-		ServerFails:    w.Observed != nil,
 	}
 	said := w.Observed != nil && words[w.heard().Kind].code == f.Code && words[w.heard().Kind].sure == cause.Proven
 	if f.Certainty == cause.Proven && !said && !holds[t.Stopped.Obstacle] {

@@ -257,6 +257,24 @@ func TestALoginGoesToItsOwnRegistryAlone(t *testing.T) {
 	}
 }
 
+// The key matches the registry, and the registry names a token server that no login may
+// go to. Which it may name is tested in internal/registry.
+func TestALoginGoesToNoRealmThatItsRegistryMayNotName(t *testing.T) {
+	t.Parallel()
+	for _, quirk := range []string{"realm-metadata", "realm-user"} {
+		p := open(t, registrytest.Options{Quirks: []string{quirk}})
+		got := p.ask(t, "team/app:1.0", probe.Options{}, p.attempt(explain.ByPod, "alice", planted))
+		if end(got[0]) != "challenge: notSent" {
+			t.Errorf("%s: got %+v", quirk, got[0])
+		}
+		for _, r := range p.Requests() {
+			if slices.Contains(r.Carries, "password") {
+				t.Errorf("%s: the password came with %s %s", quirk, r.Method, r.Path)
+			}
+		}
+	}
+}
+
 func TestTheWayToARegistryThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	p := open(t, registrytest.Options{})
