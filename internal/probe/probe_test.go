@@ -1,6 +1,7 @@
 package probe_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -296,7 +297,8 @@ func TestTheWayToARegistryThatIsNotThere(t *testing.T) {
 	}
 }
 
-// dripping sends one byte a second of an answer that does not end.
+// dripping sends one byte a second of an answer that does not end. HEAD has no body, and
+// is answered.
 func dripping(t *testing.T, answer string) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -314,6 +316,14 @@ func dripping(t *testing.T, answer string) string {
 			}
 			all.Go(func() {
 				defer func() { _ = conn.Close() }()
+				asked := make([]byte, 4<<10)
+				if _, err := conn.Read(asked); err != nil {
+					return
+				}
+				if header, _, whole := strings.Cut(answer, "\r\n\r\n"); whole && bytes.HasPrefix(asked, []byte("HEAD ")) {
+					_, _ = conn.Write([]byte(header + "\r\nConnection: close\r\n\r\n"))
+					return
+				}
 				tick := time.NewTicker(time.Second)
 				defer tick.Stop()
 				_, _ = conn.Write([]byte(answer))

@@ -69,19 +69,24 @@ func (s *scene) until(ask step) {
 	s.do(func(ctx context.Context) error { return until(ctx, ask) })
 }
 
+// until asks for as long as a busy machine may take, and tells what was so last.
 func until(ctx context.Context, ask step) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for {
 		err := ask(ctx)
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return err
+			return errors.Join(ctx.Err(), last)
 		case <-tick.C:
 		}
 	}
