@@ -47,8 +47,9 @@ func (f *webhookFlags) installed() controller.Webhook {
 }
 
 // linger is how long the webhook is still served when the program is told to stop:
-// so long the API server may not know that this replica is going.
-const linger = 5 * time.Second
+// so long the API server may not know that this replica is going, and may have
+// connections to it that no question has come by (webhook.Leaving).
+const linger = 10 * time.Second
 
 // serve serves the webhook until the returned function is called, and tells by the
 // other one whether it is ready. It serves whoever leads.
@@ -68,7 +69,10 @@ func (f *webhookFlags) serve(ctx context.Context, client *apiserver.API, of *fla
 	known := caches.New(client, of.namespace, controller.InjectionName)
 	known.Start(living)
 	server := &http.Server{
-		Handler:           webhook.Handler(webhook.Birth{Namespace: of.namespace, SecretName: of.secretName}, known),
+		Handler: webhook.Leaving(
+			webhook.Handler(webhook.Birth{Namespace: of.namespace, SecretName: of.secretName}, known),
+			func() bool { return ctx.Err() != nil },
+		),
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.Get},
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

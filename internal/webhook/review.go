@@ -63,6 +63,19 @@ func Handler(b Birth, facts Facts) http.Handler {
 	return mux
 }
 
+// Leaving answers as next does. Once the replica is going, each answer closes its
+// connection, and the API server opens the next one to a replica that stays. It asks by
+// HTTP/1.1 and asks nothing twice: a connection that is closed between two answers may
+// take a question with it, and a pod is born without the name.
+func Leaving(next http.Handler, going func() bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if going() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // read takes nothing but a review that asks something.
 func read(body io.Reader) (*admissionv1.AdmissionReview, error) {
 	text, err := io.ReadAll(body)

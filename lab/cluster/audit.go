@@ -56,6 +56,9 @@ rules:
 
 func (c *Cluster) auditLog() string { return filepath.Join(c.dir, "audit.log") }
 
+// APIServerLog is the file that the API server writes its log to.
+func (c *Cluster) APIServerLog() string { return filepath.Join(c.dir, apiServer+".log") }
+
 // AuditEvents returns all requests since the cluster started, oldest answer
 // first. It needs Options.Audit.
 func (c *Cluster) AuditEvents() ([]AuditEvent, error) {
