@@ -19,7 +19,7 @@ const module = "github.com/pullkey/pullkey/"
 
 var (
 	clientGo = []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"}
-	knows    = []string{"internal/image", "internal/credential"}
+	knows    = []string{"internal/hostname", "internal/image", "internal/credential"}
 
 	containers = []string{"github.com/google/go-containerregistry/pkg/v1", "github.com/google/go-containerregistry/pkg/v1/"}
 )
@@ -33,6 +33,7 @@ var rooms = map[string][]string{
 	// What pullkey knows.
 	"internal/credential":   {},
 	"internal/status":       {},
+	"internal/hostname":     {},
 	"internal/image":        {"github.com/distribution/reference"},
 	"internal/keyring":      {"internal/credential"},
 	"internal/runtimeerror": {},
@@ -68,10 +69,10 @@ var rooms = map[string][]string{
 	"internal/broker":  knows,
 	"internal/source":  join(knows, "internal/acr", "internal/alicloud", "internal/acrconfig", "internal/broker", "internal/registry", "internal/openapi", "internal/status"),
 	"internal/controller": join(clientGo, "internal/acr", "internal/apiserver", "internal/selection", "internal/openapi", "internal/acrconfig", "internal/broker", "internal/source", "internal/status",
-		"internal/cause", "internal/dockerconfig", "internal/explain", "internal/footprint", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
+		"internal/cause", "internal/dockerconfig", "internal/explain", "internal/footprint", "internal/hostname", "internal/image", "internal/credential", "github.com/prometheus/client_golang/"),
 	"internal/webhook":        {"k8s.io/api/", "k8s.io/apimachinery/", "internal/status"},
 	"internal/webhook/caches": join(clientGo, "internal/apiserver", "internal/webhook"),
-	"internal/cli": join(clientGo, "internal/image", "internal/credential", "internal/acr", "internal/alicloud", "internal/openapi", "internal/dockerconfig",
+	"internal/cli": join(clientGo, "internal/hostname", "internal/image", "internal/credential", "internal/acr", "internal/alicloud", "internal/openapi", "internal/dockerconfig",
 		"internal/acrconfig", "internal/cause", "internal/explain", "internal/footprint", "internal/probe", "internal/selection", "internal/source", "internal/status", "internal/registry", "sigs.k8s.io/yaml", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
 
 	// The programs.
@@ -91,7 +92,7 @@ var rooms = map[string][]string{
 }
 
 // pure rooms touch no network, files, clock or log.
-var pure = []string{"internal/credential", "internal/image", "internal/keyring", "internal/runtimeerror", "internal/cause"}
+var pure = []string{"internal/credential", "internal/hostname", "internal/image", "internal/keyring", "internal/runtimeerror", "internal/cause"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log"}
 

@@ -16,7 +16,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/alicloud"
 	"github.com/pullkey/pullkey/internal/footprint"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 	"github.com/pullkey/pullkey/internal/openapi"
 	"github.com/pullkey/pullkey/internal/source"
 )
@@ -188,7 +188,7 @@ func (f *flags) checkNames() error {
 		return err
 	}
 	for i, host := range f.allowedHosts {
-		if f.allowedHosts[i], err = image.ParseHost(host); err != nil {
+		if f.allowedHosts[i], err = hostname.Parse(host); err != nil {
 			return fmt.Errorf("--allow-host: %w", err)
 		}
 	}

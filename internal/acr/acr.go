@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/pullkey/pullkey/internal/credential"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 	"github.com/pullkey/pullkey/internal/openapi"
 )
 
@@ -157,7 +157,7 @@ func (c *Client) Endpoints(ctx context.Context, key credential.AccessKey, endpoi
 			continue
 		}
 		for _, d := range e.Domains {
-			host, err := image.ParseHost(d.Domain)
+			host, err := hostname.Parse(d.Domain)
 			if err != nil {
 				noHost = err
 				continue
@@ -197,7 +197,15 @@ func (i Instance) check() error {
 }
 
 // IsInstance tells whether id is written as that of an instance.
-func IsInstance(id string) bool { return instanceForm.MatchString(id) }
+func IsInstance(id string) bool {
+	longest := longestEnterprise
+	if strings.HasPrefix(id, personalPrefix) {
+		longest = longestPersonal
+	}
+	return len(id) <= longest && instanceForm().MatchString(id)
+}
+
+const longestEnterprise, longestPersonal = len("cri-") + 64, len(personalPrefix) + 54
 
 // rpc is a call of the RPC style, in which all stands in the query.
 func rpc(action string, query map[string]string) openapi.Request {

@@ -2,9 +2,8 @@ package acr
 
 import (
 	"net/url"
-	"regexp"
 
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 	"github.com/pullkey/pullkey/internal/openapi"
 )
 
@@ -16,10 +15,11 @@ const region = `[a-z]{2}(?:-[a-z0-9]+)+`
 var (
 	// instanceForm is wider than the ids seen so far (cri- and 4 to 64 letters
 	// and digits), and still safe in a query; a Personal one becomes part of a
-	// host's first label, which with -vpc has 63 characters at most.
-	instanceForm = regexp.MustCompile(`^(?:cri-[A-Za-z0-9-]{1,64}|crpi-[a-z0-9]{1,54})$`)
+	// host's first label, which with -vpc has 63 characters at most. The lengths are
+	// looked at apart: counted in the expression they make it thirty times as large.
+	instanceForm = openapi.Lazily(`^(?:cri-[A-Za-z0-9-]+|crpi-[a-z0-9]+)$`)
 	// hostForm holds the forms of names that ACR's documentation lists.
-	hostForm = regexp.MustCompile(`^(?:` +
+	hostForm = openapi.Lazily(`^(?:` +
 		// Personal, up to September 2024. The ConfigMap of 2019 gives the
 		// region as a glob, which goes into the Secret as it stands.
 		`registry(?:-intl)?(?:-vpc|-internal)?\.(?:` + region + `|\*|[a-z]{2}-[a-z0-9*-]*[a-z0-9*])\.aliyuncs\.com|` +
@@ -29,11 +29,11 @@ var (
 		`[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-registry(?:-vpc)?\.` + region + `\.cr\.aliyuncs\.com|` +
 		`[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?-registry-vpc\.distributed\.` + region + `\.cr\.aliyuncs\.com:65001` +
 		`)$`)
-	apiForm = regexp.MustCompile(`^cr(?:-vpc)?\.` + region + `\.aliyuncs\.com$`)
+	apiForm = openapi.Lazily(`^cr(?:-vpc)?\.` + region + `\.aliyuncs\.com$`)
 	// realmForm holds the forms of names that ACR's token servers have. The
 	// region of one may be another than that of the registry that names it. The
 	// bucket called "dockerauth", at dockerauth.oss-cn-hangzhou, is none.
-	realmForm = regexp.MustCompile(`^(?:` +
+	realmForm = openapi.Lazily(`^(?:` +
 		`dockerauth(?:-ee)?(?:-vpc)?\.` + region + `\.aliyuncs\.com|` +
 		`dockerauth-cn-zhangjiakou\.aliyuncs\.com` +
 		`)$`)
@@ -42,12 +42,12 @@ var (
 // IsHost tells whether host is a name that only ACR can have, so that a
 // credential of ACR may go there. Names of users (custom domains) are not.
 func IsHost(host string) bool {
-	p, err := image.ParseHostPattern(host)
-	return err == nil && p.String() == host && hostForm.MatchString(host)
+	p, err := hostname.ParsePattern(host)
+	return err == nil && p.String() == host && hostForm().MatchString(host)
 }
 
 // IsAPIHost tells whether host is a name that only ACR's OpenAPI can have.
-func IsAPIHost(host string) bool { return apiForm.MatchString(host) }
+func IsAPIHost(host string) bool { return apiForm().MatchString(host) }
 
 // IsAPIEndpoint tells whether a URL is that of ACR's OpenAPI, or of this machine,
 // so that what it answers may decide where a credential goes.
@@ -58,7 +58,7 @@ func IsAPIEndpoint(endpoint string) bool {
 
 // IsRealm tells whether host is a name that only a token server of ACR can
 // have, so that a registry of ACR may send a credential of ACR there.
-func IsRealm(host string) bool { return realmForm.MatchString(host) }
+func IsRealm(host string) bool { return realmForm().MatchString(host) }
 
 // StandardHosts returns the hosts that an instance has by its id alone. Those of
 // an Enterprise instance have its name, which the id does not tell: nil, as for

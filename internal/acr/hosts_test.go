@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 )
 
 func TestIsHostKnowsACRsNames(t *testing.T) {
@@ -132,7 +132,7 @@ func TestPersonalHostsAreACRsOwn(t *testing.T) {
 	t.Parallel()
 	hosts := PersonalHosts("cn-hangzhou")
 	for _, host := range hosts {
-		if canonical, err := image.ParseHost(host); err != nil || canonical != host || !IsHost(host) {
+		if canonical, err := hostname.Parse(host); err != nil || canonical != host || !IsHost(host) {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
@@ -191,7 +191,7 @@ func FuzzIsHost(f *testing.F) {
 		if !IsHost(host) {
 			return
 		}
-		if p, err := image.ParseHostPattern(host); err != nil || p.String() != host {
+		if p, err := hostname.ParsePattern(host); err != nil || p.String() != host {
 			t.Errorf("%q is no host: %v", host, err)
 		}
 	})

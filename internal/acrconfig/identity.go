@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pullkey/pullkey/internal/credential"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 	"github.com/pullkey/pullkey/internal/openapi"
 )
 
@@ -157,7 +157,7 @@ func (v *value) endpoint(content *yaml.Node) string {
 		scheme, host = "https", text
 	}
 	const hint = "write it like https://cr-vpc.cn-hangzhou.aliyuncs.com"
-	host, err := image.ParseHost(strings.TrimSuffix(host, "/"))
+	host, err := hostname.Parse(strings.TrimSuffix(host, "/"))
 	switch u := (url.URL{Scheme: strings.ToLower(scheme), Host: host}); {
 	case err != nil:
 		v.fail(content.Line, "this is neither a host nor the URL of one", hint)

@@ -9,7 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 )
 
 // The fields of an item. The last three are pullkey's own.
@@ -207,7 +207,7 @@ func (v *value) items(content *yaml.Node) []item {
 func (v *value) domains(content *yaml.Node) []string {
 	var hosts []string
 	for _, it := range v.items(content) {
-		host, err := image.ParseHost(it.text)
+		host, err := hostname.Parse(it.text)
 		if err != nil {
 			v.fail(content.Line, fmt.Sprintf("%s is no registry host: %v", v.quote(it.text), errors.Unwrap(err)), "write hosts with commas between them, as in: domains: a.example.com,b.example.com")
 			continue

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 	"github.com/pullkey/pullkey/internal/openapi"
 )
 
@@ -34,7 +34,7 @@ func (v *value) registries(defaults Defaults) []entry {
 	for _, it := range items {
 		host := strings.ToLower(it.text)
 		m := personalHost.FindStringSubmatch(host)
-		_, err := image.ParseHostPattern(host)
+		_, err := hostname.ParsePattern(host)
 		switch {
 		case err == nil && enterpriseHost.MatchString(host):
 			passed++

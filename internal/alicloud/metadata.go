@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -113,7 +112,7 @@ func (m *Metadata) Role(ctx context.Context) (string, error) {
 }
 
 // roleForm holds the names of roles, which become part of a path.
-var roleForm = regexp.MustCompile(`^[A-Za-z0-9._@-]{1,64}$`)
+var roleForm = openapi.Lazily(`^[A-Za-z0-9._@-]{1,64}$`)
 
 func (m *Metadata) role(ctx context.Context, token string) (string, error) {
 	answer, err := m.get(ctx, token, pathRole)
@@ -127,7 +126,7 @@ func (m *Metadata) role(ctx context.Context, token string) (string, error) {
 	switch role = strings.TrimSpace(role); {
 	case role == "":
 		return "", ErrNoRole
-	case !roleForm.MatchString(role) || strings.Trim(role, ".") == "":
+	case !roleForm().MatchString(role) || strings.Trim(role, ".") == "":
 		return "", errors.New("ask the metadata service for the RAM role: the answer is no name")
 	}
 	return role, nil
@@ -177,7 +176,7 @@ func parseRoleKey(answer []byte, now time.Time) (credential.AccessKey, error) {
 // tokenForm is wider than the tokens seen so far. What answers with anything
 // else has no second version. The length is looked at apart: counted in the
 // expression, each sign costs every start 0.7 KB.
-var tokenForm = regexp.MustCompile(`^[!-~]+$`)
+var tokenForm = openapi.Lazily(`^[!-~]+$`)
 
 const longestToken = 1000
 
@@ -188,7 +187,7 @@ const longestToken = 1000
 func (m *Metadata) token(ctx context.Context) (string, error) {
 	token, err := m.ask(ctx, http.MethodPut, pathToken, headerLife, "60")
 	switch {
-	case err == nil && len(token) <= longestToken && tokenForm.MatchString(token):
+	case err == nil && len(token) <= longestToken && tokenForm().MatchString(token):
 		return token, nil
 	case ctx.Err() != nil:
 		return "", fmt.Errorf("%w: %w", ErrNoMetadata, context.Cause(ctx))

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -181,12 +180,12 @@ func claims(token string) string {
 		return " (the token is no JWT)"
 	}
 	said := fmt.Sprintf("iss %s, sub %s, aud %s", c.Issuer, c.Subject, strings.Trim(fmt.Sprint(c.Audience), "[]"))
-	if len(said) > longestClaims || !plain.MatchString(said) {
+	if len(said) > longestClaims || !plain().MatchString(said) {
 		return " (the token's claims are no names)"
 	}
 	return " (" + said + ")"
 }
 
-var plain = regexp.MustCompile(`^[ -~]+$`)
+var plain = openapi.Lazily(`^[ -~]+$`)
 
 const longestClaims = 400

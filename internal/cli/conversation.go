@@ -14,6 +14,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/acr"
 	"github.com/pullkey/pullkey/internal/dockerconfig"
+	"github.com/pullkey/pullkey/internal/hostname"
 	"github.com/pullkey/pullkey/internal/image"
 	"github.com/pullkey/pullkey/internal/registry"
 )
@@ -79,7 +80,7 @@ func (p *program) options(cmd *cobra.Command, c *conversationFlags, host string)
 	}
 	allowed := make([]string, 0, len(c.realms))
 	for _, realm := range c.realms {
-		parsed, err := image.ParseHost(realm)
+		parsed, err := hostname.Parse(realm)
 		if err != nil {
 			return o, usageError{fmt.Errorf("--allow-realm: %w", err), cmd.CommandPath()}
 		}
@@ -163,7 +164,7 @@ func (p *program) about(cmd *cobra.Command, c *conversationFlags, name string) (
 }
 
 // imageNamed reads the argument IMAGE, and returns its registry's host as
-// image.ParseHost does. That there be a repository is asked of people, not of
+// hostname.Parse does. That there be a repository is asked of people, not of
 // a parser: "localhost" alone is docker.io/library/localhost.
 func imageNamed(name string) (image.Reference, string, error) {
 	ref, err := image.Parse(name)
@@ -174,12 +175,12 @@ func imageNamed(name string) (image.Reference, string, error) {
 	bare, _, _ = strings.Cut(bare, ":")
 	// A word with a colon is a tag's image: registry:2 is one of Docker Hub's.
 	if ref.Host() == dockerHub && !strings.Contains(name, "/") && (strings.Contains(bare, ".") || bare == "localhost") {
-		if host, err := image.ParseHost(name); err == nil {
+		if host, err := hostname.Parse(name); err == nil {
 			bare = host
 		}
 		return image.Reference{}, "", fmt.Errorf("image name %q: it names a registry and no image; an image is %s/REPOSITORY", name, bare)
 	}
-	host, err := image.ParseHost(ref.Host())
+	host, err := hostname.Parse(ref.Host())
 	if err != nil {
 		return image.Reference{}, "", fmt.Errorf("image name %q: %w", name, err)
 	}
@@ -192,13 +193,13 @@ func registryHost(cmd *cobra.Command, args []string) (string, error) {
 	if len(args) == 0 || slices.Contains([]string{"index.docker.io", "registry-1.docker.io", "https://index.docker.io/v1/"}, args[0]) {
 		return dockerHub, nil
 	}
-	host, err := image.ParseHost(args[0])
+	host, err := hostname.Parse(args[0])
 	if err == nil {
 		return host, nil
 	}
 	wrong := usageError{err, cmd.CommandPath()}
 	if _, rest, ok := strings.Cut(args[0], "://"); ok {
-		if host, err := image.ParseHost(strings.TrimRight(rest, "/")); err == nil {
+		if host, err := hostname.Parse(strings.TrimRight(rest, "/")); err == nil {
 			command := cmd.CommandPath()
 			if cmd.Flags().Lookup("from-login") != nil {
 				command += " NAME --from-login"

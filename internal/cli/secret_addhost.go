@@ -11,7 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/pullkey/pullkey/internal/dockerconfig"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 )
 
 const secretAddHostAbout = `Give a registry the login that another registry has in an image pull Secret, as
@@ -50,7 +50,7 @@ func (p *program) secretAddHostCommand() *cobra.Command {
 			if like == "" {
 				return usageError{errors.New("--like HOST is missing"), cmd.CommandPath()}
 			}
-			if _, err := image.ParseHostPattern(args[1]); err != nil {
+			if _, err := hostname.ParsePattern(args[1]); err != nil {
 				return usageError{err, cmd.CommandPath()}
 			}
 			in, err := p.secrets(cmd, &f.clusterFlags)

@@ -18,7 +18,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/dockerconfig"
 	"github.com/pullkey/pullkey/internal/footprint"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 	"github.com/pullkey/pullkey/internal/selection"
 )
 
@@ -96,7 +96,7 @@ func (p *plan) replaces(c *content, host, username string) bool {
 // covers tells whether a host is one of a list, which may have "*".
 func covers(hosts []string, host string) bool {
 	return slices.ContainsFunc(hosts, func(managed string) bool {
-		pattern, err := image.ParseHostPattern(managed)
+		pattern, err := hostname.ParsePattern(managed)
 		return managed == host || err == nil && (pattern.String() == host || pattern.Match(host))
 	})
 }

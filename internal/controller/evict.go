@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/pullkey/pullkey/internal/hostname"
 	"github.com/pullkey/pullkey/internal/image"
 )
 
@@ -79,7 +80,7 @@ func isStuck(pod *corev1.Pod, secretName string, hosts []string) bool {
 func isManaged(name string, hosts []string) bool {
 	ref, err := image.Parse(name)
 	return err == nil && slices.ContainsFunc(hosts, func(h string) bool {
-		pattern, err := image.ParseHostPattern(h)
+		pattern, err := hostname.ParsePattern(h)
 		return err == nil && pattern.Match(ref.Host())
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/pullkey/pullkey/internal/acrconfig"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 	"github.com/pullkey/pullkey/internal/selection"
 )
 
@@ -73,11 +73,11 @@ func FuzzAGlobMeansTheSameInThePolicyAsInTheSecret(f *testing.F) {
 	f.Add("a*.example.com", "a.example.com:443")
 	f.Add("*.[x].example.com", "a.[x].example.com")
 	f.Fuzz(func(t *testing.T, pattern, host string) {
-		p, err := image.ParseHostPattern(pattern)
+		p, err := hostname.ParsePattern(pattern)
 		if err != nil || !strings.Contains(pattern, "*") {
 			return
 		}
-		if h, err := image.ParseHost(host); err != nil || h != host {
+		if h, err := hostname.Parse(host); err != nil || h != host {
 			return
 		}
 		expression := injection(&plan{managed: []string{p.String()}})["hosts-matching"]

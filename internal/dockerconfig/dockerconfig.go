@@ -16,7 +16,7 @@ import (
 	"strings"
 
 	"github.com/pullkey/pullkey/internal/credential"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 )
 
 // MaxSize is the most bytes that a Kubernetes Secret holds.
@@ -181,7 +181,7 @@ func (c Config) with(creds []credential.Credential, email string) ([]byte, error
 			return nil, err
 		}
 		for _, h := range cred.Hosts {
-			host, err := image.ParseHostPattern(h)
+			host, err := hostname.ParsePattern(h)
 			if err != nil {
 				return nil, fmt.Errorf("pull secret: %w", err)
 			}

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pullkey/pullkey/internal/credential"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 )
 
 const (
@@ -31,7 +31,7 @@ var loginFields = []string{fieldAuth, fieldUsername, fieldPassword, fieldIdentit
 
 // hostName returns host in the spelling that the functions here compare.
 func hostName(host string) (string, error) {
-	h, err := image.ParseHost(host)
+	h, err := hostname.Parse(host)
 	return oneName(h), err
 }
 

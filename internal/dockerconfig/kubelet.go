@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/pullkey/pullkey/internal/credential"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 )
 
 // ForKubelet returns the content of .dockerconfigjson with the logins found,
@@ -98,7 +98,7 @@ func AddHost(data []byte, like, host string) ([]byte, error) {
 // patternName returns host, which may have "*", in the spelling that the
 // functions here compare.
 func patternName(host string) (string, error) {
-	p, err := image.ParseHostPattern(host)
+	p, err := hostname.ParsePattern(host)
 	return oneName(p.String()), err
 }
 

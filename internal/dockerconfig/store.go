@@ -11,7 +11,7 @@ import (
 )
 
 // Store is where docker keeps logins: a config.json and the credential
-// helpers that it names. Hosts are given as image.ParseHost takes them; Docker
+// helpers that it names. Hosts are given as hostname.Parse takes them; Docker
 // Hub is docker.io.
 type Store struct {
 	// Path of the config.json; it need not exist.

@@ -1,8 +1,7 @@
-// Package image knows the names of images and of registry hosts: it parses
-// references as kubelet and docker normalise them, and compares hosts.
+// Package image knows the names of images: it parses references as kubelet and
+// docker normalise them.
 //
-// Its one rule: a host matches label by label from end to end, never by a
-// part of its text.
+// Its one rule: a name means what kubelet takes it for.
 package image
 
 import (

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
@@ -202,11 +201,11 @@ func CheckEndpoint(endpoint string) error {
 // regionForm is that of a region id such as cn-hangzhou. Two letters come
 // first, so that the name of an OSS bucket, at registry.oss-cn-hangzhou, is not
 // taken for a registry's region.
-var regionForm = regexp.MustCompile(`^[a-z]{2}(?:-[a-z0-9]+)+$`)
+var regionForm = Lazily(`^[a-z]{2}(?:-[a-z0-9]+)+$`)
 
 // IsRegion tells whether s is written as a region id. It becomes part of host
 // names.
-func IsRegion(s string) bool { return regionForm.MatchString(s) }
+func IsRegion(s string) bool { return regionForm().MatchString(s) }
 
 // IsLoopback tells whether a host is this machine.
 func IsLoopback(host string) bool {

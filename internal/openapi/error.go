@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -118,7 +117,7 @@ func (e *Error) Hint() string {
 }
 
 // timeLeft is how ACR's gateway says when a throttled user may call again.
-var timeLeft = regexp.MustCompile(`(?:^|,)\s*TimeLeft:\s*(\d{1,9})\s*(?:,|$)`)
+var timeLeft = Lazily(`(?:^|,)\s*TimeLeft:\s*(\d{1,9})\s*(?:,|$)`)
 
 // longestWait bounds what an answer can make us wait.
 const longestWait = time.Hour
@@ -134,7 +133,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 		}
 	}
 	for _, name := range []string{"X-Ratelimit-User-Api", "X-Ratelimit-User"} {
-		if m := timeLeft.FindStringSubmatch(h.Get(name)); m != nil {
+		if m := timeLeft().FindStringSubmatch(h.Get(name)); m != nil {
 			ms, _ := strconv.Atoi(m[1]) // at most nine digits
 			wait = max(wait, time.Duration(ms)*time.Millisecond)
 		}

@@ -3,7 +3,6 @@ package openapi
 import (
 	"encoding/base64"
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -21,11 +20,11 @@ const (
 // longRun matches what may be a token or a signature that we do not know, whole
 // or in part; passwords of ACR and JWTs begin with JSON in base64. A request id
 // is shorter.
-var longRun = regexp.MustCompile(`eyJ[A-Za-z0-9+/=_.:-]{8,}|[A-Za-z0-9+/=_-]{40,}`)
+var longRun = Lazily(`eyJ[A-Za-z0-9+/=_.:-]{8,}|[A-Za-z0-9+/=_-]{40,}`)
 
 // between matches what may stand between letters and digits of a secret in
 // whatever way a text escapes it: for a URL (once or more), JSON or HTML.
-var between = regexp.MustCompile(`%(?:25)*[0-9A-Fa-f]{2}|\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt])|&#?[A-Za-z0-9]{1,6};|[^A-Za-z0-9]`)
+var between = Lazily(`%(?:25)*[0-9A-Fa-f]{2}|\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrt])|&#?[A-Za-z0-9]{1,6};|[^A-Za-z0-9]`)
 
 // hide takes our own secrets, and what may be another's, out of a foreign text:
 // the cloud quotes the request, session token included, when a signature does
@@ -48,7 +47,7 @@ func hide(text string, secrets []credential.Secret) string {
 		pairs = append(pairs, whole, redacted)
 	}
 	text = strings.NewReplacer(pairs...).Replace(text) // at once, so that none is found in the mark of another
-	return longRun.ReplaceAllString(hidePieces(text, secrets, redacted), redacted)
+	return longRun().ReplaceAllString(hidePieces(text, secrets, redacted), redacted)
 }
 
 // hidePieces takes parts of secrets out of a text.
@@ -104,7 +103,7 @@ func bare(text string) (string, []int) {
 			at = append(at, from)
 		}
 	}
-	for _, gap := range between.FindAllStringIndex(text, -1) {
+	for _, gap := range between().FindAllStringIndex(text, -1) {
 		take(gap[0])
 		from = gap[1]
 	}

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/pullkey/pullkey/internal/credential"
-	"github.com/pullkey/pullkey/internal/image"
+	"github.com/pullkey/pullkey/internal/hostname"
 )
 
 // Profile says whose way of asking is followed on the wire.
@@ -109,7 +109,7 @@ type Client struct {
 
 // New begins a conversation with the registry host, as host or host:port.
 func New(host string, o Options) (*Client, error) {
-	name, err := image.ParseHost(host)
+	name, err := hostname.Parse(host)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,11 @@
-package image
+// Package hostname knows the names of registry hosts: it parses and compares
+// them. It stands apart from package image because the parser of image names,
+// which a program gets with it, costs every start more than half a megabyte of
+// compiled expressions.
+//
+// Its one rule: a host matches label by label from end to end, never by a
+// part of its text.
+package hostname
 
 import (
 	"errors"
@@ -9,12 +16,12 @@ import (
 	"strings"
 )
 
-// ParseHost checks that s names a registry as host or host:port and returns
+// Parse checks that s names a registry as host or host:port and returns
 // it in lower case. It takes no scheme, no path, no user and no pattern. A
 // bare word other than localhost is refused: in the name of an image it is a
 // folder of docker.io.
-func ParseHost(s string) (string, error) {
-	h, err := parseHost(s, false)
+func Parse(s string) (string, error) {
+	h, err := parse(s, false)
 	switch {
 	case err != nil && strings.Contains(s, "@"): // before it may stand a password
 		return "", fmt.Errorf("registry host: %w", err)
@@ -24,26 +31,26 @@ func ParseHost(s string) (string, error) {
 	return h, nil
 }
 
-// HostPattern is a registry host in which "*" stands for any text inside one
-// label, as in kubelet's keys. The zero HostPattern matches nothing.
-type HostPattern struct{ text string }
+// Pattern is a registry host in which "*" stands for any text inside one
+// label, as in kubelet's keys. The zero Pattern matches nothing.
+type Pattern struct{ text string }
 
-// ParseHostPattern checks that s is a registry host, with or without "*".
-func ParseHostPattern(s string) (HostPattern, error) {
-	h, err := parseHost(s, true)
+// ParsePattern checks that s is a registry host, with or without "*".
+func ParsePattern(s string) (Pattern, error) {
+	h, err := parse(s, true)
 	if err != nil {
-		return HostPattern{}, fmt.Errorf("registry host pattern %q: %w", s, err)
+		return Pattern{}, fmt.Errorf("registry host pattern %q: %w", s, err)
 	}
-	return HostPattern{h}, nil
+	return Pattern{h}, nil
 }
 
 // String returns the pattern in lower case.
-func (p HostPattern) String() string { return p.text }
+func (p Pattern) String() string { return p.text }
 
 // Match tells whether host is one that p means: as many labels, each label
 // matching, and the same port. An absent port is not port 443.
-func (p HostPattern) Match(host string) bool {
-	h, err := parseHost(host, false)
+func (p Pattern) Match(host string) bool {
+	h, err := parse(host, false)
 	if err != nil || p.text == "" {
 		return false
 	}
@@ -71,7 +78,7 @@ const (
 	maxLabel = 63
 )
 
-func parseHost(s string, pattern bool) (string, error) {
+func parse(s string, pattern bool) (string, error) {
 	switch {
 	case s == "":
 		return "", errors.New("it is empty")

@@ -1,11 +1,11 @@
-package image
+package hostname
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestParseHostAcceptsHostsAlone(t *testing.T) {
+func TestParseAcceptsHostsAlone(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"reg.io":                            "reg.io",
@@ -18,14 +18,14 @@ func TestParseHostAcceptsHostsAlone(t *testing.T) {
 		"[fd00:0::1]":                       "[fd00::1]",
 		"1password.example.com":             "1password.example.com",
 	} {
-		got, err := ParseHost(in)
+		got, err := Parse(in)
 		if err != nil || got != want {
-			t.Errorf("ParseHost(%q) = %q, %v; want %q", in, got, err, want)
+			t.Errorf("Parse(%q) = %q, %v; want %q", in, got, err, want)
 		}
 	}
 }
 
-func TestParseHostSaysWhatIsWrong(t *testing.T) {
+func TestParseSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ in, want string }{
 		{"", "empty"},
@@ -61,9 +61,9 @@ func TestParseHostSaysWhatIsWrong(t *testing.T) {
 		{strings.Repeat("a", 64) + ".io", "longer than 63"},
 		{strings.Repeat("a.", 130) + "io", "longer than 253"},
 	} {
-		got, err := ParseHost(c.in)
+		got, err := Parse(c.in)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("ParseHost(%q) = %q, %v; want an error with %q", c.in, got, err, c.want)
+			t.Errorf("Parse(%q) = %q, %v; want an error with %q", c.in, got, err, c.want)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func TestAPatternMatchesLabelByLabel(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p, err := ParseHostPattern(c.pattern)
+			p, err := ParsePattern(c.pattern)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,16 +105,16 @@ func TestAPatternMatchesLabelByLabel(t *testing.T) {
 			}
 		})
 	}
-	if (HostPattern{}).Match("reg.io") {
+	if (Pattern{}).Match("reg.io") {
 		t.Error("the zero pattern matches a host")
 	}
 }
 
-func TestParseHostPatternRefusesWhatKubeletWouldDrop(t *testing.T) {
+func TestParsePatternRefusesWhatKubeletWouldDrop(t *testing.T) {
 	t.Parallel()
 	for _, in := range []string{"", "*", "registry*", "*.reg.io:*", "reg.io/*/b", "reg[a-z].io", "reg?.io", `reg\*.io`, "https://*.reg.io", "[*]:5000"} {
-		if p, err := ParseHostPattern(in); err == nil {
-			t.Errorf("ParseHostPattern(%q) = %q; want an error", in, p)
+		if p, err := ParsePattern(in); err == nil {
+			t.Errorf("ParsePattern(%q) = %q; want an error", in, p)
 		}
 	}
 }
@@ -124,17 +124,17 @@ func FuzzHost(f *testing.F) {
 	f.Add("*.reg.io", "eu.reg.io")
 	f.Add("[fd00::1]:5000", "[::ffff:10.0.0.1]")
 	f.Fuzz(func(t *testing.T, pattern, host string) {
-		canonical, err := ParseHost(host)
+		canonical, err := Parse(host)
 		if err == nil {
-			if again, err := ParseHost(canonical); err != nil || again != canonical {
-				t.Errorf("ParseHost(%q) = %q, and again %q, %v", host, canonical, again, err)
+			if again, err := Parse(canonical); err != nil || again != canonical {
+				t.Errorf("Parse(%q) = %q, and again %q, %v", host, canonical, again, err)
 			}
-			exact, err := ParseHostPattern(host)
+			exact, err := ParsePattern(host)
 			if err != nil || !exact.Match(host) || !exact.Match(canonical) {
 				t.Errorf("the host %q does not match itself (%v)", host, err)
 			}
 		}
-		p, perr := ParseHostPattern(pattern)
+		p, perr := ParsePattern(pattern)
 		if perr != nil || !p.Match(host) {
 			return
 		}
