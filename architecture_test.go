@@ -75,9 +75,15 @@ var rooms = map[string][]string{
 	"internal/cli": join(clientGo, "internal/hostname", "internal/image", "internal/credential", "internal/acr", "internal/alicloud", "internal/openapi", "internal/dockerconfig",
 		"internal/acrconfig", "internal/cause", "internal/explain", "internal/footprint", "internal/probe", "internal/selection", "internal/source", "internal/status", "internal/registry", "sigs.k8s.io/yaml", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
 
+	// Both exec protocols of a node: they start for each question, so that neither
+	// Kubernetes' packages nor those of images are linked.
+	"internal/nodeplugin": {"internal/acr", "internal/alicloud", "internal/credential", "internal/hostname", "internal/openapi", "go.yaml.in/yaml/v3"},
+
 	// The programs.
-	"cmd/pullkey":            {"internal/cli"},
-	"cmd/pullkey-controller": join(clientGo, "internal/", "github.com/spf13/cobra"),
+	"cmd/pullkey":                     {"internal/cli"},
+	"cmd/pullkey-credential-provider": {"internal/nodeplugin"},
+	"cmd/docker-credential-pullkey":   {"internal/nodeplugin"},
+	"cmd/pullkey-controller":          join(clientGo, "internal/", "github.com/spf13/cobra"),
 
 	// What makes a release, a module of its own.
 	"release/cmd/release": {"release/commit", "release/dist"},
@@ -190,6 +196,22 @@ func TestTheControllerLinksNoClientset(t *testing.T) {
 		for _, all := range []string{"kubernetes", "informers", "applyconfigurations", "tools/leaderelection"} {
 			if path := "k8s.io/client-go/" + all; name == path || strings.HasPrefix(name, path+"/") {
 				t.Errorf("the controller links %s; ask through internal/apiserver", name)
+			}
+		}
+	}
+}
+
+// They start for each pull of a node and each question of docker: what they link
+// is what each start costs.
+func TestTheProgramsOfANodeLinkLittle(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./cmd/pullkey-credential-provider", "./cmd/docker-credential-pullkey").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.FieldsSeq(string(out)) {
+		for _, heavy := range []string{"k8s.io/", "sigs.k8s.io/", "github.com/spf13/", "github.com/prometheus/", "github.com/distribution/", "golang.org/x/"} {
+			if strings.HasPrefix(name, heavy) {
+				t.Errorf("a program of the node links %s", name)
 			}
 		}
 	}

@@ -1,0 +1,190 @@
+package nodeplugin
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// docker runs the helper as docker does.
+func (o *office) docker(t *testing.T, verb, stdin string, environment map[string]string, flags ...string) run {
+	t.Helper()
+	args := append([]string{"--config", filepath.Join(o.dir, "config.yaml"), "--cache", filepath.Join(o.dir, "cache")}, flags...)
+	return o.run(t.Context(), DockerHelper, stdin, environment, append(args, verb)...)
+}
+
+var asKey = map[string]string{envKeyID: "LTAIsomebody", envKeySecret: "secretsecretsecret"}
+
+func TestDockerGetsALoginInTheNameOfItsCaller(t *testing.T) {
+	t.Parallel()
+	token := filepath.Join(t.TempDir(), "token")
+	must(t, os.WriteFile(token, []byte(tokenOf("ci", "builder")), 0o600))
+	for name, c := range map[string]struct {
+		environment map[string]string
+		want        map[string]int
+	}{
+		"with an access key":   {asKey, map[string]int{"GetAuthorizationToken": 1}},
+		"with a token":         {map[string]string{envRole: "acs:ram::1:role/ci", envProvider: "acs:ram::1:oidc-provider/ci", envTokenFile: token}, map[string]int{"GetAuthorizationToken": 1, "AssumeRoleWithOIDC": 1}},
+		"on an ECS instance":   {nil, map[string]int{"GetAuthorizationToken": 1, "metadata": 1}},
+		"with roles for nodes": {asKey, map[string]int{"GetAuthorizationToken": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := openOffice(t)
+			o.config(t, "")
+			if name == "with roles for nodes" {
+				o.config(t, roles)
+			}
+			for _, server := range []string{enterpriseHost, "https://" + enterpriseHost, "https://" + enterpriseHost + "/v2/\n"} {
+				want := run{stdout: `{"ServerURL":"` + strings.TrimSpace(server) + `","Username":"cr_temp_user","Secret":"` + o.password + `"}` + "\n"}
+				if got := o.docker(t, "get", server, c.environment); got != want {
+					t.Errorf("%q: got %+v, want %+v", server, got, want)
+				}
+			}
+			if diff := cmp.Diff(c.want, o.calls); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDockerIsToldInItsOwnWords(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	stored := func(server string) string { return `{"ServerURL":"` + server + `","Username":"u","Secret":"s"}` }
+	all := map[string]string{enterpriseHost: tempUser}
+	for _, region := range []string{"registry", "registry-internal", "registry-intl", "registry-intl-vpc", "registry-vpc"} {
+		all[region+".cn-hangzhou.aliyuncs.com"] = tempUser
+	}
+	listed, err := json.Marshal(all)
+	must(t, err)
+	for name, c := range map[string]struct {
+		verb, stdin string
+		want        run
+	}{
+		"another registry has no login":      {"get", "docker.io", run{1, notFound + "\n", ""}},
+		"nor has what is no host":            {"get", "what?", run{1, notFound + "\n", ""}},
+		"nor Docker Hub":                     {"get", "https://index.docker.io/v1/", run{1, notFound + "\n", ""}},
+		"a login is stored, and it is not":   {"store", stored(enterpriseHost), run{}},
+		"a login is erased, and it is not":   {"erase", enterpriseHost, run{}},
+		"another's is erased, and it is not": {"erase", "docker.io", run{}},
+		"another's cannot be stored": {"store", stored("docker.io"), run{
+			1,
+			"this helper keeps no logins; to do: name another helper for other registries: fallback in the configuration, or credHelpers in docker's config.json\n", "",
+		}},
+		"all are listed":         {"list", "unused", run{0, string(listed) + "\n", ""}},
+		"the version":            {"version", "", run{0, "docker-credential-pullkey test\n", ""}},
+		"something else":         {"give", "x", run{2, "the action \"give\" is not known\n", ""}},
+		"nothing":                {"get", "", run{1, "read standard input: it is empty\n", ""}},
+		"a login that is none":   {"store", `["s3cret"]`, run{1, "read the login that is to be stored: it is not a JSON object\n", ""}},
+		"a login without server": {"store", `{"Secret":"s3cret"}`, run{1, "read the login that is to be stored: it has no ServerURL\n", ""}},
+	} {
+		if diff := cmp.Diff(c.want, o.docker(t, c.verb, c.stdin, asKey), cmp.AllowUnexported(run{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	if len(o.calls) > 0 {
+		t.Errorf("the cloud was asked: %v", o.calls)
+	}
+}
+
+func TestAPartOfAnIdentityIsNotTakenForNone(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	for name, environment := range map[string]map[string]string{
+		"an id":        {envKeyID: "LTAIsomebody"},
+		"a secret":     {envKeySecret: "secretsecretsecret"},
+		"a role":       {envRole: "acs:ram::1:role/ci"},
+		"no metadata":  {envNoMetadata: "true"},
+		"a token file": {envTokenFile: "/nonexistent"},
+	} {
+		got := o.docker(t, "get", enterpriseHost, environment)
+		if got.code != exitFailed || !strings.Contains(got.stdout, "; to do: set") || strings.Contains(got.stdout, "secretsecret") {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+	if len(o.calls) > 0 {
+		t.Errorf("the cloud was asked: %v", o.calls)
+	}
+}
+
+func TestOtherHostsArePassedOn(t *testing.T) {
+	o := openOffice(t)
+	o.config(t, "fallback: other\n")
+	bin := t.TempDir()
+	script := `#!/bin/sh
+in=$(cat)
+case $1 in
+get) case $in in known*) echo "{\"ServerURL\":\"$in\",\"Username\":\"u\",\"Secret\":\"p\"}";; *) echo "credentials not found in native keychain"; exit 1;; esac;;
+list) echo '{"known.example.com":"u"}';;
+store) echo "$in" > ` + bin + `/stored;;
+esac
+`
+	must(t, os.WriteFile(filepath.Join(bin, "docker-credential-other"), []byte(script), 0o700))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for name, c := range map[string]struct {
+		verb, stdin string
+		want        run
+	}{
+		"what it has":     {"get", "known.example.com", run{0, `{"ServerURL":"known.example.com","Username":"u","Secret":"p"}` + "\n", ""}},
+		"what it has not": {"get", "docker.io", run{1, notFound + "\n", ""}},
+		"what is stored":  {"store", `{"ServerURL":"known.example.com","Username":"u","Secret":"p"}`, run{}},
+	} {
+		if got := o.docker(t, c.verb, c.stdin, asKey); got != c.want {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
+	}
+	if stored, err := os.ReadFile(filepath.Join(bin, "stored")); err != nil || !strings.Contains(string(stored), `"Secret":"p"`) {
+		t.Errorf("the other helper was given %q (%v)", stored, err)
+	}
+	var listed map[string]string
+	if got := o.docker(t, "list", "", asKey); json.Unmarshal([]byte(got.stdout), &listed) != nil || listed["known.example.com"] != "u" || listed[enterpriseHost] != tempUser {
+		t.Errorf("got the list %+v", got)
+	}
+	if got := o.docker(t, "get", "known.example.com", asKey, "--fallback", "absent"); got.code != exitFailed || !strings.Contains(got.stdout, "no such program in PATH") {
+		t.Errorf("a helper that is not there: got %+v", got)
+	}
+	for _, name := range []string{"pullkey", "../x", ""} {
+		if got := o.docker(t, "get", "known.example.com", asKey, "--fallback="+name); name != "" && got.code != exitMisused {
+			t.Errorf("--fallback=%s: got %+v", name, got)
+		}
+	}
+}
+
+func TestTheHelperFindsItsConfigurationAndItsCache(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	for name, c := range map[string]struct {
+		at, cache   string
+		environment func(dir string) map[string]string
+	}{
+		"by its variable": {"x.yaml", "run/pullkey", func(dir string) map[string]string {
+			return map[string]string{"PULLKEY_CONFIG": dir + "/x.yaml", "XDG_RUNTIME_DIR": dir + "/run"}
+		}},
+		"in the home folder": {"home/.config/pullkey/credential-provider.yaml", "home/.cache/pullkey", func(dir string) map[string]string { return map[string]string{"HOME": dir + "/home"} }},
+		"where the user keeps such": {"conf/pullkey/credential-provider.yaml", "keep/pullkey", func(dir string) map[string]string {
+			return map[string]string{"HOME": "/", "XDG_CONFIG_HOME": dir + "/conf", "XDG_CACHE_HOME": dir + "/keep"}
+		}},
+	} {
+		o := openOffice(t)
+		o.now = func() time.Time { return start }
+		o.config(t, "")
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(o.dir, c.at)), 0o700))
+		must(t, os.Rename(filepath.Join(o.dir, "config.yaml"), filepath.Join(o.dir, c.at)))
+		environment := c.environment(o.dir)
+		environment[envKeyID], environment[envKeySecret] = "LTAIsomebody", "secretsecretsecret"
+		if got := o.run(t.Context(), DockerHelper, enterpriseHost, environment, "get"); got.code != exitDone {
+			t.Errorf("%s: got %+v", name, got)
+		}
+		if files, _ := filepath.Glob(filepath.Join(o.dir, c.cache, "*")); len(files) != 2 {
+			t.Errorf("%s: in the cache are %q, want a credential and its lock", name, files)
+		}
+	}
+}

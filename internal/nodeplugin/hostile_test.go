@@ -1,0 +1,87 @@
+package nodeplugin
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestARequestThatIsNoneGetsOneLine(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	good := requestFor(enterpriseHost + "/shop/app")
+	for name, c := range map[string]struct{ request, says string }{
+		"nothing":                 {"", "it is empty"},
+		"blanks":                  {" \n", "it is empty"},
+		"10 MB of blanks":         {strings.Repeat(" ", 10<<20), "longer than 1 MiB"},
+		"10 MB of one text":       {`{"kind":"` + strings.Repeat("k", 10<<20) + `"}`, "longer than 1 MiB"},
+		"deep":                    {strings.Repeat(`{"a":`, 1e5), "it is not JSON"},
+		"a list":                  {`[]`, "not a JSON object"},
+		"another kind":            {strings.Replace(good, "CredentialProviderRequest", "CredentialProviderResponse", 1), "its kind is not CredentialProviderRequest"},
+		"a kind in another case":  {strings.Replace(good, "CredentialProviderRequest", "credentialproviderrequest", 1), "its kind is not"},
+		"an old version":          {strings.Replace(good, "/v1", "/v1beta1", 1), "its apiVersion is not credentialprovider.kubelet.k8s.io/v1"},
+		"a field in another case": {strings.Replace(good, `"image"`, `"Image"`, 1), "the field image is spelled in another case"},
+		"both cases":              {strings.Replace(good, `"image"`, `"IMAGE":"x.example.com/y","image"`, 1), "the field image is spelled in another case"},
+		"twice":                   {strings.Replace(good, `"image"`, `"image":"x.example.com/y","image"`, 1), "a field is there twice"},
+		"null":                    {strings.Replace(good, `"CredentialProviderRequest"`, `null`, 1), "the field kind is no text"},
+		"a number for an image":   {`{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1","image":5}`, "the field image is no text"},
+		"no image":                {`{"kind":"CredentialProviderRequest","apiVersion":"credentialprovider.kubelet.k8s.io/v1"}`, "the image has no registry"},
+		"an image without host":   {requestFor("nginx"), "the image has no registry"},
+		"a scheme":                {requestFor("https://" + enterpriseHost + "/x"), "the image has no registry"},
+		"a second request":        {good + good, "something stands behind it"},
+		"cut off":                 {good[:len(good)-3], "it is not JSON"},
+		"a line break in a host":  {requestFor(`a\nb.example.com/x`), "the image has no registry"},
+	} {
+		got := o.provide(t, c.request)
+		if got.code != exitFailed || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, c.says) {
+			t.Errorf("%s: got %d %q %q, want %q", name, got.code, got.stdout, got.stderr, c.says)
+		}
+	}
+	for _, args := range [][]string{{"--what"}, {"what"}, {"--config"}, {"install"}, {"install", "--print", "--dir", "x"}, {"install", "--print", "x"}} {
+		if got := o.run(t.Context(), Provider, good, nil, args...); got.code != exitMisused || strings.Count(got.stderr, "\n") != 1 {
+			t.Errorf("%q: got %+v", args, got)
+		}
+	}
+	if got := o.run(t.Context(), Provider, "", nil, "--help"); got.code != exitDone || !strings.Contains(got.stdout, "usage:") {
+		t.Errorf("--help: got %+v", got)
+	}
+	if len(o.calls) > 0 {
+		t.Errorf("the cloud was asked: %v", o.calls)
+	}
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add([]byte(requestFor(enterpriseHost + "/shop/app")))
+	f.Add([]byte(requestWith(tokenOf("shop", "app"), `{"a":"b"}`)))
+	f.Add([]byte(`{"kind":"CredentialProviderRequest","Kind":""}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		asked, err := parseRequest(data)
+		if err != nil {
+			if text := line(err); strings.ContainsAny(text, "\n\r\x1b") {
+				t.Errorf("the error has more than one line: %q", text)
+			}
+			return
+		}
+		if !strings.Contains(string(data), kindRequest) || asked.host == "" {
+			t.Errorf("%q is read as a request for %q", data, asked.host)
+		}
+		_, _ = accountOf(asked.token)
+	})
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte("instances:\n- instanceId: cri-a\n  regionId: cn-hangzhou\n  domains: [a.example.com, b.example.com]\n" + roles))
+	f.Add([]byte("instances: &a [*a]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := parseConfig(data)
+		if err != nil {
+			return
+		}
+		if len(c.instances) == 0 || len(c.hosts()) == 0 {
+			t.Errorf("%q is a configuration that serves nobody", data)
+		}
+		if _, err := parseConfig(kubeletConfig(c, DefaultConfig)); err == nil {
+			t.Error("kubelet's configuration is taken for ours")
+		}
+	})
+}

@@ -1,0 +1,178 @@
+package nodeplugin
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/pullkey/pullkey/internal/alicloud"
+)
+
+// nodeFile is what install calls kubelet's configuration.
+const nodeFile = "pullkey.yaml"
+
+// installFlags say what to install, and where.
+type installFlags struct {
+	config, dir, binDir, root string
+	print                     bool
+}
+
+func (p *Process) install(args []string) error {
+	var f installFlags
+	flags := flag.NewFlagSet(providerName+" install", flag.ContinueOnError)
+	flags.StringVar(&f.config, "config", DefaultConfig, "the configuration")
+	flags.BoolVar(&f.print, "print", false, "print kubelet's configuration and write nothing")
+	flags.StringVar(&f.dir, "dir", "", "write it to "+nodeFile+" in this folder, which kubelet's --image-credential-provider-config names")
+	flags.StringVar(&f.binDir, "bin-dir", "", "put this program into this folder, which kubelet's --image-credential-provider-bin-dir names")
+	flags.StringVar(&f.root, "root", "", "where the root of the node is mounted, for --dir, --bin-dir and a copy of the configuration at "+DefaultConfig)
+	if err := p.parse(flags, providerUsage, args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 || f.print == (f.dir != "") || f.print && (f.binDir != "" || f.root != "") {
+		return misuse{errors.New("install wants either --print, or --dir with or without --bin-dir and --root, and no argument")}
+	}
+	c, err := loadConfig(f.config)
+	if err != nil {
+		return err
+	}
+	at := f.config
+	if f.root != "" {
+		at = DefaultConfig
+	}
+	document := kubeletConfig(c, at)
+	if f.print {
+		_, err := p.Stdout.Write(document)
+		return err
+	}
+	return p.place(f, document)
+}
+
+// kubeletConfig is what kubelet is to be told. The names of hosts are in full: a
+// pattern could cover a host that is not ours.
+func kubeletConfig(c *config, at string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# Made by %s install from %s.\napiVersion: kubelet.config.k8s.io/v1\nkind: CredentialProviderConfig\nproviders:\n- name: %[1]s\n  matchImages:\n", providerName, at)
+	hosts := c.hosts()
+	slices.Sort(hosts)
+	for _, host := range hosts {
+		fmt.Fprintf(&b, "  - %q\n", host)
+	}
+	fmt.Fprintf(&b, "  # Each answer has its own, from the end of the credential.\n  defaultCacheDuration: \"1m\"\n  apiVersion: %s\n", apiVersion)
+	if at != DefaultConfig {
+		fmt.Fprintf(&b, "  args: [%q]\n", "--config="+at)
+	}
+	if c.byAccounts() {
+		fmt.Fprintf(&b, "  tokenAttributes:\n    serviceAccountTokenAudience: %s\n    cacheType: ServiceAccount\n    requireServiceAccount: true\n", alicloud.Audience)
+	}
+	return b.Bytes()
+}
+
+// place writes what is not there yet, the program before the configuration that
+// names it: without the one, kubelet does not start with the other.
+func (p *Process) place(f installFlags, document []byte) error {
+	dir, binDir := filepath.Join(f.root, f.dir), filepath.Join(f.root, f.binDir)
+	if err := checkOthers(dir); err != nil {
+		return err
+	}
+	if f.binDir != "" {
+		if err := p.placeProgram(filepath.Join(binDir, providerName)); err != nil {
+			return err
+		}
+	}
+	if f.root != "" {
+		data, err := readConfig(f.config)
+		if err == nil {
+			err = p.placeFile(filepath.Join(f.root, DefaultConfig), data, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := p.placeFile(filepath.Join(dir, nodeFile), document, 0o644); err != nil {
+		return err
+	}
+	bin := f.binDir
+	if bin == "" {
+		bin = "FOLDER"
+	}
+	_, err := fmt.Fprintf(p.Stdout, "kubelet wants --image-credential-provider-config=%s --image-credential-provider-bin-dir=%s, and reads them when it starts\n", f.dir, bin)
+	return err
+}
+
+// checkOthers looks at the other files that kubelet reads from the folder: one
+// that it cannot read, or a second provider of our name, and it does not start.
+func checkOthers(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look at %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		if e.Name() == nodeFile || !slices.Contains([]string{".json", ".yaml", ".yml"}, filepath.Ext(e.Name())) {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("look at what is there: %w", err)
+		}
+		var other struct {
+			Kind      string                  `yaml:"kind"`
+			Providers []struct{ Name string } `yaml:"providers"`
+		}
+		if yaml.Unmarshal(data, &other) != nil || other.Kind != "CredentialProviderConfig" {
+			return advise("repair it or take it out of the folder", "look at what is there: %s is no CredentialProviderConfig, and kubelet would not start", path)
+		}
+		for _, provider := range other.Providers {
+			if provider.Name == providerName {
+				return advise("take it out of that file", "look at what is there: %s has a provider %s too, and kubelet would not start", path, providerName)
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Process) placeProgram(path string) error {
+	own, err := p.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	data, err := os.ReadFile(own)
+	if err != nil {
+		return fmt.Errorf("read this program: %w", err)
+	}
+	return p.placeFile(path, data, 0o755)
+}
+
+// placeFile writes a file at once, unless it is there as it should be.
+func (p *Process) placeFile(path string, data []byte, mode fs.FileMode) error {
+	info, err := os.Lstat(path)
+	if there, same := os.ReadFile(path); err == nil && same == nil && info.Mode() == mode && bytes.Equal(there, data) {
+		_, err := fmt.Fprintln(p.Stdout, path+" is as it should be")
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // nothing in it is secret
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	f, err := os.CreateTemp(dir, "."+strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))+"-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+	}
+	_, err = fmt.Fprintln(p.Stdout, path+" is written")
+	return err
+}

@@ -1,0 +1,129 @@
+package nodeplugin
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const printed = `# Made by pullkey-credential-provider install from %[1]s.
+apiVersion: kubelet.config.k8s.io/v1
+kind: CredentialProviderConfig
+providers:
+- name: pullkey-credential-provider
+  matchImages:
+  - "registry-internal.cn-hangzhou.aliyuncs.com"
+  - "registry-intl-vpc.cn-hangzhou.aliyuncs.com"
+  - "registry-intl.cn-hangzhou.aliyuncs.com"
+  - "registry-vpc.cn-hangzhou.aliyuncs.com"
+  - "registry.cn-hangzhou.aliyuncs.com"
+  - "shop-registry.cn-hangzhou.cr.aliyuncs.com"
+  # Each answer has its own, from the end of the credential.
+  defaultCacheDuration: "1m"
+  apiVersion: credentialprovider.kubelet.k8s.io/v1
+`
+
+const forAccounts = `  tokenAttributes:
+    serviceAccountTokenAudience: sts.aliyuncs.com
+    cacheType: ServiceAccount
+    requireServiceAccount: true
+`
+
+func TestInstallPrintsWhatKubeletWants(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[string]string{"": "", roles: forAccounts} {
+		o := openOffice(t)
+		o.config(t, more)
+		path := filepath.Join(o.dir, "config.yaml")
+		got := o.run(t.Context(), Provider, "", nil, "install", "--config", path, "--print")
+		if want := fmt.Sprintf(printed, path) + fmt.Sprintf("  args: [%q]\n", "--config="+path) + want; got != (run{stdout: want}) {
+			t.Errorf("got %+v, want\n%s", got, want)
+		}
+	}
+}
+
+func TestInstallPlacesWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, roles)
+	node := t.TempDir()
+	install := func() run {
+		return o.run(t.Context(), Provider, "", nil, "install", "--config", filepath.Join(o.dir, "config.yaml"), "--root", node, "--dir", "/etc/providers", "--bin-dir", "/opt/bin")
+	}
+	for _, word := range []string{"is written", "is as it should be"} {
+		got := install()
+		if got.code != exitDone || strings.Count(got.stdout, word) != 3 || !strings.Contains(got.stdout, "--image-credential-provider-config=/etc/providers --image-credential-provider-bin-dir=/opt/bin") {
+			t.Fatalf("got %+v, want that all three files are %q", got, word)
+		}
+	}
+	data, err := os.ReadFile(filepath.Join(node, "etc/providers/pullkey.yaml"))
+	must(t, err)
+	if want := fmt.Sprintf(printed, DefaultConfig) + forAccounts; string(data) != want {
+		t.Errorf("kubelet's configuration: got\n%s", data)
+	}
+	for name, mode := range map[string]os.FileMode{"etc/pullkey/credential-provider.yaml": 0o600, "opt/bin/pullkey-credential-provider": 0o755, "etc/providers/pullkey.yaml": 0o644} {
+		info, err := os.Stat(filepath.Join(node, name))
+		must(t, err)
+		if info.Mode() != mode {
+			t.Errorf("%s has the mode %s", name, info.Mode())
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(node, "opt/bin/pullkey-credential-provider"), []byte("old"), 0o755))
+	if got := install(); got.code != exitDone || strings.Count(got.stdout, "is written") != 1 {
+		t.Errorf("an old program: got %+v", got)
+	}
+}
+
+// kubelet ends when it cannot read one of the files, or knows a name twice.
+func TestInstallLooksAtWhatIsThere(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ text, says string }{
+		"of our name":    {"kind: CredentialProviderConfig\nproviders: [{name: pullkey-credential-provider}]\n", "has a provider pullkey-credential-provider too"},
+		"no YAML":        {"kind: [", "is no CredentialProviderConfig"},
+		"something else": {"kind: KubeletConfiguration\n", "is no CredentialProviderConfig"},
+		"another's":      {"kind: CredentialProviderConfig\nproviders: [{name: ecr}]\n", ""},
+	} {
+		o := openOffice(t)
+		o.config(t, "")
+		o.write(t, "10-other.yml", c.text)
+		must(t, os.Rename(filepath.Join(o.dir, "config.yaml"), filepath.Join(o.dir, "config")))
+		got := o.run(t.Context(), Provider, "", nil, "install", "--config", filepath.Join(o.dir, "config"), "--dir", o.dir)
+		_, err := os.Stat(filepath.Join(o.dir, "pullkey.yaml"))
+		if c.says == "" && (got.code != exitDone || err != nil) || c.says != "" && (got.code != exitFailed || err == nil || !strings.Contains(got.stderr, c.says)) {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
+// What is released is stripped.
+func TestTheProgramsAreSmall(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds both programs")
+	}
+	t.Parallel()
+	const most = 8 << 20
+	for _, name := range []string{"pullkey-credential-provider", "docker-credential-pullkey"} {
+		path := filepath.Join(t.TempDir(), name)
+		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "../../cmd/"+name)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		info, err := os.Stat(path)
+		must(t, err)
+		t.Logf("%s: %d bytes", name, info.Size())
+		if info.Size() > most {
+			t.Errorf("%s has %d bytes, more than %d", name, info.Size(), most)
+		}
+		var out bytes.Buffer
+		cmd := exec.CommandContext(t.Context(), path, "version")
+		cmd.Stdout = &out
+		if err := cmd.Run(); err != nil || !strings.HasPrefix(out.String(), name+" ") {
+			t.Errorf("%s version: %v, %q", name, err, out.String())
+		}
+	}
+}

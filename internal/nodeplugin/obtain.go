@@ -1,0 +1,102 @@
+package nodeplugin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/credential"
+	"github.com/pullkey/pullkey/internal/openapi"
+)
+
+const (
+	// threshold is the remaining life below which a credential is renewed, as the
+	// vendor's default is; short ones when two thirds of their life are over.
+	threshold = 15 * time.Minute
+	// skewThatMatters is how far our clock may be from the cloud's before the end
+	// of a credential is told by our own.
+	skewThatMatters = time.Minute
+	// longestLife is longer than any credential of ACR lives.
+	longestLife = 30 * 24 * time.Hour
+)
+
+// pastError is how another run failed that this one waited for.
+type pastError struct{ text, hint string }
+
+func (e pastError) Error() string { return e.text }
+
+// Hint returns what to do about it.
+func (e pastError) Hint() string { return e.hint }
+
+// obtain returns the credential for of: what is kept while that is good, else one
+// from fetch, which one run asks for all that wait. Who waited while it failed
+// shares the failure. A credential that still lives is better than none.
+func obtain(ctx context.Context, c *cache, of string, now func() time.Time, fetch func(context.Context) (kept, error)) (credential.Credential, error) {
+	began := now()
+	if got, ok := c.read(of).good(began); ok {
+		return got, nil
+	}
+	unlock, err := c.lock(ctx, of)
+	if err != nil {
+		return c.read(of).living(now(), err)
+	}
+	defer unlock()
+	old := c.read(of)
+	if got, ok := old.good(now()); ok {
+		return got, nil
+	}
+	if old.Failure != "" && !began.After(old.FailedAt) || now().Before(old.Until) && old.Until.Sub(now()) <= longestShared {
+		return old.living(now(), pastError{old.Failure, old.Hint})
+	}
+	asked := now()
+	got, err := fetch(ctx)
+	if err != nil {
+		old.fails(err, asked, now())
+		_ = c.write(of, old) // the next run asks again
+		return old.living(now(), err)
+	}
+	_ = c.write(of, got) // the next run asks again
+	fresh, _ := got.credential()
+	return fresh, nil
+}
+
+// longestShared bounds how long the cloud can have us ask nothing.
+const longestShared = time.Minute
+
+// good returns what is kept if it need not be renewed yet.
+func (k kept) good(now time.Time) (credential.Credential, bool) {
+	c, ok := k.credential()
+	return c, ok && !now.Add(skewThatMatters).Before(c.IssuedAt) && c.ExpiresAt.Sub(now) < longestLife &&
+		now.Before(c.ExpiresAt) && now.Before(credential.RenewAt(c, threshold, 0))
+}
+
+// living returns what is kept if it has not ended, and else the error.
+func (k kept) living(now time.Time, err error) (credential.Credential, error) {
+	if c, ok := k.credential(); ok && !c.Expired(now) && c.ExpiresAt.Sub(now) < longestLife {
+		return c, nil
+	}
+	return credential.Credential{}, err
+}
+
+// fails notes how an attempt failed, for those who wait.
+func (k *kept) fails(err error, asked, now time.Time) {
+	k.FailedAt, k.Until, k.Failure, k.Hint = now, now, err.Error(), ""
+	if asked.After(now) { // the clock was set back
+		k.FailedAt = asked
+	}
+	if h, ok := errors.AsType[hinted](err); ok {
+		k.Hint = h.Hint()
+	}
+	if refused, ok := errors.AsType[*openapi.Error](err); ok {
+		k.Until = now.Add(min(refused.Delay(), longestShared))
+	}
+}
+
+// keep is a credential as it is kept.
+func keep(c credential.Credential, ahead time.Duration) kept {
+	if ahead.Abs() <= skewThatMatters {
+		ahead = 0
+	}
+	// IssuedAt was read from our clock, ExpiresAt from the cloud's.
+	return kept{Username: c.Username, Password: c.Password.Reveal(), IssuedAt: c.IssuedAt.Add(-ahead), ExpiresAt: c.ExpiresAt, Ahead: ahead}
+}
