@@ -1,3 +1,9 @@
+// How many processors the machine's control groups allow is read from files that
+// grow with its mounts, and means nothing to a program that lives for milliseconds.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command pullkey-credential-provider is an image credential provider of kubelet:
 // pods pull from ACR with no Secret at all.
 package main
@@ -5,9 +11,7 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"github.com/pullkey/pullkey/internal/nodeplugin"
@@ -16,14 +20,12 @@ import (
 // linked is set by the linker: -ldflags '-X main.linked=v1.2.3'.
 var linked string
 
+// A signal ends it as it ends any program: locks are the kernel's to give back, and
+// files are written at once or not at all.
 func main() {
-	// It lives for milliseconds, and all that it reads is bounded.
-	debug.SetGCPercent(-1)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := nodeplugin.Provider(ctx, nodeplugin.Process{
+	debug.SetGCPercent(-1) // all that it reads is bounded
+	os.Exit(nodeplugin.Provider(context.Background(), nodeplugin.Process{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now,
-		Version: nodeplugin.Version(linked), Executable: os.Executable,
-	})
-	stop()
-	os.Exit(code)
+		Version: func() string { return nodeplugin.Version(linked) }, Executable: os.Executable,
+	}))
 }

@@ -32,7 +32,7 @@ func newCloud(p *Process, c *config) *cloud {
 	go func() { _, _ = roots() }()
 	return &cloud{
 		config: c,
-		api:    &openapi.Client{HTTP: &http.Client{Transport: &late{roots: roots}}, Now: p.Now, UserAgent: "pullkey/" + p.Version},
+		api:    &openapi.Client{HTTP: &http.Client{Transport: &late{roots: roots}}, Now: p.Now, UserAgent: "pullkey/" + p.Version()},
 		metadata: &alicloud.Metadata{
 			Base: c.metadataEndpoint, Now: p.Now, NoV1: strings.EqualFold(p.Getenv("ALIBABA_CLOUD_IMDSV1_DISABLED"), "true"),
 		},

@@ -172,7 +172,7 @@ func (o *office) provide(t *testing.T, stdin string) run {
 func (o *office) run(ctx context.Context, program func(context.Context, Process) int, stdin string, environment map[string]string, args ...string) run {
 	var out, errs bytes.Buffer
 	code := program(ctx, Process{
-		Args: args, Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Now: o.now, Version: "test",
+		Args: args, Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Now: o.now, Version: func() string { return "test" },
 		Getenv: func(name string) string { return environment[name] }, Executable: os.Executable,
 	})
 	return run{code, out.String(), errs.String()}

@@ -84,7 +84,7 @@ func (p *Process) help(ctx context.Context) error {
 		return misuse{errors.New("one of get, store, erase, list and version is wanted; docker says which")}
 	}
 	if verb == verbVersion {
-		_, err := fmt.Fprintln(p.Stdout, helperPrefix+ownHelper, p.Version)
+		_, err := fmt.Fprintln(p.Stdout, helperPrefix+ownHelper, p.Version())
 		return err
 	}
 	if *fallback != "" && !isHelper(*fallback) {

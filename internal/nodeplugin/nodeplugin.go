@@ -25,7 +25,7 @@ type Process struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Now            func() time.Time
-	Version        string
+	Version        func() string
 	// Executable is the program's own file, for install.
 	Executable func() (string, error)
 }
@@ -76,7 +76,8 @@ func line(err error) string {
 	return text
 }
 
-// Version is the version that was linked in, else that of the module.
+// Version is the version that was linked in, else that of the module, which takes
+// a while to find out.
 func Version(linked string) string {
 	if linked != "" {
 		return linked

@@ -40,7 +40,7 @@ func Provider(ctx context.Context, p Process) int {
 		case "install":
 			return p.end(p.install(p.Args[1:]))
 		case "version":
-			_, err := fmt.Fprintln(p.Stdout, providerName, p.Version)
+			_, err := fmt.Fprintln(p.Stdout, providerName, p.Version())
 			return p.end(err)
 		}
 	}
