@@ -45,13 +45,12 @@ func obtain(ctx context.Context, c *cache, of string, now func() time.Time, fetc
 	if got, ok := old.good(now()); ok {
 		return got, nil
 	}
-	if old.Failure != "" && !began.After(old.FailedAt) || now().Before(old.Until) && old.Until.Sub(now()) <= longestShared {
+	if old.shared(began, now()) {
 		return old.living(now(), pastError{old.Failure, old.Hint})
 	}
-	asked := now()
 	got, err := fetch(ctx)
 	if err != nil {
-		old.fails(err, asked, now())
+		old.fails(err, now())
 		_ = c.write(of, old) // the next run asks again
 		return old.living(now(), err)
 	}
@@ -63,27 +62,40 @@ func obtain(ctx context.Context, c *cache, of string, now func() time.Time, fetc
 // longestShared bounds how long the cloud can have us ask nothing.
 const longestShared = time.Minute
 
+// shared tells whether the last failure is that of a run that began at a time: it
+// waited meanwhile, or the cloud is to be left alone. A failure that lies ahead is
+// from before the clock was set back, and says nothing.
+func (k kept) shared(began, now time.Time) bool {
+	if k.Failure == "" || k.FailedAt.After(now) {
+		return false
+	}
+	return !began.After(k.FailedAt) || now.Before(k.Until) && k.Until.Sub(now) <= longestShared
+}
+
+// lives returns what is kept if it has not ended. One that was issued later than
+// now is from before the clock was set back, which then tells nothing of its end.
+func (k kept) lives(now time.Time) (credential.Credential, bool) {
+	c, ok := k.credential()
+	return c, ok && !now.Add(skewThatMatters).Before(c.IssuedAt) && now.Before(c.ExpiresAt) && c.ExpiresAt.Sub(now) < longestLife
+}
+
 // good returns what is kept if it need not be renewed yet.
 func (k kept) good(now time.Time) (credential.Credential, bool) {
-	c, ok := k.credential()
-	return c, ok && !now.Add(skewThatMatters).Before(c.IssuedAt) && c.ExpiresAt.Sub(now) < longestLife &&
-		now.Before(c.ExpiresAt) && now.Before(credential.RenewAt(c, threshold, 0))
+	c, ok := k.lives(now)
+	return c, ok && now.Before(credential.RenewAt(c, threshold, 0))
 }
 
 // living returns what is kept if it has not ended, and else the error.
 func (k kept) living(now time.Time, err error) (credential.Credential, error) {
-	if c, ok := k.credential(); ok && !c.Expired(now) && c.ExpiresAt.Sub(now) < longestLife {
+	if c, ok := k.lives(now); ok {
 		return c, nil
 	}
 	return credential.Credential{}, err
 }
 
 // fails notes how an attempt failed, for those who wait.
-func (k *kept) fails(err error, asked, now time.Time) {
+func (k *kept) fails(err error, now time.Time) {
 	k.FailedAt, k.Until, k.Failure, k.Hint = now, now, err.Error(), ""
-	if asked.After(now) { // the clock was set back
-		k.FailedAt = asked
-	}
 	if h, ok := errors.AsType[hinted](err); ok {
 		k.Hint = h.Hint()
 	}

@@ -165,6 +165,39 @@ func TestAnOutageTakesNoCredentialAwayThatLives(t *testing.T) {
 	o.provide(t, requestFor(enterpriseHost+"/shop/app")).answer(t)
 }
 
+// Clocks of machines that start are hours ahead, until somebody sets them.
+func TestAClockThatIsSetBackLocksNobodyOut(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	for name, c := range map[string]struct{ throttled string }{"after an outage": {}, "after an outage with a delay": {"30"}} {
+		o := openOffice(t)
+		o.config(t, "")
+		at := start.Add(8 * time.Hour)
+		o.now, o.down, o.throttled = func() time.Time { return at }, true, c.throttled
+		if got := o.provide(t, requestFor(enterpriseHost+"/shop/app")); got.code != exitFailed {
+			t.Errorf("%s: got %+v", name, got)
+		}
+		at, o.down = start, false
+		if got := o.provide(t, requestFor(enterpriseHost+"/shop/app")); got.code != exitDone {
+			t.Errorf("%s, with the clock set back: got %+v", name, got)
+		}
+	}
+}
+
+func TestAClockThatIsSetBackMakesNoLoginLiveLonger(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	start := time.Now()
+	at := start
+	o.now = func() time.Time { return at }
+	o.provide(t, requestFor(enterpriseHost+"/shop/app")).answer(t)
+	at, o.down = start.Add(-8*time.Hour), true
+	if got := o.provide(t, requestFor(enterpriseHost+"/shop/app")); got.code != exitFailed || got.stdout != "" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestTheCloudsDelayIsHonoured(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
