@@ -131,9 +131,9 @@ func (c *cache) write(of string, k kept) error {
 // some ten times as long.
 const again = 5 * time.Millisecond
 
-// lock waits for its turn. The kernel gives the lock up when its holder dies. The
-// file stays: who removes it could leave two of them at work.
-func (c *cache) lock(ctx context.Context, of string) (unlock func(), err error) {
+// lock waits for its turn, or does not and fails. The kernel gives the lock up when
+// its holder dies. The file stays: who removes it could leave two of them at work.
+func (c *cache) lock(ctx context.Context, of string, wait bool) (unlock func(), err error) {
 	f, err := os.OpenFile(c.file(of)+".lock", os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the cache: %w", err)
@@ -148,6 +148,9 @@ func (c *cache) lock(ctx context.Context, of string) (unlock func(), err error) 
 		case !errors.Is(err, syscall.EWOULDBLOCK):
 			_ = f.Close()
 			return nil, fmt.Errorf("lock the cache: %w", err)
+		case !wait:
+			_ = f.Close()
+			return nil, errors.New("lock the cache: another run of this program holds it")
 		}
 		select {
 		case <-tick.C:

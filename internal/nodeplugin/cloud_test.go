@@ -24,7 +24,8 @@ type office struct {
 	mu             sync.Mutex
 	calls          map[string]int
 	life           time.Duration
-	down           bool              // ACR answers with 503
+	down           bool              // ACR answers with 503,
+	denied         bool              // or with 403
 	refused        map[string]bool   // roles that STS refuses
 	tokens         map[string]string // by role, the tokens that STS was shown
 	dir            string
@@ -102,6 +103,11 @@ func (o *office) serveAPI(w http.ResponseWriter, r *http.Request) {
 		if o.throttled != "" {
 			w.Header().Set("Retry-After", o.throttled)
 		}
+		if o.denied {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = fmt.Fprint(w, `{"Code":"NoPermission","Message":"no right"}`)
+			return
+		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = fmt.Fprint(w, `{"Code":"ServiceUnavailable","Message":"down for a while"}`)
 		return
@@ -164,18 +170,27 @@ type run struct {
 	stdout, stderr string
 }
 
+func (o *office) flags() []string {
+	return []string{"--config", filepath.Join(o.dir, "config.yaml"), "--cache", filepath.Join(o.dir, "cache")}
+}
+
 func (o *office) provide(t *testing.T, stdin string) run {
 	t.Helper()
-	return o.run(t.Context(), Provider, stdin, nil, "--config", filepath.Join(o.dir, "config.yaml"), "--cache", filepath.Join(o.dir, "cache"))
+	return o.run(t.Context(), Provider, stdin, nil, o.flags()...)
 }
 
 func (o *office) run(ctx context.Context, program func(context.Context, Process) int, stdin string, environment map[string]string, args ...string) run {
+	p, told := o.process(stdin, environment, args...)
+	return told(program(ctx, p))
+}
+
+// process is a run that has not begun, and what came of it by its exit code.
+func (o *office) process(stdin string, environment map[string]string, args ...string) (Process, func(code int) run) {
 	var out, errs bytes.Buffer
-	code := program(ctx, Process{
+	return Process{
 		Args: args, Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Now: o.now, Version: func() string { return "test" },
 		Getenv: func(name string) string { return environment[name] }, Executable: os.Executable,
-	})
-	return run{code, out.String(), errs.String()}
+	}, func(code int) run { return run{code, out.String(), errs.String()} }
 }
 
 func requestFor(image string) string {

@@ -30,18 +30,21 @@ func (e pastError) Hint() string { return e.hint }
 
 // obtain returns the credential for of: what is kept while that is good, else one
 // from fetch, which one run asks for all that wait. Who waited while it failed
-// shares the failure. A credential that still lives is better than none.
+// shares the failure. A credential that still lives is better than none, and
+// better than to wait for who asks.
 func obtain(ctx context.Context, c *cache, of string, now func() time.Time, fetch func(context.Context) (kept, error)) (credential.Credential, error) {
 	began := now()
-	if got, ok := c.read(of).good(began); ok {
+	old := c.read(of)
+	if got, ok := old.good(began); ok {
 		return got, nil
 	}
-	unlock, err := c.lock(ctx, of)
+	_, lives := old.lives(began)
+	unlock, err := c.lock(ctx, of, !lives)
 	if err != nil {
 		return c.read(of).living(now(), err)
 	}
 	defer unlock()
-	old := c.read(of)
+	old = c.read(of)
 	if got, ok := old.good(now()); ok {
 		return got, nil
 	}
@@ -59,8 +62,13 @@ func obtain(ctx context.Context, c *cache, of string, now func() time.Time, fetc
 	return fresh, nil
 }
 
-// longestShared bounds how long the cloud can have us ask nothing.
-const longestShared = time.Minute
+const (
+	// longestShared bounds how long the cloud can have us ask nothing.
+	longestShared = time.Minute
+	// leastShared is how long an outage is not asked about again: each run would
+	// wait for its end.
+	leastShared = 5 * time.Second
+)
 
 // shared tells whether the last failure is that of a run that began at a time: it
 // waited meanwhile, or the cloud is to be left alone. A failure that lies ahead is
@@ -100,7 +108,11 @@ func (k *kept) fails(err error, now time.Time) {
 		k.Hint = h.Hint()
 	}
 	if refused, ok := errors.AsType[*openapi.Error](err); ok {
-		k.Until = now.Add(min(refused.Delay(), longestShared))
+		wait := refused.Delay()
+		if refused.Temporary() {
+			wait = max(wait, leastShared)
+		}
+		k.Until = now.Add(min(wait, longestShared))
 	}
 }
 

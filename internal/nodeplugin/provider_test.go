@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,36 +56,88 @@ func TestManyRunsMakeOneCall(t *testing.T) {
 	}
 }
 
+// crowd runs the provider 30 times at once while the cloud is held, and lets it
+// answer when all of them have begun.
+func (o *office) crowd(t *testing.T) []run {
+	t.Helper()
+	o.waitingForCall = make(chan struct{})
+	var all, begun sync.WaitGroup
+	got := make([]run, 30)
+	for i := range got {
+		begun.Add(1)
+		first := sync.OnceFunc(begun.Done)
+		p, told := o.process(requestFor(enterpriseHost+"/shop/app"), nil, o.flags()...)
+		p.Now = func() time.Time { // the first thing that obtain does is to look at the clock
+			now := o.now()
+			first()
+			return now
+		}
+		all.Go(func() { got[i] = told(Provider(t.Context(), p)) })
+	}
+	begun.Wait()
+	close(o.waitingForCall)
+	all.Wait()
+	return got
+}
+
 func TestWhoWaitsWhileACallFailsSharesTheFailure(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		denied bool
+		says   string
+	}{"an outage": {false, "down for a while"}, "a refusal": {true, "no right"}} {
+		o := openOffice(t)
+		o.config(t, "")
+		o.down, o.denied = true, c.denied
+		for _, got := range o.crowd(t) {
+			if got.code != exitFailed || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, c.says) || !strings.Contains(got.stderr, "to do: ") {
+				t.Errorf("%s: got %+v", name, got)
+			}
+		}
+		if got := o.counted("GetAuthorizationToken"); got != 1 {
+			t.Errorf("%s: 30 runs made %d calls, want 1", name, got)
+		}
+	}
+}
+
+func TestWhoHasACredentialThatLivesWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
 	o.config(t, "")
-	o.down, o.waitingForCall = true, make(chan struct{})
-	var all sync.WaitGroup
-	began := make(chan struct{}, 30)
-	now := o.now
-	o.now = func() time.Time { // the first thing that obtain does is to look at the clock
-		select {
-		case began <- struct{}{}:
-		default:
+	start := time.Now()
+	at := start
+	o.now = func() time.Time { return at }
+	o.provide(t, requestFor(enterpriseHost+"/shop/app")).answer(t)
+	at = start.Add(50 * time.Minute)
+	files, err := filepath.Glob(filepath.Join(o.dir, "cache", "*.lock"))
+	must(t, err)
+	if len(files) != 1 {
+		t.Fatalf("got the locks %q", files)
+	}
+	other, err := os.Open(files[0])
+	must(t, err)
+	must(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX)) // another run that waits for the cloud
+	began := time.Now()
+	o.provide(t, requestFor(enterpriseHost+"/shop/app")).answer(t)
+	took := time.Since(began)
+	must(t, other.Close())
+	if got := o.counted("GetAuthorizationToken"); got != 1 || took > providerPatience/2 {
+		t.Errorf("got %d calls in %s, want 1 and no waiting", got, took)
+	}
+}
+
+func TestAnOutageIsNotAskedAboutAtEveryPod(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	at := time.Now()
+	o.now, o.down = func() time.Time { return at }, true
+	for after, calls := range []int{1, 1, 1, 1, 1, 2} { // a second apart
+		o.provide(t, requestFor(enterpriseHost+"/shop/app"))
+		if got := o.counted("GetAuthorizationToken"); got != calls {
+			t.Errorf("after %d seconds got %d calls, want %d", after, got, calls)
 		}
-		return now()
-	}
-	for range 30 {
-		all.Go(func() {
-			got := o.provide(t, requestFor(enterpriseHost+"/shop/app"))
-			if got.code != exitFailed || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "down for a while") || !strings.Contains(got.stderr, "to do: ") {
-				t.Errorf("got %+v", got)
-			}
-		})
-	}
-	for range 30 {
-		<-began
-	}
-	close(o.waitingForCall)
-	all.Wait()
-	if got := o.counted("GetAuthorizationToken"); got > 5 { // some may have begun after the first failure
-		t.Errorf("30 runs made %d calls", got)
+		at = at.Add(time.Second)
 	}
 }
 
