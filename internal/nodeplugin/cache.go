@@ -72,19 +72,18 @@ func (c *cache) file(of string) string {
 // maxKept is many times what is kept.
 const maxKept = 64 << 10
 
-// read returns what is kept. What cannot be right is thrown away: a link, a file
-// of somebody else's or one that others may read, and what is not whole.
+// read returns what is kept. What cannot be right counts as nothing, until write
+// replaces it: a link, a file of somebody else's or one that others may read, and
+// what is not whole. It stays until then: too many open files are an error too.
 func (c *cache) read(of string) kept {
-	name := c.file(of)
-	data, err := readPrivate(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := readPrivate(c.file(of))
+	if err != nil {
 		return kept{}
 	}
 	var k kept
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	if err != nil || d.Decode(&k) != nil || k.For != of {
-		_ = os.Remove(name)
+	if d.Decode(&k) != nil || k.For != of {
 		return kept{}
 	}
 	return k

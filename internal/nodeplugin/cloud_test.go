@@ -155,6 +155,14 @@ caFile: %[4]s
 `, enterpriseHost, o.api.URL, o.metadata.URL, filepath.Join(o.dir, "ca.crt"))+more)
 }
 
+// shop is the first instance of the configuration.
+func (o *office) shop(t *testing.T) instance {
+	t.Helper()
+	c, err := loadConfig(filepath.Join(o.dir, "config.yaml"))
+	must(t, err)
+	return c.instances[0]
+}
+
 const roles = `roles:
 - serviceAccount: shop/app
   roleARN: acs:ram::1:role/shop

@@ -269,7 +269,7 @@ func TestTheCloudsDelayIsHonoured(t *testing.T) {
 }
 
 // What is kept may have been damaged, or made by somebody else.
-func TestAKeptFileThatCannotBeRightIsThrownAway(t *testing.T) {
+func TestAKeptFileThatCannotBeRightIsReplaced(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, file string){
 		"half of it":         func(t *testing.T, file string) { must(t, os.Truncate(file, 40)) },
@@ -298,7 +298,19 @@ func TestAKeptFileThatCannotBeRightIsThrownAway(t *testing.T) {
 			if len(files) != 1 {
 				t.Fatalf("got the files %q", files)
 			}
+			c, err := openCache(filepath.Join(o.dir, "cache"))
+			must(t, err)
+			whose := machine().of(o.shop(t))
+			if c.read(whose) == (kept{}) {
+				t.Fatal("what is kept is not read")
+			}
 			spoil(t, files[0])
+			if got := c.read(whose); got != (kept{}) {
+				t.Errorf("got %+v", got)
+			}
+			if _, err := os.Lstat(files[0]); err != nil {
+				t.Errorf("a run that could not read it took it away: %v", err)
+			}
 			o.provide(t, requestFor(enterpriseHost+"/shop/app")).answer(t)
 			o.provide(t, requestFor(enterpriseHost+"/shop/app")).answer(t)
 			if got := o.counted("GetAuthorizationToken"); got != 2 {
