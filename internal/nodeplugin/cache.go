@@ -109,21 +109,28 @@ func readPrivate(name string) ([]byte, error) {
 func (c *cache) write(of string, k kept) error {
 	k.For = of
 	data, err := json.Marshal(k) //nolint:gosec // the file is there to hold the password
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.replace(c.file(of), data)
 	}
+	if err != nil {
+		return fmt.Errorf("keep it for the next run: %w", err)
+	}
+	return nil
+}
+
+func (c *cache) replace(name string, data []byte) error {
 	f, err := os.CreateTemp(c.dir, ".new-*") // 0600
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), c.file(of))
+		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		_ = os.Remove(f.Name()) // it did not come to be, or stays beside its cause
 	}
-	return nil
+	return err
 }
 
 // again is how often a lock is looked at that somebody holds: a cloud call takes

@@ -3,6 +3,7 @@ package nodeplugin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pullkey/pullkey/internal/credential"
@@ -31,8 +32,11 @@ func (e pastError) Hint() string { return e.hint }
 // obtain returns the credential for of: what is kept while that is good, else one
 // from fetch, which one run asks for all that wait. Who waited while it failed
 // shares the failure. A credential that still lives is better than none, and
-// better than to wait for who asks.
-func obtain(ctx context.Context, c *cache, of string, now func() time.Time, fetch func(context.Context) (kept, error)) (credential.Credential, error) {
+// better than to wait for who asks. What could not be written goes to warn: the
+// next run asks again.
+func obtain(
+	ctx context.Context, c *cache, of string, now func() time.Time, warn func(error), fetch func(context.Context) (kept, error),
+) (credential.Credential, error) {
 	began := now()
 	old := c.read(of)
 	if got, ok := old.good(began); ok {
@@ -54,10 +58,17 @@ func obtain(ctx context.Context, c *cache, of string, now func() time.Time, fetc
 	got, err := fetch(ctx)
 	if err != nil {
 		old.fails(err, now())
-		_ = c.write(of, old) // the next run asks again
-		return old.living(now(), err)
+		lost := c.write(of, old)
+		if living, ok := old.lives(now()); ok {
+			warn(lost)
+			return living, nil
+		}
+		if lost != nil {
+			err = fmt.Errorf("%w; and %w", err, lost)
+		}
+		return credential.Credential{}, err
 	}
-	_ = c.write(of, got) // the next run asks again
+	warn(c.write(of, got))
 	fresh, _ := got.credential()
 	return fresh, nil
 }

@@ -122,15 +122,18 @@ func (p *Process) provide(ctx context.Context) error {
 
 // login returns the credential of somebody for an instance.
 func (p *Process) login(ctx context.Context, c *config, dir string, who caller, in instance) (credential.Credential, error) {
-	kept, err := openCache(dir)
+	store, err := openCache(dir)
 	if err != nil {
 		return credential.Credential{}, err
 	}
-	return obtain(ctx, kept, who.of(in), p.Now, newFetch(p, c, who, in))
+	return obtain(ctx, store, who.of(in), p.Now, p.warn, func(ctx context.Context) (kept, error) { return newCloud(p, c).fetch(ctx, who, in) })
 }
 
-func newFetch(p *Process, c *config, who caller, in instance) func(context.Context) (kept, error) {
-	return func(ctx context.Context) (kept, error) { return newCloud(p, c).fetch(ctx, who, in) }
+// warn says in one line what went wrong without ending the program.
+func (p *Process) warn(err error) {
+	if err != nil {
+		_, _ = fmt.Fprintln(p.Stderr, "pullkey: "+line(err))
+	}
 }
 
 func (p *Process) tell(r response) error {

@@ -320,6 +320,25 @@ func TestAKeptFileThatCannotBeRightIsReplaced(t *testing.T) {
 	}
 }
 
+func TestWhatCouldNotBeKeptIsTold(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	c, err := openCache(filepath.Join(o.dir, "cache"))
+	must(t, err)
+	must(t, os.MkdirAll(filepath.Join(c.file(machine().of(o.shop(t))), "in the way"), 0o700))
+	const lost = "keep it for the next run: rename "
+	got := o.provide(t, requestFor(enterpriseHost+"/shop/app"))
+	if got.code != exitDone || !strings.Contains(got.stdout, o.password) || !strings.HasPrefix(got.stderr, "pullkey: "+lost) || strings.Count(got.stderr, "\n") != 1 {
+		t.Errorf("got %+v", got)
+	}
+	o.down = true
+	got = o.provide(t, requestFor(enterpriseHost+"/shop/app"))
+	if got.code != exitFailed || !strings.Contains(got.stderr, "down for a while") || !strings.Contains(got.stderr, "; and "+lost) || strings.Count(got.stderr, "\n") != 1 {
+		t.Errorf("with the cloud down, got %+v", got)
+	}
+}
+
 func TestWhatIsKeptIsTheCallersAlone(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
