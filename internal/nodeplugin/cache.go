@@ -20,10 +20,13 @@ import (
 
 // cache is a folder with a file for each identity and instance. Folder and files
 // are their owner's alone; what is not is never read.
-type cache struct{ dir string }
+type cache struct {
+	dir string
+	now func() time.Time
+}
 
 // openCache makes the folder, or refuses one that others could have prepared.
-func openCache(dir string) (*cache, error) {
+func openCache(dir string, now func() time.Time) (*cache, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, advise("let this program make it, or name another with --cache", "open the cache: %w", err)
 	}
@@ -35,7 +38,7 @@ func openCache(dir string) (*cache, error) {
 		return nil, advise("remove it, and look who made it: this program makes it anew, for its owner alone",
 			"open the cache: %s is not a folder of the caller's alone (mode 0700, no symbolic link)", dir)
 	}
-	return &cache{dir}, nil
+	return &cache{dir, now}, nil
 }
 
 // private tells whether a thing is the caller's and nobody else has a right to it.
@@ -115,6 +118,30 @@ func (c *cache) write(of string, k kept) error {
 	if err != nil {
 		return fmt.Errorf("keep it for the next run: %w", err)
 	}
+	c.sweep()
+	return nil
+}
+
+// longestKept is twice as long as any login of ACR lives.
+const longestKept = 24 * time.Hour
+
+// sweep removes what nobody has written for so long that it is of no use: logins of
+// who asks no more, and what a run left that was killed. Locks stay, as ever.
+func (c *cache) sweep() {
+	entries, _ := os.ReadDir(c.dir) // the next run sweeps again
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && info.Mode().IsRegular() && filepath.Ext(e.Name()) != lockExt && c.now().Sub(info.ModTime()) > longestKept {
+			_ = os.Remove(filepath.Join(c.dir, e.Name()))
+		}
+	}
+}
+
+// forget removes what is kept.
+func (c *cache) forget(of string) error {
+	if err := os.Remove(c.file(of)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget what is kept: %w", err)
+	}
 	return nil
 }
 
@@ -133,6 +160,8 @@ func (c *cache) replace(name string, data []byte) error {
 	return err
 }
 
+const lockExt = ".lock"
+
 // again is how often a lock is looked at that somebody holds: a cloud call takes
 // some ten times as long.
 const again = 5 * time.Millisecond
@@ -140,7 +169,7 @@ const again = 5 * time.Millisecond
 // lock waits for its turn, or does not and fails. The kernel gives the lock up when
 // its holder dies. The file stays: who removes it could leave two of them at work.
 func (c *cache) lock(ctx context.Context, of string, wait bool) (unlock func(), err error) {
-	f, err := os.OpenFile(c.file(of)+".lock", os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+	f, err := os.OpenFile(c.file(of)+lockExt, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the cache: %w", err)
 	}

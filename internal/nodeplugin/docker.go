@@ -166,6 +166,8 @@ func (h *helper) do(ctx context.Context, verb string) error {
 	switch {
 	case ours && verb == verbGet:
 		return h.get(ctx, server, in)
+	case ours && verb == verbErase:
+		return h.erase(in)
 	case ours:
 		return nil // docker stores after each login, and that must not fail
 	case h.fallback != "":
@@ -189,6 +191,19 @@ func (h *helper) get(ctx context.Context, server string, in instance) error {
 	}
 	login := struct{ ServerURL, Username, Secret string }{server, got.Username, got.Password.Reveal()}
 	return json.NewEncoder(h.Stdout).Encode(login) //nolint:gosec // docker asked for it
+}
+
+// erase has the next get ask the cloud. Nothing is kept of who is nobody.
+func (h *helper) erase(in instance) error {
+	who, err := h.caller()
+	if err != nil {
+		return nil //nolint:nilerr // said above
+	}
+	store, err := openCache(h.cache, h.Now)
+	if err != nil {
+		return err
+	}
+	return store.forget(who.of(in))
 }
 
 // storedFor reads the server of a login that is to be stored.

@@ -72,7 +72,7 @@ func TestDockerIsToldInItsOwnWords(t *testing.T) {
 		"nor has what is no host":            {"get", "what?", run{1, notFound + "\n", ""}},
 		"nor Docker Hub":                     {"get", "https://index.docker.io/v1/", run{1, notFound + "\n", ""}},
 		"a login is stored, and it is not":   {"store", stored(enterpriseHost), run{}},
-		"a login is erased, and it is not":   {"erase", enterpriseHost, run{}},
+		"a login is erased that is not kept": {"erase", enterpriseHost, run{}},
 		"another's is erased, and it is not": {"erase", "docker.io", run{}},
 		"another's cannot be stored": {"store", stored("docker.io"), run{
 			1,
@@ -91,6 +91,29 @@ func TestDockerIsToldInItsOwnWords(t *testing.T) {
 	}
 	if len(o.calls) > 0 {
 		t.Errorf("the cloud was asked: %v", o.calls)
+	}
+}
+
+func TestAnErasedLoginIsAskedForAnew(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	o.docker(t, "get", enterpriseHost, asKey)
+	for _, environment := range []map[string]string{{envKeyID: "LTAIsomebodyelse", envKeySecret: "secretsecretsecret"}, {envNoMetadata: "true"}} {
+		if got := o.docker(t, "erase", enterpriseHost, environment); got != (run{}) {
+			t.Errorf("erased by another: got %+v", got)
+		}
+	}
+	o.docker(t, "get", enterpriseHost, asKey)
+	if got := o.counted("GetAuthorizationToken"); got != 1 {
+		t.Errorf("got %d calls before it was erased, want 1", got)
+	}
+	if got := o.docker(t, "erase", "https://"+enterpriseHost, asKey); got != (run{}) {
+		t.Errorf("got %+v", got)
+	}
+	o.docker(t, "get", enterpriseHost, asKey)
+	if got := o.counted("GetAuthorizationToken"); got != 2 {
+		t.Errorf("got %d calls after it was erased, want 2", got)
 	}
 }
 

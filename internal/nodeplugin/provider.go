@@ -122,7 +122,7 @@ func (p *Process) provide(ctx context.Context) error {
 
 // login returns the credential of somebody for an instance.
 func (p *Process) login(ctx context.Context, c *config, dir string, who caller, in instance) (credential.Credential, error) {
-	store, err := openCache(dir)
+	store, err := openCache(dir, p.Now)
 	if err != nil {
 		return credential.Credential{}, err
 	}

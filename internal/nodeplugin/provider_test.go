@@ -298,7 +298,7 @@ func TestAKeptFileThatCannotBeRightIsReplaced(t *testing.T) {
 			if len(files) != 1 {
 				t.Fatalf("got the files %q", files)
 			}
-			c, err := openCache(filepath.Join(o.dir, "cache"))
+			c, err := openCache(filepath.Join(o.dir, "cache"), o.now)
 			must(t, err)
 			whose := machine().of(o.shop(t))
 			if c.read(whose) == (kept{}) {
@@ -324,7 +324,7 @@ func TestWhatCouldNotBeKeptIsTold(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
 	o.config(t, "")
-	c, err := openCache(filepath.Join(o.dir, "cache"))
+	c, err := openCache(filepath.Join(o.dir, "cache"), o.now)
 	must(t, err)
 	must(t, os.MkdirAll(filepath.Join(c.file(machine().of(o.shop(t))), "in the way"), 0o700))
 	const lost = "keep it for the next run: rename "
@@ -336,6 +336,32 @@ func TestWhatCouldNotBeKeptIsTold(t *testing.T) {
 	got = o.provide(t, requestFor(enterpriseHost+"/shop/app"))
 	if got.code != exitFailed || !strings.Contains(got.stderr, "down for a while") || !strings.Contains(got.stderr, "; and "+lost) || strings.Count(got.stderr, "\n") != 1 {
 		t.Errorf("with the cloud down, got %+v", got)
+	}
+}
+
+func TestWhatNobodyAsksForAnyMoreIsSwept(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	dir := filepath.Join(o.dir, "cache")
+	must(t, os.Mkdir(dir, 0o700))
+	for name, age := range map[string]time.Duration{"old": 25 * time.Hour, ".new-killed": 25 * time.Hour, "old.lock": 25 * time.Hour, "young": 11 * time.Hour} {
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		must(t, os.Chtimes(filepath.Join(dir, name), time.Time{}, time.Now().Add(-age)))
+	}
+	o.provide(t, requestFor(enterpriseHost+"/shop/app")).answer(t)
+	left, err := filepath.Glob(filepath.Join(dir, "*[a-z]"))
+	must(t, err)
+	hidden, err := filepath.Glob(filepath.Join(dir, ".*"))
+	must(t, err)
+	var names []string
+	for _, path := range append(left, hidden...) {
+		if name := filepath.Base(path); len(name) < 32 {
+			names = append(names, name)
+		}
+	}
+	if diff := cmp.Diff([]string{"old.lock", "young"}, names); diff != "" {
+		t.Errorf("what is left (-want +got):\n%s", diff)
 	}
 }
 
