@@ -26,6 +26,6 @@ func main() {
 	debug.SetGCPercent(-1) // all that it reads is bounded
 	os.Exit(nodeplugin.DockerHelper(context.Background(), nodeplugin.Process{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Now: time.Now,
-		Version: func() string { return nodeplugin.Version(linked) }, Executable: os.Executable,
+		Version: func() string { return nodeplugin.Version(linked) }, Executable: os.Executable, Boot: nodeplugin.Boot,
 	}))
 }

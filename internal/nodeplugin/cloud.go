@@ -154,24 +154,30 @@ func (c *cloud) fetch(ctx context.Context, who caller, in instance) (kept, error
 type caller struct {
 	// name is the same for the same somebody, and holds no secret.
 	name string
-	open func(context.Context, *cloud, instance) (alicloud.Identity, error)
+	// where tells apart those who go by one name.
+	where string
+	open  func(context.Context, *cloud, instance) (alicloud.Identity, error)
 }
 
 // of names what is kept for a caller and an instance.
 func (who caller) of(in instance) string {
-	return strings.Join([]string{who.name, in.ID, in.Region, in.assume, in.duration.String(), in.endpoint}, "\n")
+	return strings.Join([]string{who.name, who.where, in.ID, in.Region, in.assume, in.duration.String(), in.endpoint}, "\n")
 }
 
-// machine is the RAM role of the machine.
-func machine() caller {
-	return caller{"the RAM role of this machine", func(_ context.Context, c *cloud, _ instance) (alicloud.Identity, error) {
+// machine is the RAM role of the machine. The folder of what is kept may be shared
+// between machines, or be in the image of one that others start from: this start
+// of this machine is part of who it is.
+func (p *Process) machine(c *config) caller {
+	where := p.Boot() + " " + c.metadataEndpoint
+	return caller{"the RAM role of this machine", where, func(_ context.Context, c *cloud, _ instance) (alicloud.Identity, error) {
 		return alicloud.ECSRole(c.metadata), nil
 	}}
 }
 
-// assumed is a role that is assumed with a token.
-func assumed(arn, provider, from string, token func(context.Context) (credential.Secret, error)) caller {
-	return caller{"role " + arn + " by " + provider, func(ctx context.Context, c *cloud, in instance) (alicloud.Identity, error) {
+// assumed is a role that is assumed with a token of somebody's, who is part of who
+// it is: STS may let one in and not another.
+func assumed(whose, arn, provider, from string, token func(context.Context) (credential.Secret, error)) caller {
+	return caller{whose + " as role " + arn, provider, func(ctx context.Context, c *cloud, in instance) (alicloud.Identity, error) {
 		var duration time.Duration
 		if in.assume == "" {
 			duration = in.duration

@@ -26,7 +26,7 @@ type office struct {
 	life           time.Duration
 	down           bool              // ACR answers with 503,
 	denied         bool              // or with 403
-	refused        map[string]bool   // roles that STS refuses
+	refused        map[string]bool   // roles and tokens that STS refuses
 	tokens         map[string]string // by role, the tokens that STS was shown
 	dir            string
 	now            func() time.Time
@@ -34,11 +34,12 @@ type office struct {
 	throttled      string        // Retry-After
 	behind         time.Duration // how far the cloud's clock is behind ours
 	waitingForCall chan struct{}
+	boot           string
 }
 
 func openOffice(t *testing.T) *office {
 	t.Helper()
-	o := &office{calls: map[string]int{}, life: time.Hour, refused: map[string]bool{}, tokens: map[string]string{}, dir: t.TempDir(), now: time.Now, password: "Pass:word-1"}
+	o := &office{calls: map[string]int{}, life: time.Hour, refused: map[string]bool{}, tokens: map[string]string{}, dir: t.TempDir(), now: time.Now, password: "Pass:word-1", boot: "a start"}
 	o.metadata = httptest.NewServer(http.HandlerFunc(o.serveMetadata))
 	o.api = httptest.NewTLSServer(http.HandlerFunc(o.serveAPI))
 	t.Cleanup(o.metadata.Close)
@@ -52,6 +53,19 @@ func (o *office) write(t *testing.T, name, text string) {
 	t.Helper()
 	must(t, os.WriteFile(filepath.Join(o.dir, name), []byte(text), 0o600))
 }
+
+// replace changes the first of a text in a file.
+func (o *office) replace(t *testing.T, name, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(o.dir, name))
+	must(t, err)
+	if !strings.Contains(string(data), from) {
+		t.Fatalf("%s has no %q", name, from)
+	}
+	o.write(t, name, strings.Replace(string(data), from, to, 1))
+}
+
+func (o *office) booted() string { return o.boot }
 
 func (o *office) count(action string) {
 	o.mu.Lock()
@@ -126,7 +140,7 @@ func (o *office) serveSTS(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	o.calls["AssumeRoleWithOIDC"]++
 	o.tokens[role] = r.PostForm.Get("OIDCToken")
-	refused := o.refused[role]
+	refused := o.refused[role] || o.refused[r.PostForm.Get("OIDCToken")]
 	o.mu.Unlock()
 	if refused {
 		w.WriteHeader(http.StatusForbidden)
@@ -197,7 +211,7 @@ func (o *office) process(stdin string, environment map[string]string, args ...st
 	var out, errs bytes.Buffer
 	return Process{
 		Args: args, Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Now: o.now, Version: func() string { return "test" },
-		Getenv: func(name string) string { return environment[name] }, Executable: os.Executable,
+		Getenv: func(name string) string { return environment[name] }, Executable: os.Executable, Boot: o.booted,
 	}, func(code int) run { return run{code, out.String(), errs.String()} }
 }
 
@@ -207,8 +221,12 @@ func requestFor(image string) string {
 
 // tokenOf is a token that says it is a ServiceAccount's.
 func tokenOf(namespace, name string) string {
+	return tokenFor("system:serviceaccount:" + namespace + ":" + name)
+}
+
+func tokenFor(subject string) string {
 	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
-	return part(`{"alg":"RS256"}`) + "." + part(`{"sub":"system:serviceaccount:`+namespace+`:`+name+`","aud":["sts.aliyuncs.com"]}`) + ".c2lnbmF0dXJlc2lnbmF0dXJl"
+	return part(`{"alg":"RS256"}`) + "." + part(`{"sub":"`+subject+`","aud":["sts.aliyuncs.com"]}`) + ".c2lnbmF0dXJlc2lnbmF0dXJl"
 }
 
 func requestWith(token, annotations string) string {

@@ -294,19 +294,22 @@ func (h *helper) caller() (caller, error) {
 	case set != "" && (role[0] == "" || role[1] == "" || role[2] == ""):
 		return caller{}, advise("set all three, or none", "%s, %s and %s: one of them is not set", envRole, envProvider, envTokenFile)
 	case set != "":
-		return assumed(role[0], role[1], role[2], func(context.Context) (credential.Secret, error) {
-			text, err := os.ReadFile(role[2])
-			return credential.NewSecret(string(text)), err
-		}), nil
+		text, err := os.ReadFile(role[2])
+		if err != nil {
+			return caller{}, advise("name a file that can be read", "read the token of %s: %w", envTokenFile, err)
+		}
+		token := credential.NewSecret(string(text))
+		whose := fmt.Sprintf("%q of %s", subjectOf(token), role[2])
+		return assumed(whose, role[0], role[1], role[2], func(context.Context) (credential.Secret, error) { return token, nil }), nil
 	case strings.EqualFold(get(envNoMetadata), "true"):
 		return caller{}, advise(nobodyHint, "there is no identity: none in the environment, and %s is set", envNoMetadata)
 	}
-	return machine(), nil
+	return h.machine(h.config), nil
 }
 
 func (h *helper) ofKey() caller {
 	key := credential.AccessKey{ID: h.Getenv(envKeyID), Secret: credential.NewSecret(h.Getenv(envKeySecret)), SessionToken: credential.NewSecret(h.Getenv(envSecurityToken))}
-	return caller{"access key " + key.ID, func(context.Context, *cloud, instance) (alicloud.Identity, error) {
+	return caller{"access key " + key.ID, "", func(context.Context, *cloud, instance) (alicloud.Identity, error) {
 		return alicloud.AccessKey("of the environment", func(context.Context) (credential.AccessKey, error) { return key, nil }), nil
 	}}
 }

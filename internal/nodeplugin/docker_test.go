@@ -94,6 +94,28 @@ func TestDockerIsToldInItsOwnWords(t *testing.T) {
 	}
 }
 
+// Jobs that run one after the other find their tokens at the same place.
+func TestAnotherTokenAtTheSamePlaceIsSomebodyElse(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	file := filepath.Join(o.dir, "token")
+	environment := map[string]string{envRole: "acs:ram::1:role/ci", envProvider: "acs:ram::1:oidc-provider/ci", envTokenFile: file}
+	o.refused[tokenOf("ci", "stranger")] = true
+	for job, code := range map[string]int{"builder": exitDone, "stranger": exitFailed} {
+		must(t, os.WriteFile(file, []byte(tokenOf("ci", job)), 0o600))
+		for range 2 {
+			if got := o.docker(t, "get", enterpriseHost, environment); got.code != code {
+				t.Errorf("%s: got %+v", job, got)
+			}
+		}
+	}
+	must(t, os.Remove(file))
+	if got := o.docker(t, "get", enterpriseHost, environment); got.code != exitFailed || !strings.Contains(got.stdout, "read the token of "+envTokenFile) {
+		t.Errorf("without a token, got %+v", got)
+	}
+}
+
 func TestAnErasedLoginIsAskedForAnew(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ type Process struct {
 	Getenv         func(string) string
 	Now            func() time.Time
 	Version        func() string
+	// Boot names this start of this machine, "" where nothing does.
+	Boot func() string
 	// Executable is the program's own file, for install.
 	Executable func() (string, error)
 }
@@ -74,6 +77,15 @@ func line(err error) string {
 		text = strings.ToValidUTF8(text[:longestLine], "") + "..."
 	}
 	return text
+}
+
+// Boot is how Linux names this start of this machine.
+func Boot() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
 }
 
 // Version is the version that was linked in, else that of the module, which takes

@@ -109,7 +109,7 @@ func (p *Process) provide(ctx context.Context) error {
 	if !ours {
 		return p.tell(nothing())
 	}
-	who, err := c.caller(asked)
+	who, err := p.caller(c, asked)
 	if err != nil {
 		return err
 	}
@@ -146,11 +146,11 @@ func (p *Process) tell(r response) error {
 // caller is who asks: the machine, or the pod's ServiceAccount where roles are
 // configured. Neither takes the other's place: that would give a pod more than it
 // has, or less than it looks.
-func (c *config) caller(asked request) (caller, error) {
+func (p *Process) caller(c *config, asked request) (caller, error) {
 	given := !asked.token.Empty()
 	switch {
 	case !given && !c.byAccounts():
-		return machine(), nil
+		return p.machine(c), nil
 	case !given:
 		return caller{}, advise("give kubelet the configuration that \"pullkey-credential-provider install --print\" prints",
 			"kubelet sends no token of a ServiceAccount, and the configuration has roles for ServiceAccounts alone")
@@ -165,7 +165,7 @@ func (c *config) caller(asked request) (caller, error) {
 	for _, r := range c.roles {
 		if r.account == account {
 			token := func(context.Context) (credential.Secret, error) { return asked.token, nil }
-			return assumed(r.arn, r.provider, "kubelet", token), nil
+			return assumed("ServiceAccount "+account, r.arn, r.provider, "kubelet", token), nil
 		}
 	}
 	return caller{}, advise("add it to roles in the configuration of this node, if it may pull; its annotations decide nothing",
@@ -173,20 +173,25 @@ func (c *config) caller(asked request) (caller, error) {
 }
 
 // accountOf reads whose a token is. It came from kubelet, which had it made, and
-// the cloud verifies it before it is worth anything.
+// the cloud verifies the first of an account before anything is kept for it.
 func accountOf(token credential.Secret) (string, error) {
+	subject, is := strings.CutPrefix(subjectOf(token), "system:serviceaccount:")
+	account := strings.Replace(subject, ":", "/", 1)
+	if !is || !isAccount(account) {
+		return "", errors.New("read the token that kubelet sends: it is not that of a ServiceAccount")
+	}
+	return account, nil
+}
+
+// subjectOf reads who a token says it is of, "" where it does not say.
+func subjectOf(token credential.Secret) string {
 	var claims struct {
 		Subject string `json:"sub"`
 	}
-	parts := strings.Split(token.Reveal(), ".")
-	if len(parts) == 3 {
+	if parts := strings.Split(token.Reveal(), "."); len(parts) == 3 {
 		if payload, err := base64.RawURLEncoding.DecodeString(parts[1]); err == nil && json.Unmarshal(payload, &claims) == nil {
-			subject, is := strings.CutPrefix(claims.Subject, "system:serviceaccount:")
-			account := strings.Replace(subject, ":", "/", 1)
-			if is && isAccount(account) {
-				return account, nil
-			}
+			return claims.Subject
 		}
 	}
-	return "", errors.New("read the token that kubelet sends: it is not that of a ServiceAccount")
+	return ""
 }

@@ -300,7 +300,7 @@ func TestAKeptFileThatCannotBeRightIsReplaced(t *testing.T) {
 			}
 			c, err := openCache(filepath.Join(o.dir, "cache"), o.now)
 			must(t, err)
-			whose := machine().of(o.shop(t))
+			whose := (&Process{Boot: o.booted}).machine(&config{metadataEndpoint: o.metadata.URL}).of(o.shop(t))
 			if c.read(whose) == (kept{}) {
 				t.Fatal("what is kept is not read")
 			}
@@ -326,7 +326,7 @@ func TestWhatCouldNotBeKeptIsTold(t *testing.T) {
 	o.config(t, "")
 	c, err := openCache(filepath.Join(o.dir, "cache"), o.now)
 	must(t, err)
-	must(t, os.MkdirAll(filepath.Join(c.file(machine().of(o.shop(t))), "in the way"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(c.file((&Process{Boot: o.booted}).machine(&config{metadataEndpoint: o.metadata.URL}).of(o.shop(t))), "in the way"), 0o700))
 	const lost = "keep it for the next run: rename "
 	got := o.provide(t, requestFor(enterpriseHost+"/shop/app"))
 	if got.code != exitDone || !strings.Contains(got.stdout, o.password) || !strings.HasPrefix(got.stderr, "pullkey: "+lost) || strings.Count(got.stderr, "\n") != 1 {
@@ -409,7 +409,8 @@ func TestAServiceAccountIsWhoTheConfigurationSays(t *testing.T) {
 		"no token, and the machine does not step in":       {roles, requestFor(image), "no token of a ServiceAccount", 0, 0},
 		"an empty token, and the machine does not step in": {roles, requestWith("", `{}`), "no token of a ServiceAccount", 0, 0},
 		"a token where no roles are":                       {"", requestWith(tokenOf("shop", "app"), `{}`), "has no roles", 0, 0},
-		"a token of a user":                                {roles, requestWith(strings.Replace(tokenOf("shop", "app"), ".", ".AAAA", 1), `{}`), "not that of a ServiceAccount", 0, 0},
+		"a token of a node":                                {roles, requestWith(tokenFor("system:node:worker-1"), `{}`), "not that of a ServiceAccount", 0, 0},
+		"a token that cannot be read":                      {roles, requestWith(strings.Replace(tokenOf("shop", "app"), ".", ".AAAA", 1), `{}`), "not that of a ServiceAccount", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -426,6 +427,50 @@ func TestAServiceAccountIsWhoTheConfigurationSays(t *testing.T) {
 				t.Errorf("got the calls %v", o.calls)
 			}
 		})
+	}
+}
+
+// Only STS knows whether a token is good, and its trust policy may name accounts.
+func TestNobodyGetsALoginThatStsGaveAnotherAccount(t *testing.T) {
+	t.Parallel()
+	const both = `roles:
+- {serviceAccount: shop/app, roleARN: "acs:ram::1:role/pull", oidcProviderARN: "acs:ram::1:oidc-provider/cluster"}
+- {serviceAccount: bakery/app, roleARN: "acs:ram::1:role/pull", oidcProviderARN: "acs:ram::1:oidc-provider/cluster"}
+`
+	good, bad := requestWith(tokenOf("shop", "app"), `{}`), requestWith(tokenOf("bakery", "app"), `{}`)
+	for name, order := range map[string][]string{"the good one first": {good, bad, good, bad}, "the bad one first": {bad, good, bad, good}} {
+		o := openOffice(t)
+		o.config(t, both)
+		o.refused[tokenOf("bakery", "app")] = true
+		for _, request := range order {
+			want := exitDone
+			if request == bad {
+				want = exitFailed
+			}
+			if got := o.provide(t, request); got.code != want || want == exitFailed && got.stdout != "" {
+				t.Errorf("%s: got %+v", name, got)
+			}
+		}
+	}
+}
+
+// A home folder may be on a file server, and a folder in the image of a machine.
+func TestAnotherMachineOrAnotherMetadataServiceIsSomebodyElse(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	for i, change := range []func(){
+		func() {},
+		func() { o.boot = "another machine" },
+		func() { o.config(t, ""); o.replace(t, "config.yaml", "metadataEndpoint: http://127.0.0.1", "metadataEndpoint: http://localhost") },
+	} {
+		change()
+		for range 2 {
+			o.provide(t, requestFor(enterpriseHost+"/shop/app")).answer(t)
+		}
+		if got := o.counted("GetAuthorizationToken"); got != i+1 {
+			t.Errorf("after %d changes got %d calls", i, got)
+		}
 	}
 }
 
