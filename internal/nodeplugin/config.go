@@ -190,9 +190,9 @@ func (r *reader) check(root *yaml.Node, c *config) {
 }
 
 func (r *reader) instance(n *yaml.Node) instance {
-	in := instance{}
+	in, given := instance{}, false
 	r.fields(n, map[string]func(*yaml.Node){
-		"instanceId":     func(n *yaml.Node) { in.ID = r.instanceID(n) },
+		"instanceId":     func(n *yaml.Node) { in.ID, given = r.instanceID(n), true },
 		"regionId":       func(n *yaml.Node) { in.Region = r.region(n) },
 		"domains":        func(n *yaml.Node) { in.hosts = r.domains(n) },
 		"assumeRoleARN":  func(n *yaml.Node) { in.assume = r.arn(n, "role") },
@@ -200,6 +200,8 @@ func (r *reader) instance(n *yaml.Node) instance {
 		"endpoint":       func(n *yaml.Node) { in.endpoint = r.endpoint(n) },
 	})
 	switch {
+	case !given: // it would mean the Personal Edition, at a host of the Enterprise's
+		r.fail(n, `the instance has no instanceId, which is "" for the Personal Edition`)
 	case in.Region == "":
 		r.fail(n, "the instance has no regionId")
 	case len(in.hosts) == 0 && in.ID != "" && !in.Personal():

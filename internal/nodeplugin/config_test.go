@@ -23,6 +23,7 @@ func TestWhatIsWrongInTheConfigurationIsNamedWithItsLine(t *testing.T) {
 		"an access key":             {item + "  customAccessKeySecret: s3cret\n", `line 5: the field "customAccessKeySecret" is not known`},
 		"an id that is none":        {strings.Replace(item, "cri-a", "demo", 1), "line 2: this is not the id of an instance"},
 		"no id written down":        {strings.Replace(item, "cri-a", "", 1), "line 2: this is no text, or an empty one"},
+		"no id":                     {strings.Replace(item, "instanceId: cri-a\n  ", "", 1), "line 2: the instance has no instanceId"},
 		"a region that is none":     {strings.Replace(item, "cn-hangzhou", "hangzhou", 1), "line 3: this is not a region id"},
 		"no region":                 {"instances:\n- instanceId: cri-a\n  domains: a.example.com\n", "line 2: the instance has no regionId"},
 		"no domains":                {"instances:\n- instanceId: cri-a\n  regionId: cn-hangzhou\n", "line 2: the instance has no domains"},
