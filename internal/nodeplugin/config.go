@@ -88,6 +88,23 @@ func loadConfig(path string) (*config, error) {
 	return c, nil
 }
 
+// loadNode reads the file at path for kubelet's program, where an expireDuration
+// that no session takes up would be passed over. docker's helper may have sessions
+// that the file does not know of.
+func loadNode(path string) (*config, error) {
+	c, err := loadConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range c.instances {
+		if in.duration != 0 && in.assume == "" && !c.byAccounts() {
+			return nil, advise("take it out, or name the role in assumeRoleARN",
+				"read %s: the instance of %s has expireDuration, and no role is assumed for it that could last so long", path, in.hosts[0])
+		}
+	}
+	return c, nil
+}
+
 func readConfig(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

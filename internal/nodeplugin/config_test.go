@@ -53,6 +53,32 @@ func TestWhatIsWrongInTheConfigurationIsNamedWithItsLine(t *testing.T) {
 	}
 }
 
+func TestASessionThatIsNoneHasNoDuration(t *testing.T) {
+	t.Parallel()
+	const says = "has expireDuration, and no role is assumed for it"
+	for name, c := range map[string]struct {
+		more, roles string
+		wrong       bool
+	}{
+		"the machine asks":            {"expireDuration: 3600", "", true},
+		"the machine assumes a role":  {"expireDuration: 3600\n  assumeRoleARN: acs:ram::1:role/x", "", false},
+		"ServiceAccounts have theirs": {"expireDuration: 3600", roles, false},
+	} {
+		o := openOffice(t)
+		o.config(t, c.roles)
+		o.replace(t, "config.yaml", "endpoint:", c.more+"\n  endpoint:")
+		path := filepath.Join(o.dir, "config.yaml")
+		asked := o.provide(t, requestFor("docker.io/library/nginx"))
+		installed := o.run(t.Context(), Provider, "", nil, "install", "--config", path, "--print")
+		if strings.Contains(asked.stderr, says) != c.wrong || strings.Contains(installed.stderr, says) != c.wrong {
+			t.Errorf("%s: got %+v and %+v", name, asked, installed)
+		}
+		if got := o.docker(t, "get", enterpriseHost, asKey); strings.Contains(got.stdout, says) {
+			t.Errorf("%s: docker's helper, which others may have made sessions for: got %+v", name, got)
+		}
+	}
+}
+
 // The file says where tokens go: who could write it could read them.
 func TestAConfigurationThatOthersMayWriteIsNotRead(t *testing.T) {
 	t.Parallel()

@@ -39,7 +39,7 @@ func (p *Process) install(args []string) error {
 	if flags.NArg() > 0 || f.print == (f.dir != "") || f.print && (f.binDir != "" || f.root != "") {
 		return misuse{errors.New("install wants either --print, or --dir with or without --bin-dir and --root, and no argument")}
 	}
-	c, err := loadConfig(f.config)
+	c, err := loadNode(f.config)
 	if err != nil {
 		return err
 	}

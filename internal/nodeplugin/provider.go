@@ -101,7 +101,7 @@ func (p *Process) provide(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := loadConfig(*file)
+	c, err := loadNode(*file)
 	if err != nil {
 		return err
 	}

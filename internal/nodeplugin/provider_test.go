@@ -462,7 +462,10 @@ func TestAnotherMachineOrAnotherMetadataServiceIsSomebodyElse(t *testing.T) {
 	for i, change := range []func(){
 		func() {},
 		func() { o.boot = "another machine" },
-		func() { o.config(t, ""); o.replace(t, "config.yaml", "metadataEndpoint: http://127.0.0.1", "metadataEndpoint: http://localhost") },
+		func() {
+			o.config(t, "")
+			o.replace(t, "config.yaml", "metadataEndpoint: http://127.0.0.1", "metadataEndpoint: http://localhost")
+		},
 	} {
 		change()
 		for range 2 {
