@@ -1,8 +1,12 @@
 package nodeplugin
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 func TestARequestThatIsNoneGetsOneLine(t *testing.T) {
@@ -50,10 +54,46 @@ func TestARequestThatIsNoneGetsOneLine(t *testing.T) {
 	}
 }
 
+func TestWhatDockerNeverSendsGetsOneLine(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	for name, c := range map[string]struct {
+		verb, stdin, says string
+	}{
+		"10 MB of blanks":             {"get", strings.Repeat(" ", 10<<20), "longer than 1 MiB"},
+		"10 MB of a host":             {"get", strings.Repeat("a", 10<<20), "longer than 1 MiB"},
+		"10 MB to erase":              {"erase", strings.Repeat("a", 10<<20), "longer than 1 MiB"},
+		"10 MB to store":              {"store", `{"Secret":"` + strings.Repeat("s", 10<<20) + `"}`, "longer than 1 MiB"},
+		"a host that is too long":     {"get", strings.Repeat("a", 1<<20), notFound},
+		"two hosts":                   {"get", enterpriseHost + "\n" + enterpriseHost, notFound},
+		"a host behind a user":        {"get", "https://" + enterpriseHost + "@evil.example", notFound},
+		"our host as a user":          {"get", enterpriseHost + ":x@evil.example/v2/", notFound},
+		"our host with another port":  {"get", enterpriseHost + ":8443", notFound},
+		"our host below another":      {"get", enterpriseHost + ".evil.example", notFound},
+		"what a terminal obeys":       {"get", "\x1b]0;x\a\u202e", notFound},
+		"a deep login":                {"store", strings.Repeat(`{"ServerURL":`, 5e4), "it is not JSON"},
+		"a login in another case":     {"store", `{"serverurl":"` + enterpriseHost + `","Secret":"s3cret"}`, "spelled in another case"},
+		"a login with two servers":    {"store", `{"ServerURL":"a","ServerURL":"` + enterpriseHost + `"}`, "a field is there twice"},
+		"a login of which a part is":  {"store", `{"ServerURL":"` + enterpriseHost + `","Secret":"s3cr`, "it is not JSON"},
+		"a server that is no text":    {"store", `{"ServerURL":["s3cret"]}`, "it has no ServerURL"},
+		"an action with a line break": {"get\nx\x1b\u202e", enterpriseHost, `the action "get\nx\x1b\u202e" is not known`},
+	} {
+		got := o.docker(t, c.verb, c.stdin, asKey)
+		if got.code == exitDone || strings.Count(got.stdout, "\n") != 1 || got.stderr != "" || !strings.Contains(got.stdout, c.says) || strings.Contains(got.stdout, "s3cr") {
+			t.Errorf("%s: got %d %q %q, want %q", name, got.code, got.stdout, got.stderr, c.says)
+		}
+	}
+	if len(o.calls) > 0 {
+		t.Errorf("the cloud was asked: %v", o.calls)
+	}
+}
+
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte(requestFor(enterpriseHost + "/shop/app")))
 	f.Add([]byte(requestWith(tokenOf("shop", "app"), `{"a":"b"}`)))
 	f.Add([]byte(`{"kind":"CredentialProviderRequest","Kind":""}`))
+	f.Add([]byte(strings.Replace(requestFor(enterpriseHost+"/shop/app"), `"Cred`, `"\u0043red`, 1)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		asked, err := parseRequest(data)
 		if err != nil {
@@ -62,7 +102,12 @@ func FuzzRequest(f *testing.F) {
 			}
 			return
 		}
-		if !strings.Contains(string(data), kindRequest) || asked.host == "" {
+		var fields map[string]any // as kubelet wrote them
+		if err := json.Unmarshal(data, &fields); err != nil {
+			t.Fatalf("%q is read as a request and is no JSON: %v", data, err)
+		}
+		image, _ := fields[fieldImage].(string)
+		if fields[fieldKind] != kindRequest || fields[fieldAPIVersion] != apiVersion || asked.host == "" || !strings.HasPrefix(image, asked.host+"/") {
 			t.Errorf("%q is read as a request for %q", data, asked.host)
 		}
 		_, _ = accountOf(asked.token)
@@ -80,8 +125,19 @@ func FuzzConfig(f *testing.F) {
 		if len(c.instances) == 0 || len(c.hosts()) == 0 {
 			t.Errorf("%q is a configuration that serves nobody", data)
 		}
-		if _, err := parseConfig(kubeletConfig(c, DefaultConfig)); err == nil {
-			t.Error("kubelet's configuration is taken for ours")
+		var told struct {
+			Providers []struct {
+				Name            string   `yaml:"name"`
+				MatchImages     []string `yaml:"matchImages"`
+				TokenAttributes any      `yaml:"tokenAttributes"`
+			} `yaml:"providers"`
+		}
+		document := kubeletConfig(c, DefaultConfig)
+		hosts := c.hosts()
+		slices.Sort(hosts)
+		if err := yaml.Unmarshal(document, &told); err != nil || len(told.Providers) != 1 || told.Providers[0].Name != providerName ||
+			!slices.Equal(told.Providers[0].MatchImages, hosts) || (told.Providers[0].TokenAttributes != nil) != c.byAccounts() {
+			t.Errorf("of %q kubelet is told (%v)\n%s", data, err, document)
 		}
 	})
 }

@@ -38,6 +38,24 @@ func TestKubeletGetsALoginInTheNameOfTheMachine(t *testing.T) {
 	}
 }
 
+// Of a field in another case kubelet says nothing, and pulls as nobody. The lines are
+// those that kubelet's own codec reads.
+func TestKubeletIsAnsweredToTheByte(t *testing.T) {
+	t.Parallel()
+	start := time.Now().Truncate(time.Second)
+	for image, want := range map[string]string{
+		"registry.cn-hangzhou.aliyuncs.com/ns/app": `{"kind":"CredentialProviderResponse","apiVersion":"credentialprovider.kubelet.k8s.io/v1","cacheKeyType":"Registry","cacheDuration":"10m0s","auth":{"registry.cn-hangzhou.aliyuncs.com":{"username":"cr_temp_user","password":"p"}}}`,
+		"docker.io/library/nginx":                  `{"kind":"CredentialProviderResponse","apiVersion":"credentialprovider.kubelet.k8s.io/v1","cacheKeyType":"Registry","cacheDuration":"0s","auth":{}}`,
+	} {
+		o := openOffice(t)
+		o.config(t, "")
+		o.now, o.life, o.password = func() time.Time { return start }, 20*time.Minute, "p"
+		if diff := cmp.Diff(run{stdout: want + "\n"}, o.provide(t, requestFor(image)), cmp.AllowUnexported(run{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", image, diff)
+		}
+	}
+}
+
 func TestManyRunsMakeOneCall(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
