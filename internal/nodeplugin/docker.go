@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +35,8 @@ const (
 	verbGet, verbStore, verbErase, verbList, verbVersion = "get", "store", "erase", "list", "version"
 )
 
-// helperPatience is ours: docker waits for ever.
+// helperPatience is how long the cloud may take: docker waits for ever. A helper
+// that is passed on to may ask a person, and takes its time.
 const helperPatience = 15 * time.Second
 
 const helperUsage = `docker-credential-pullkey gives docker, and what reads its config.json, credentials for ACR.
@@ -50,13 +52,12 @@ type helper struct {
 	config   *config
 	cache    string
 	fallback string
+	patience time.Duration
 }
 
 // DockerHelper is the program that docker runs. It returns the exit code.
 func DockerHelper(ctx context.Context, p Process) int {
-	ctx, cancel := context.WithTimeout(ctx, helperPatience)
-	defer cancel()
-	err := p.help(ctx)
+	err := p.help(ctx, helperPatience)
 	var passed *exec.ExitError
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
@@ -71,7 +72,7 @@ func DockerHelper(ctx context.Context, p Process) int {
 	return exitFailed
 }
 
-func (p *Process) help(ctx context.Context) error {
+func (p *Process) help(ctx context.Context, patience time.Duration) error {
 	flags := flag.NewFlagSet(helperPrefix+ownHelper, flag.ContinueOnError)
 	file := flags.String("config", "", "the configuration; else that of PULLKEY_CONFIG, of ~/.config/pullkey, or of "+DefaultConfig)
 	dir := flags.String("cache", "", "folder for credentials; else pullkey in XDG_RUNTIME_DIR, or ~/.cache/pullkey")
@@ -97,7 +98,7 @@ func (p *Process) help(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := &helper{p, c, *dir, *fallback}
+	h := &helper{p, c, *dir, *fallback, patience}
 	if h.cache == "" {
 		h.cache = p.userCache()
 	}
@@ -185,6 +186,8 @@ func (h *helper) get(ctx context.Context, server string, in instance) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, h.patience)
+	defer cancel()
 	got, err := h.login(ctx, h.config, h.cache, who, in)
 	if err != nil {
 		return fmt.Errorf("obtain a credential for %s: %w", hostOf(server), err)
@@ -232,7 +235,9 @@ func hostOf(server string) string {
 	return host
 }
 
-// list tells what there is to get, without asking the cloud.
+// list tells what there is to get, without asking the cloud. docker, where this is
+// its credsStore, gets all that is listed before it builds, and gives up at the
+// first that it does not get: a host of ours is listed while its login lives.
 func (h *helper) list(ctx context.Context) error {
 	known := map[string]string{}
 	if h.fallback != "" {
@@ -245,10 +250,34 @@ func (h *helper) list(ctx context.Context) error {
 			return fmt.Errorf("read what %s%s lists: it is not JSON of names", helperPrefix, h.fallback)
 		}
 	}
-	for _, host := range h.config.hosts() {
+	maps.DeleteFunc(known, func(server, _ string) bool { // get would not pass it on
+		_, ours := h.config.serves(hostOf(server))
+		return ours
+	})
+	for _, host := range h.living() {
 		known[host] = tempUser
 	}
 	return json.NewEncoder(h.Stdout).Encode(known)
+}
+
+// living are the hosts of which a login is kept that lives; none where nobody can
+// ask, which get says.
+func (h *helper) living() []string {
+	who, err := h.caller()
+	if err != nil {
+		return nil
+	}
+	store, err := openCache(h.cache, h.Now)
+	if err != nil {
+		return nil
+	}
+	var hosts []string
+	for _, in := range h.config.instances {
+		if _, ok := store.read(who.of(in)).lives(h.Now()); ok {
+			hosts = append(hosts, in.hosts...)
+		}
+	}
+	return hosts
 }
 
 // passOn has the other helper answer, in its own words.
@@ -259,12 +288,8 @@ func (h *helper) passOn(ctx context.Context, verb string, in []byte, out io.Writ
 	}
 	cmd := exec.CommandContext(ctx, program, verb) //nolint:gosec // the name has no path (isHelper), the verb is known
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, h.Stderr
-	cmd.WaitDelay = time.Second
-	err = cmd.Run()
-	if ctx.Err() != nil {
-		return fmt.Errorf("pass on to %s%s: it gave no answer in time", helperPrefix, h.fallback)
-	}
-	return err
+	cmd.WaitDelay = time.Second // what it left running may hold its output open
+	return cmd.Run()
 }
 
 // The variables in which Alibaba Cloud's programs look for an identity.

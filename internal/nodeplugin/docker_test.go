@@ -1,9 +1,13 @@
 package nodeplugin
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,12 +62,6 @@ func TestDockerIsToldInItsOwnWords(t *testing.T) {
 	o := openOffice(t)
 	o.config(t, "")
 	stored := func(server string) string { return `{"ServerURL":"` + server + `","Username":"u","Secret":"s"}` }
-	all := map[string]string{enterpriseHost: tempUser}
-	for _, region := range []string{"registry", "registry-internal", "registry-intl", "registry-intl-vpc", "registry-vpc"} {
-		all[region+".cn-hangzhou.aliyuncs.com"] = tempUser
-	}
-	listed, err := json.Marshal(all)
-	must(t, err)
 	for name, c := range map[string]struct {
 		verb, stdin string
 		want        run
@@ -78,7 +76,7 @@ func TestDockerIsToldInItsOwnWords(t *testing.T) {
 			1,
 			"this helper keeps no logins; to do: name another helper for other registries: fallback in the configuration, or credHelpers in docker's config.json\n", "",
 		}},
-		"all are listed":         {"list", "unused", run{0, string(listed) + "\n", ""}},
+		"nothing is listed yet":  {"list", "unused", run{0, "{}\n", ""}},
 		"the version":            {"version", "", run{0, "docker-credential-pullkey test\n", ""}},
 		"something else":         {"give", "x", run{2, "the action \"give\" is not known\n", ""}},
 		"nothing":                {"get", "", run{1, "read standard input: it is empty\n", ""}},
@@ -139,6 +137,48 @@ func TestAnErasedLoginIsAskedForAnew(t *testing.T) {
 	}
 }
 
+// docker gets all that is listed, and builds nothing when one of them fails.
+func TestOnlyWhatDockerGetsIsListed(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	start := time.Now()
+	at := start
+	o.now = func() time.Time { return at }
+	listed := func(environment map[string]string) []string {
+		var names map[string]string
+		if got := o.docker(t, "list", "unused", environment); got.code != exitDone || json.Unmarshal([]byte(got.stdout), &names) != nil {
+			t.Fatalf("got %+v", got)
+		}
+		for name := range names {
+			if got := o.docker(t, "get", name, environment); got.code != exitDone || names[name] != tempUser {
+				t.Errorf("%s is listed for %q, and get says %+v", name, names[name], got)
+			}
+		}
+		return slices.Sorted(maps.Keys(names))
+	}
+	personal := []string{"registry-internal.cn-hangzhou.aliyuncs.com", "registry-intl-vpc.cn-hangzhou.aliyuncs.com", "registry-intl.cn-hangzhou.aliyuncs.com", "registry-vpc.cn-hangzhou.aliyuncs.com", personalHost}
+	for _, step := range []struct {
+		name        string
+		do          func()
+		environment map[string]string
+		want        []string
+	}{
+		{"before anything was got", func() {}, asKey, nil},
+		{"when one was got", func() { o.docker(t, "get", enterpriseHost, asKey) }, asKey, []string{enterpriseHost}},
+		{"when both were", func() { o.docker(t, "get", personalHost, asKey) }, asKey, append(slices.Clone(personal), enterpriseHost)},
+		{"for somebody else", func() {}, map[string]string{envKeyID: "LTAIelse", envKeySecret: "secretsecretsecret"}, nil},
+		{"for nobody", func() {}, map[string]string{envNoMetadata: "true"}, nil},
+		{"in an outage, while they live", func() { o.down, at = true, start.Add(50*time.Minute) }, asKey, append(slices.Clone(personal), enterpriseHost)},
+		{"in an outage, when they have ended", func() { at = start.Add(61 * time.Minute) }, asKey, nil},
+	} {
+		step.do()
+		if diff := cmp.Diff(step.want, listed(step.environment)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", step.name, diff)
+		}
+	}
+}
+
 func TestAPartOfAnIdentityIsNotTakenForNone(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
@@ -168,7 +208,7 @@ func TestOtherHostsArePassedOn(t *testing.T) {
 in=$(cat)
 case $1 in
 get) case $in in known*) echo "{\"ServerURL\":\"$in\",\"Username\":\"u\",\"Secret\":\"p\"}";; *) echo "credentials not found in native keychain"; exit 1;; esac;;
-list) echo '{"known.example.com":"u"}';;
+list) echo '{"known.example.com":"u","https://` + enterpriseHost + `/v2/":"old"}';;
 store) echo "$in" > ` + bin + `/stored;;
 esac
 `
@@ -190,8 +230,14 @@ esac
 		t.Errorf("the other helper was given %q (%v)", stored, err)
 	}
 	var listed map[string]string
-	if got := o.docker(t, "list", "", asKey); json.Unmarshal([]byte(got.stdout), &listed) != nil || listed["known.example.com"] != "u" || listed[enterpriseHost] != tempUser {
+	if got := o.docker(t, "list", "", asKey); json.Unmarshal([]byte(got.stdout), &listed) != nil || len(listed) != 1 || listed["known.example.com"] != "u" {
 		t.Errorf("got the list %+v", got)
+	}
+	for host, want := range map[string]error{"known.example.com": nil, enterpriseHost: context.DeadlineExceeded} {
+		p, _ := o.process(host, asKey, append(o.flags(), "get")...)
+		if err := p.help(t.Context(), time.Nanosecond); !errors.Is(err, want) {
+			t.Errorf("%s, where the cloud has no time: got %v, want %v", host, err, want)
+		}
 	}
 	if got := o.docker(t, "get", "known.example.com", asKey, "--fallback", "absent"); got.code != exitFailed || !strings.Contains(got.stdout, "no such program in PATH") {
 		t.Errorf("a helper that is not there: got %+v", got)
