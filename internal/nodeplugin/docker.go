@@ -280,14 +280,22 @@ func (h *helper) living() []string {
 	return hosts
 }
 
-// passOn has the other helper answer, in its own words.
+// envPassed tells a helper that this program runs that it is passed on to.
+const envPassed = "PULLKEY_PASSED_ON"
+
+// passOn has the other helper answer, in its own words. A link to this program has
+// another name and would pass on to itself for ever.
 func (h *helper) passOn(ctx context.Context, verb string, in []byte, out io.Writer) error {
+	if h.Getenv(envPassed) != "" {
+		return advise("name another helper in fallback", "pass on to %s%s: it is this program under another name, or passes on to it", helperPrefix, h.fallback)
+	}
 	program, err := exec.LookPath(helperPrefix + h.fallback)
 	if err != nil {
 		return advise("install it, or take fallback out of the configuration", "pass on to %s%s: there is no such program in PATH", helperPrefix, h.fallback)
 	}
 	cmd := exec.CommandContext(ctx, program, verb) //nolint:gosec // the name has no path (isHelper), the verb is known
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, h.Stderr
+	cmd.Env = append(cmd.Environ(), envPassed+"=1")
 	cmd.WaitDelay = time.Second // what it left running may hold its output open
 	return cmd.Run()
 }

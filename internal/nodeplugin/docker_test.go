@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -246,6 +247,32 @@ esac
 		if got := o.docker(t, "get", "known.example.com", asKey, "--fallback="+name); name != "" && got.code != exitMisused {
 			t.Errorf("--fallback=%s: got %+v", name, got)
 		}
+	}
+}
+
+func TestALinkToThisProgramIsNotPassedOnToForEver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the helper")
+	}
+	o := openOffice(t)
+	o.config(t, "fallback: other\n")
+	bin := t.TempDir()
+	helper := filepath.Join(bin, "docker-credential-pullkey")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", helper, "../../cmd/docker-credential-pullkey")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	must(t, os.Symlink(helper, filepath.Join(bin, "docker-credential-other")))
+	t.Setenv("PATH", bin)
+	t.Setenv("PULLKEY_CONFIG", filepath.Join(o.dir, "config.yaml"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, helper, "get")
+	cmd.Stdin = strings.NewReader("docker.io")
+	out, err := cmd.Output()
+	if err == nil || !strings.HasPrefix(string(out), "pass on to docker-credential-other: it is this program under another name") || strings.Count(string(out), "\n") != 1 {
+		t.Errorf("got %v, %q", err, out)
 	}
 }
 
