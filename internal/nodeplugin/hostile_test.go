@@ -2,9 +2,12 @@ package nodeplugin
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -89,6 +92,25 @@ func TestWhatDockerNeverSendsGetsOneLine(t *testing.T) {
 	}
 }
 
+func TestALineIsText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"a\r\n\tb":                   "a b",
+		"\x1b]0;x\a red \u009b31m":   "]0;x red 31m",
+		"cri-\u202egnp\u2066x\u200b": "cri- gnp x",
+		"a\u2028b\u0085c":            "a b c",
+		"镜像 é":                       "镜像 é",
+		"\xff":                       "?",
+	} {
+		if got := line(errors.New(text)); got != want {
+			t.Errorf("%q is told as %q, want %q", text, got, want)
+		}
+	}
+	if got := line(errors.New(strings.Repeat("é", longestLine))); len(got) > longestLine+len("...") || !utf8.ValidString(got) {
+		t.Errorf("a long text is told in %d bytes", len(got))
+	}
+}
+
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte(requestFor(enterpriseHost + "/shop/app")))
 	f.Add([]byte(requestWith(tokenOf("shop", "app"), `{"a":"b"}`)))
@@ -97,8 +119,8 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		asked, err := parseRequest(data)
 		if err != nil {
-			if text := line(err); strings.ContainsAny(text, "\n\r\x1b") {
-				t.Errorf("the error has more than one line: %q", text)
+			if text := line(err); strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
+				t.Errorf("the error is not one line of text: %q", text)
 			}
 			return
 		}

@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Process is one run of one of the programs.
@@ -66,13 +67,14 @@ type hinted interface {
 // longestLine is how much of an error is told: kubelet's log has it in one line.
 const longestLine = 2000
 
-// line is an error with its remedy in one line, without what a terminal obeys.
+// line is an error with its remedy in one line, without what a terminal obeys or
+// what turns the direction of a text.
 func line(err error) string {
 	text := err.Error()
 	if h, ok := errors.AsType[hinted](err); ok && h.Hint() != "" {
 		text += "; to do: " + h.Hint()
 	}
-	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(c rune) bool { return c <= ' ' || c == 0x7f || c == 0x85 || c == 0x2028 || c == 0x2029 }), " ")
+	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "?"), func(c rune) bool { return c == ' ' || !unicode.IsPrint(c) }), " ")
 	if len(text) > longestLine {
 		text = strings.ToValidUTF8(text[:longestLine], "") + "..."
 	}
