@@ -23,6 +23,8 @@ type cloud struct {
 	config   *config
 	api      *openapi.Client
 	metadata *alicloud.Metadata
+	asked    sync.Once
+	region   string // the machine's, once asked
 }
 
 // newCloud begins to read the certificate authorities: the metadata service, which
@@ -100,16 +102,16 @@ func authorities(caFile string, getenv func(string) string) (*x509.CertPool, err
 	return nil, nil //nolint:nilnil // said above
 }
 
-// home is the machine's region, "" where nobody knows it.
+// home is the machine's region, "" where nobody knows it: where there is no metadata
+// service, to ask takes as long as all else.
 func (c *cloud) home(ctx context.Context) string {
-	if c.config.region == "" {
-		region, err := c.metadata.Region(ctx)
-		if err != nil {
-			return ""
+	c.asked.Do(func() {
+		c.region = c.config.region
+		if c.region == "" {
+			c.region, _ = c.metadata.Region(ctx) // "" with an error
 		}
-		return region
-	}
-	return c.config.region
+	})
+	return c.region
 }
 
 // sts is STS as it is asked from here about an instance.
@@ -128,6 +130,15 @@ func (c *cloud) sts(ctx context.Context, in instance) *alicloud.STS {
 
 // fetch asks for a credential for an instance in somebody's name.
 func (c *cloud) fetch(ctx context.Context, who caller, in instance) (kept, error) {
+	got, err := c.ask(ctx, who, in)
+	if _, stranger := errors.AsType[x509.UnknownAuthorityError](err); stranger {
+		// openapi's hint names a flag of other programs.
+		err = advise("the certificate of the endpoint is signed by nobody whom this machine trusts: where a proxy opens TLS, name its authority with caFile in the configuration, or with "+envBundle, "%w", err)
+	}
+	return got, err
+}
+
+func (c *cloud) ask(ctx context.Context, who caller, in instance) (kept, error) {
 	base, err := who.open(ctx, c, in)
 	if err != nil {
 		return kept{}, err

@@ -3,10 +3,15 @@ package nodeplugin
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -90,6 +95,7 @@ func (o *office) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	case "/latest/api/token":
 		_, _ = fmt.Fprint(w, "metadatatoken")
 	case "/latest/meta-data/region-id":
+		o.count("region")
 		_, _ = fmt.Fprint(w, "cn-hangzhou")
 	case "/latest/meta-data/ram/security-credentials/":
 		_, _ = fmt.Fprint(w, "worker")
@@ -185,6 +191,17 @@ const roles = `roles:
   roleARN: acs:ram::1:role/bakery
   oidcProviderARN: acs:ram::1:oidc-provider/cluster
 `
+
+// strangeAuthority is one that has signed nothing.
+func strangeAuthority(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	form := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour)}
+	raw, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
+	must(t, err)
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}))
+}
 
 // run is what came of one run of a program.
 type run struct {

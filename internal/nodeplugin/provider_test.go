@@ -56,6 +56,46 @@ func TestKubeletIsAnsweredToTheByte(t *testing.T) {
 	}
 }
 
+func TestTheMetadataServiceIsAskedOnceForTheRegion(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	c, err := loadConfig(filepath.Join(o.dir, "config.yaml"))
+	must(t, err)
+	p, _ := o.process("", nil)
+	for _, up := range []bool{true, false} {
+		asked, want := newCloud(&p, c), "cn-hangzhou"
+		if !up {
+			asked.metadata.Base, want = asked.metadata.Base+"/nowhere", ""
+		}
+		var calls []int
+		for range 3 {
+			if got := asked.home(t.Context()); got != want {
+				t.Errorf("got the region %q, want %q", got, want)
+			}
+			calls = append(calls, o.counted("region")+o.counted("metadata"))
+		}
+		if calls[0] == 0 || calls[2] != calls[0] {
+			t.Errorf("it is up: %t: one after the other it was asked %d times", up, calls)
+		}
+	}
+}
+
+func TestAnAuthorityThatNobodyKnowsIsNamedInTheConfiguration(t *testing.T) {
+	t.Parallel()
+	other := openOffice(t)
+	o := openOffice(t)
+	for _, c := range []struct{ roles, request string }{{"", requestFor(enterpriseHost + "/shop/app")}, {roles, requestWith(tokenOf("shop", "app"), `{}`)}} {
+		o.config(t, c.roles)
+		o.replace(t, "config.yaml", filepath.Join(o.dir, "ca.crt"), filepath.Join(other.dir, "other.crt"))
+		other.write(t, "other.crt", strangeAuthority(t))
+		got := o.provide(t, c.request)
+		if got.code != exitFailed || !strings.Contains(got.stderr, "caFile in the configuration, or with SSL_CERT_FILE") || strings.Contains(got.stderr, "--ca-file") {
+			t.Errorf("got %+v", got)
+		}
+	}
+}
+
 func TestManyRunsMakeOneCall(t *testing.T) {
 	t.Parallel()
 	o := openOffice(t)
