@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -38,6 +37,11 @@ func (p *Process) install(args []string) error {
 	}
 	if flags.NArg() > 0 || f.print == (f.dir != "") || f.print && (f.binDir != "" || f.root != "") {
 		return misuse{errors.New("install wants either --print, or --dir with or without --bin-dir and --root, and no argument")}
+	}
+	for _, dir := range []string{f.dir, f.binDir} {
+		if dir != "" && !filepath.IsAbs(dir) {
+			return misuse{fmt.Errorf("%s does not begin with /: kubelet is told the folder as it is written", dir)}
+		}
 	}
 	c, err := loadNode(f.config)
 	if err != nil {
@@ -78,48 +82,88 @@ func kubeletConfig(c *config, at string) []byte {
 // place writes what is not there yet, the program before the configuration that
 // names it: without the one, kubelet does not start with the other.
 func (p *Process) place(f installFlags, document []byte) error {
-	dir, binDir := filepath.Join(f.root, f.dir), filepath.Join(f.root, f.binDir)
+	dir, err := f.open(f.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }() // nothing was written to it itself
 	if err := checkOthers(dir); err != nil {
 		return err
 	}
 	if f.binDir != "" {
-		if err := p.placeProgram(filepath.Join(binDir, providerName)); err != nil {
+		if err := p.placeProgram(f); err != nil {
 			return err
 		}
 	}
 	if f.root != "" {
 		data, err := readConfig(f.config)
 		if err == nil {
-			err = p.placeFile(filepath.Join(f.root, DefaultConfig), data, 0o600)
+			err = p.placeIn(f, DefaultConfig, data, 0o600)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if err := p.placeFile(filepath.Join(dir, nodeFile), document, 0o644); err != nil {
+	if err := p.placeFile(dir, nodeFile, document, 0o644); err != nil {
 		return err
 	}
 	bin := f.binDir
 	if bin == "" {
 		bin = "FOLDER"
 	}
-	_, err := fmt.Fprintf(p.Stdout, "kubelet wants --image-credential-provider-config=%s --image-credential-provider-bin-dir=%s, and reads them when it starts\n", f.dir, bin)
+	_, err = fmt.Fprintf(p.Stdout, "kubelet wants --image-credential-provider-config=%s --image-credential-provider-bin-dir=%s, and reads them when it starts\n", f.dir, bin)
 	return err
+}
+
+// open opens a folder of the node, and makes it where it is not there. Below --root
+// no link leads out of it: an absolute one would be followed on this side.
+func (f installFlags) open(dir string) (*os.Root, error) {
+	opened, err := f.make(dir)
+	switch {
+	case err != nil && f.root != "":
+		return nil, advise("below --root a link that is absolute is not followed: name the folder that it leads to", "open the folder %s: %w", dir, err)
+	case err != nil:
+		return nil, fmt.Errorf("open the folder %s: %w", dir, err)
+	}
+	return opened, nil
+}
+
+func (f installFlags) make(dir string) (*os.Root, error) {
+	const mode = 0o755 // nothing in it is secret
+	if f.root == "" {
+		if err := os.MkdirAll(dir, mode); err != nil { //nolint:gosec // said above
+			return nil, err
+		}
+		return os.OpenRoot(dir)
+	}
+	root, err := os.OpenRoot(f.root)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }() // nothing was written to it itself
+	below, err := filepath.Rel("/", dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := root.MkdirAll(below, mode); err != nil {
+		return nil, err
+	}
+	return root.OpenRoot(below)
 }
 
 // checkOthers looks at the other files that kubelet reads from the folder: one
 // that it cannot read, or a second provider of our name, and it does not start.
-func checkOthers(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("look at %s: %w", dir, err)
+func checkOthers(dir *os.Root) error {
+	entries, err := fs.ReadDir(dir.FS(), ".")
+	if err != nil {
+		return fmt.Errorf("look at what is there: %w", err)
 	}
 	for _, e := range entries {
 		if e.Name() == nodeFile || !slices.Contains([]string{".json", ".yaml", ".yml"}, filepath.Ext(e.Name())) {
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
-		data, err := os.ReadFile(path)
+		path := filepath.Join(dir.Name(), e.Name())
+		data, err := dir.ReadFile(e.Name())
 		if err != nil {
 			return fmt.Errorf("look at what is there: %w", err)
 		}
@@ -139,7 +183,7 @@ func checkOthers(dir string) error {
 	return nil
 }
 
-func (p *Process) placeProgram(path string) error {
+func (p *Process) placeProgram(f installFlags) error {
 	own, err := p.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -148,31 +192,50 @@ func (p *Process) placeProgram(path string) error {
 	if err != nil {
 		return fmt.Errorf("read this program: %w", err)
 	}
-	return p.placeFile(path, data, 0o755)
+	return p.placeIn(f, filepath.Join(f.binDir, providerName), data, 0o755)
+}
+
+func (p *Process) placeIn(f installFlags, path string, data []byte, mode fs.FileMode) error {
+	dir, err := f.open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }() // nothing was written to it itself
+	return p.placeFile(dir, filepath.Base(path), data, mode)
 }
 
 // placeFile writes a file at once, unless it is there as it should be.
-func (p *Process) placeFile(path string, data []byte, mode fs.FileMode) error {
-	info, err := os.Lstat(path)
-	if there, same := os.ReadFile(path); err == nil && same == nil && info.Mode() == mode && bytes.Equal(there, data) {
+func (p *Process) placeFile(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
+	path := filepath.Join(dir.Name(), name)
+	info, err := dir.Lstat(name)
+	if there, same := dir.ReadFile(name); err == nil && same == nil && info.Mode() == mode && bytes.Equal(there, data) {
 		_, err := fmt.Fprintln(p.Stdout, path+" is as it should be")
 		return err
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // nothing in it is secret
+	if err := replace(dir, name, data, mode); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	f, err := os.CreateTemp(dir, "."+strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))+"-*")
+	_, err = fmt.Fprintln(p.Stdout, path+" is written")
+	return err
+}
+
+// replace puts a file in the place of what is there. The name beside it ends as
+// none does that kubelet reads.
+func replace(dir *os.Root, name string, data []byte, mode fs.FileMode) error {
+	next := "." + name + "-new"
+	if err := dir.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a run that was killed
+		return err
+	}
+	f, err := dir.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return err
 	}
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+		err = dir.Rename(next, name)
 	}
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+		_ = dir.Remove(next) // it stays beside its cause
 	}
-	_, err = fmt.Fprintln(p.Stdout, path+" is written")
 	return err
 }

@@ -78,6 +78,44 @@ func TestInstallPlacesWhatIsNotThere(t *testing.T) {
 	}
 }
 
+// What is below --root is the node's, and its links mean the node's folders.
+func TestInstallStaysBelowTheRootOfTheNode(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	node, outside := t.TempDir(), t.TempDir()
+	install := func(flags ...string) run {
+		return o.run(t.Context(), Provider, "", nil, append([]string{"install", "--config", filepath.Join(o.dir, "config.yaml"), "--root", node}, flags...)...)
+	}
+	must(t, os.MkdirAll(filepath.Join(node, "usr/bin"), 0o755))
+	must(t, os.Symlink("usr/bin", filepath.Join(node, "bin")))
+	must(t, os.Symlink(outside, filepath.Join(node, "absolute")))
+	must(t, os.Symlink("../"+filepath.Base(outside), filepath.Join(node, "relative")))
+	for _, dir := range []string{"/absolute", "/relative", "/absolute/below"} {
+		for _, flags := range [][]string{{"--dir", dir}, {"--dir", "/etc/providers", "--bin-dir", dir}} {
+			if got := install(flags...); got.code != exitFailed || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "below --root a link") {
+				t.Errorf("%q: got %+v", flags, got)
+			}
+		}
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+		t.Errorf("outside are %v, %v", left, err)
+	}
+	if got := install("--dir", "/../../etc/providers", "--bin-dir", "/bin"); got.code != exitDone {
+		t.Errorf("got %+v", got)
+	}
+	for _, name := range []string{"etc/providers/pullkey.yaml", "usr/bin/pullkey-credential-provider", DefaultConfig} {
+		if _, err := os.Stat(filepath.Join(node, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, flags := range [][]string{{"--dir", "etc/providers"}, {"--dir", "/etc/providers", "--bin-dir", "bin"}} {
+		if got := install(flags...); got.code != exitMisused || !strings.Contains(got.stderr, "does not begin with /") {
+			t.Errorf("%q: got %+v", flags, got)
+		}
+	}
+}
+
 // kubelet ends when it cannot read one of the files, or knows a name twice.
 func TestInstallLooksAtWhatIsThere(t *testing.T) {
 	t.Parallel()
