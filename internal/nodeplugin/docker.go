@@ -165,12 +165,8 @@ func (h *helper) do(ctx context.Context, verb string) error {
 	}
 	in, ours := h.config.serves(hostOf(server))
 	switch {
-	case ours && verb == verbGet:
-		return h.get(ctx, server, in)
-	case ours && verb == verbErase:
-		return h.erase(in)
 	case ours:
-		return nil // docker stores after each login, and that must not fail
+		return h.ours(ctx, verb, server, in)
 	case h.fallback != "":
 		return h.passOn(ctx, verb, data, h.Stdout)
 	case verb == verbStore:
@@ -179,6 +175,17 @@ func (h *helper) do(ctx context.Context, verb string) error {
 		return errors.New(notFound)
 	}
 	return nil
+}
+
+// ours does it for a host of ours.
+func (h *helper) ours(ctx context.Context, verb, server string, in instance) error {
+	switch verb {
+	case verbGet:
+		return h.get(ctx, server, in)
+	case verbErase:
+		return h.erase(in)
+	}
+	return nil // docker stores after each login, and that must not fail
 }
 
 func (h *helper) get(ctx context.Context, server string, in instance) error {
@@ -280,13 +287,13 @@ func (h *helper) living() []string {
 	return hosts
 }
 
-// envPassed tells a helper that this program runs that it is passed on to.
-const envPassed = "PULLKEY_PASSED_ON"
+// envWithin is set for a helper that this program runs.
+const envWithin = "PULLKEY_WITHIN"
 
 // passOn has the other helper answer, in its own words. A link to this program has
 // another name and would pass on to itself for ever.
 func (h *helper) passOn(ctx context.Context, verb string, in []byte, out io.Writer) error {
-	if h.Getenv(envPassed) != "" {
+	if h.Getenv(envWithin) != "" {
 		return advise("name another helper in fallback", "pass on to %s%s: it is this program under another name, or passes on to it", helperPrefix, h.fallback)
 	}
 	program, err := exec.LookPath(helperPrefix + h.fallback)
@@ -295,7 +302,7 @@ func (h *helper) passOn(ctx context.Context, verb string, in []byte, out io.Writ
 	}
 	cmd := exec.CommandContext(ctx, program, verb) //nolint:gosec // the name has no path (isHelper), the verb is known
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, h.Stderr
-	cmd.Env = append(cmd.Environ(), envPassed+"=1")
+	cmd.Env = append(cmd.Environ(), envWithin+"=1")
 	cmd.WaitDelay = time.Second // what it left running may hold its output open
 	return cmd.Run()
 }

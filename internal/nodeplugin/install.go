@@ -129,9 +129,9 @@ func (f installFlags) open(dir string) (*os.Root, error) {
 }
 
 func (f installFlags) make(dir string) (*os.Root, error) {
-	const mode = 0o755 // nothing in it is secret
+	const mode = 0o755
 	if f.root == "" {
-		if err := os.MkdirAll(dir, mode); err != nil { //nolint:gosec // said above
+		if err := os.MkdirAll(dir, mode); err != nil {
 			return nil, err
 		}
 		return os.OpenRoot(dir)

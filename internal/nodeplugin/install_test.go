@@ -109,8 +109,16 @@ func TestInstallStaysBelowTheRootOfTheNode(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// kubelet is told the folder as it is written, and has another working folder.
+func TestInstallWantsFoldersInFull(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
 	for _, flags := range [][]string{{"--dir", "etc/providers"}, {"--dir", "/etc/providers", "--bin-dir", "bin"}} {
-		if got := install(flags...); got.code != exitMisused || !strings.Contains(got.stderr, "does not begin with /") {
+		got := o.run(t.Context(), Provider, "", nil, append([]string{"install", "--config", filepath.Join(o.dir, "config.yaml"), "--root", t.TempDir()}, flags...)...)
+		if got.code != exitMisused || !strings.Contains(got.stderr, "does not begin with /") {
 			t.Errorf("%q: got %+v", flags, got)
 		}
 	}
