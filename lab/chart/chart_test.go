@@ -131,6 +131,7 @@ func sets() map[string][]string {
 		"other-name":            {"--set", "secretName=shadow"},
 		"own-rrsa":              {"--set", "rrsa.enabled=true"},
 		"vendors-rrsa":          {"--set", "rrsa.enabled=true,rrsa.serviceAccount=kube-system/aliyun-acr-credential-helper"},
+		"nodes":                 {"--set", "nodes.serviceAccountTokens=true"},
 		"no-access-keys":        {"--set", "accessKeys=null"},
 		"configuration-at-home": {"--set", "configuration=pullkey-system/acr,accessKeySecret=pullkey-system/key"},
 		"elsewhere":             {"--namespace", "elsewhere"},

@@ -48,6 +48,7 @@ func TestAValueThatCannotBeIsRefusedByItsPlace(t *testing.T) {
 		{"webhook.certificate.caBundle=LS0t", "at '/webhook/certificate/caBundle'"},
 		{"identity=me", "at '/identity': value must be one of 'auto', 'access-key', 'rrsa', 'ecs-role', 'token-file'"},
 		{"region=Hangzhou", "at '/region'"},
+		{"nodes.serviceAccountTokens=yes", "at '/nodes/serviceAccountTokens': got string, want boolean"},
 		{"rrsa.roleARN=role/pull", "at '/rrsa/roleARN'"},
 		{"rrsa.serviceAccount=helper", "at '/rrsa/serviceAccount'"},
 		{"proxy.https=http://user:password@proxy.example.com", "at '/proxy/https'"},
