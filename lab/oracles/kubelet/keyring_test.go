@@ -1,4 +1,5 @@
-// Package kubelet compares pullkey's keyring with kubelet's own.
+// Package kubelet compares pullkey's keyring with kubelet's own, and has kubelet's
+// codec read what the credential provider writes.
 package kubelet
 
 import (
