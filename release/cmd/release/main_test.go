@@ -165,7 +165,7 @@ func sumsHold(t *testing.T, folder string) {
 }
 
 func everybodyMayReadAndNobodyWrite(t *testing.T, folder string) {
-	isProgram := regexp.MustCompile(`^pullkey[a-z-]*-` + regexp.QuoteMeta(version) + `-linux-[a-z0-9]+$`)
+	isProgram := regexp.MustCompile(`^(docker-credential-)?pullkey[a-z-]*-` + regexp.QuoteMeta(version) + `-linux-[a-z0-9]+$`)
 	err := fs.WalkDir(os.DirFS(folder), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -246,8 +246,8 @@ func listsModules(t *testing.T, bom *cyclonedx.BOM, info *buildinfo.BuildInfo) {
 	for _, part := range *bom.Components {
 		listed[part.Name+" "+part.Version] = true
 	}
-	if len(info.Deps) < 5 {
-		t.Errorf("%s names %d modules", info.Path, len(info.Deps))
+	if len(info.Deps) == 0 {
+		t.Errorf("%s names no module", info.Path)
 	}
 	for _, m := range info.Deps {
 		if !listed[m.Path+" "+m.Version] {
