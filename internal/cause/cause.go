@@ -72,31 +72,31 @@ const (
 // with an empty line between them, lists and fenced blocks of commands; capitals
 // as NAMESPACE are for the reader to fill in.
 type Cause struct {
-	Code    Code
-	Link    Link      // where the chain breaks
-	Title   string    // one sentence without names of objects and without full stop
-	Vantage Vantage   // the least from which it is decided
-	Most    Certainty // the most that can be claimed from there
-	See     []Said
-	Means   string
-	Proof   string // how pullkey tells, and whose rule that is
-	Fix     string
-	Check   string // how to see that it is mended
-	Similar []Similar
-	Reads   []string // the resources without which it cannot be decided
+	Code    Code      `json:"code"`
+	Link    Link      `json:"link"`              // where the chain breaks
+	Title   string    `json:"title"`             // one sentence without names of objects and without full stop
+	Vantage Vantage   `json:"vantage"`           // the least from which it is decided
+	Most    Certainty `json:"most"`              // the most that can be claimed from there
+	See     []Said    `json:"see"`               // what a user sees
+	Means   string    `json:"means"`             // what has happened
+	Proof   string    `json:"proof"`             // how pullkey tells, and whose rule that is
+	Fix     string    `json:"fix"`               // what mends it
+	Check   string    `json:"check,omitempty"`   // how to see that it is mended
+	Similar []Similar `json:"similar,omitempty"` // what looks alike
+	Reads   []string  `json:"reads,omitempty"`   // the resources without which it cannot be decided
 }
 
 // Said is a text that a user sees, with placeholders as <HOST>, and who says
 // it. Without Who it is a sentence on why there is no such text.
 type Said struct {
-	Who  string
-	Text string
+	Who  string `json:"who,omitempty"`
+	Text string `json:"text"`
 }
 
 // Similar is a cause that looks alike, and how it differs.
 type Similar struct {
-	Code Code
-	How  string
+	Code Code   `json:"code"`
+	How  string `json:"how"`
 }
 
 // All returns every cause in the order of the catalogue.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
 	"github.com/pullkey/pullkey/internal/runtimeerror"
 )
@@ -26,7 +27,7 @@ func TestTheSchemasAreThoseOfTheDocuments(t *testing.T) {
 	for _, folder := range []string{".", "../explain", "../cause", "../runtimeerror"} {
 		of.read(t, folder)
 	}
-	for name, document := range map[string]any{"explain": explain.Diagnosis{}, "doctor": ward{}} {
+	for name, document := range map[string]any{"explain": explain.Diagnosis{}, "doctor": ward{}, "cause": cause.Cause{}} {
 		s := schema{packages: of, defs: map[string]any{}}
 		for _, name := range []string{"Runtime", "Stage", "Kind", "Known"} { // runtimeerror.Unknown has no type
 			if !slices.Contains(of.words[name], runtimeerror.Unknown) {
