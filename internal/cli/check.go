@@ -35,7 +35,7 @@ func (p *program) checkCommand() *cobra.Command {
 	var f checkFlags
 	cmd := &cobra.Command{
 		Use: "check IMAGE", Short: "tell whether a pod would have a login for an image", Long: checkAbout, Example: checkExample, Args: exactly("IMAGE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: diagnoses(func(cmd *cobra.Command, args []string) error {
 			if _, err := image.Parse(args[0]); err != nil {
 				return usageError{err, cmd.CommandPath()}
 			}
@@ -49,7 +49,7 @@ func (p *program) checkCommand() *cobra.Command {
 				return err
 			}
 			return p.checkImage(cmd, &f, args[0])
-		},
+		}),
 	}
 	s := cmd.Flags()
 	s.SortFlags = false
@@ -80,8 +80,8 @@ func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) er
 	}
 	switch {
 	case r.NoAccount:
-		return advise(fmt.Errorf("check the ServiceAccount %s/%s: there is none of that name, so that the API server would refuse the pod", namespace, f.account),
-			"see what there is: kubectl get serviceaccounts -n %s", namespace)
+		return verdictError{advise(fmt.Errorf("check the ServiceAccount %s/%s: there is none of that name, so that the API server would refuse the pod", namespace, f.account),
+			"see what there is: kubectl get serviceaccounts -n %s", namespace), exitFailed}
 	case r.ServiceAccount == nil:
 		return permissionError{advise(fmt.Errorf("read ServiceAccount %s/%s: the API server forbids it", namespace, f.account), "it takes this rule in a Role: %s", rule("serviceaccounts", "get"))}
 	}

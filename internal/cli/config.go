@@ -24,12 +24,16 @@ func (p *program) configCommand() *cobra.Command {
 	return cmd
 }
 
-// maxConfiguration is far above the megabyte that a ConfigMap may have.
-const maxConfiguration = 8 << 20
+const (
+	// maxConfiguration is far above the megabyte that a ConfigMap may have.
+	maxConfiguration = 8 << 20
+	// maxObjects is what kubectl writes of tens of thousands of pods.
+	maxObjects = 512 << 20
+)
 
-// readConfiguration reads a file, or standard input for "-", and returns it
-// with its name in sentences.
-func (p *program) readConfiguration(name string) (data []byte, shown string, err error) {
+// input reads a file, or standard input for "-", of so many bytes at most, and returns
+// it with its name in sentences.
+func (p *program) input(name string, most int64) (data []byte, shown string, err error) {
 	from := p.Stdin
 	shown = "standard input"
 	if name != "-" {
@@ -40,7 +44,10 @@ func (p *program) readConfiguration(name string) (data []byte, shown string, err
 		defer func() { _ = file.Close() }()
 		from, shown = file, name
 	}
-	data, err = io.ReadAll(io.LimitReader(from, maxConfiguration))
+	data, err = io.ReadAll(io.LimitReader(from, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("it has more than %d MiB", most>>20)
+	}
 	if err != nil {
 		return nil, shown, notRead(shown, err)
 	}
@@ -48,7 +55,7 @@ func (p *program) readConfiguration(name string) (data []byte, shown string, err
 }
 
 func notRead(name string, err error) error {
-	return fmt.Errorf("read the configuration from %s: %w", name, pathless(err))
+	return fmt.Errorf("read %s: %w", name, pathless(err))
 }
 
 // findings are the errors of a configuration in the order of its lines.

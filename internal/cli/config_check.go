@@ -76,7 +76,7 @@ func (p *program) configCheckCommand() *cobra.Command {
 }
 
 func (p *program) configCheck(file, region string) error {
-	data, name, err := p.readConfiguration(file)
+	data, name, err := p.input(file, maxConfiguration)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,8 @@ const doctorAbout = `Find all pods that cannot pull an image, explain each, and 
 cause: a line for each cause, the pods, and one fix. No registry is asked, and
 nothing is changed. pullkey explain pod/NAME tells more of one.
 
-The exit code is 0 where no pod fails, and 1 else.`
+Exit codes: 0 no pod fails, 1 one does, 2 wrong usage, 3 the cluster gave no
+answer, 4 a right in the cluster is missing.`
 
 const doctorExample = `  pullkey doctor -n shop
   pullkey doctor -A`
@@ -37,12 +38,12 @@ func (p *program) doctorCommand() *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "explain all failing pulls, by cause", Long: doctorAbout, Example: doctorExample, Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: diagnoses(func(cmd *cobra.Command, _ []string) error {
 			if f.all && f.namespace != "" {
 				return usageError{errors.New("--namespace and --all-namespaces: give one of them"), cmd.CommandPath()}
 			}
 			return p.doctor(cmd, &f)
-		},
+		}),
 	}
 	s := cmd.Flags()
 	s.SortFlags = false

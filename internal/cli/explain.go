@@ -45,7 +45,7 @@ func (p *program) explainCommand() *cobra.Command {
 	var f explainFlags
 	cmd := &cobra.Command{
 		Use: "explain [pod/NAME | deploy/NAME | PULL-CODE]", Short: "name the broken link of a failed pull", Long: explainAbout, Example: explainExample, Args: atMost(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: diagnoses(func(cmd *cobra.Command, args []string) error {
 			what := strings.Join(args, "")
 			if err := f.checkProbe(cmd); err != nil {
 				return err
@@ -71,7 +71,7 @@ func (p *program) explainCommand() *cobra.Command {
 				return err
 			}
 			return p.explain(cmd, &f, pod)
-		},
+		}),
 	}
 	s := cmd.Flags()
 	s.SortFlags = false
@@ -187,6 +187,24 @@ func told(all []explain.Diagnosis) error {
 type verdictError struct {
 	error
 	code int
+}
+
+// Unwrap leads to the remedy.
+func (e verdictError) Unwrap() error { return e.error }
+
+// diagnoses is the run of a command that tells causes. Where it cannot look, nothing is
+// known: the exit code of a cause is that of a cause alone.
+func diagnoses(run func(*cobra.Command, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := run(cmd, args)
+		_, usage := errors.AsType[usageError](err)
+		_, forbidden := errors.AsType[permissionError](err)
+		_, told := errors.AsType[verdictError](err)
+		if err == nil || usage || forbidden || told {
+			return err
+		}
+		return verdictError{err, exitInconclusive}
+	}
 }
 
 // pullFacts are those of each pod that is asked for. Of a file without a name they are

@@ -80,7 +80,7 @@ func TestAWorkloadWhosePodsAreRefusedIsExplained(t *testing.T) {
 		{"a Deployment", []string{"explain", "deploy/web", "-n", "shop", "--kubeconfig", refused}, exitFailed, "✗ PULL-SA-MISSING  [proven]"},
 		{"a ReplicaSet", []string{"explain", "replicasets.apps/web-7c9d", "-n", "shop", "--kubeconfig", refused}, exitFailed, "owner    shop/replicaset/web-7c9d, container c"},
 		{"one that has its pods", []string{"explain", "deploy/web", "-n", "shop", "--kubeconfig", well}, exitDone, "✓ no pod of Deployment web has an image that cannot be had"},
-		{"one that is not there", []string{"explain", "sts/none", "-n", "shop", "--kubeconfig", well}, exitFailed, "there is none of that name"},
+		{"one that is not there", []string{"explain", "sts/none", "-n", "shop", "--kubeconfig", well}, exitInconclusive, "there is none of that name"},
 		{"all of a cluster", []string{"doctor", "-A", "--kubeconfig", refused}, exitFailed, "✗ PULL-SA-MISSING  [proven]  1 pod"},
 		{"all of a cluster, well", []string{"doctor", "-A", "--kubeconfig", well}, exitDone, "✓ no pod of 0 fails to pull"},
 		{"in a file", []string{"explain", "-f", file(t, set, refusal)}, exitFailed, "✗ PULL-SA-MISSING  [strong]"},
@@ -225,7 +225,7 @@ func TestTheNodeThatIsToPullIsLookedAt(t *testing.T) {
 		{"it has the image, and asks whose it is", node("v1.37.2", ""), "reg.example.com/a:1", exitDone, "kubelet v1.37.2 may want the pod to show its right"},
 		{"it does not have it", node("v1.37.2", ""), "reg.example.com/b:1", exitDone, "node n does not list the image, so that it would be pulled"},
 		{"it is not ready, and full", node("v1.37.2", `{"type":"Ready","status":"Unknown","reason":"NodeStatusUnknown"},{"type":"DiskPressure","status":"True"}`), "reg.example.com/b:1", exitDone, "! node node n is not ready: NodeStatusUnknown ! node node n has too little room on its disk"},
-		{"there is none", "", "reg.example.com/a:1", exitFailed, "check node n: there is none of that name"},
+		{"there is none", "", "reg.example.com/a:1", exitInconclusive, "check node n: there is none of that name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

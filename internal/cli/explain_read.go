@@ -5,10 +5,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -47,12 +50,34 @@ func readObjects(data []byte) (*objectFile, error) {
 		}
 		text, err := yaml.YAMLToJSON(document)
 		if err != nil {
-			return nil, fmt.Errorf("document %d is no YAML", n) // the parser's error could quote a Secret
+			return nil, fmt.Errorf("document %d%s: it is no YAML", n, lineOf(err))
 		}
 		if err := all.add(text); err != nil {
 			return nil, fmt.Errorf("document %d: %w", n, err)
 		}
 	}
+}
+
+var yamlLine = regexp.MustCompile(`^(?:error converting YAML to JSON: )?yaml: (line \d+)`)
+
+// lineOf is the line that a parser of YAML gives up at. Nothing else is taken from its
+// error, which could quote a Secret.
+func lineOf(err error) string {
+	if found := yamlLine.FindStringSubmatch(err.Error()); found != nil {
+		return ", " + found[1]
+	}
+	return ""
+}
+
+// fieldOf is the field that is not as it should be, without what it holds.
+func fieldOf(err error) string {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+		return fmt.Sprintf(": %s is of the wrong kind, %s", wrong.Field, strings.Fields(wrong.Value)[0])
+	}
+	if _, ok := errors.AsType[base64.CorruptInputError](err); ok {
+		return ": a value of data is no base64"
+	}
+	return ""
 }
 
 // add takes an object, or those of a list.
@@ -77,7 +102,7 @@ func (o *objectFile) add(text []byte) error {
 		}
 	}
 	if err := o.take(head.Kind, text); err != nil {
-		return fmt.Errorf("%s %s is not of the form that it should be", head.Kind, head.Metadata.Name)
+		return fmt.Errorf("%s %s is not of the form that it should be%s", head.Kind, head.Metadata.Name, fieldOf(err))
 	}
 	return nil
 }

@@ -141,17 +141,19 @@ func TestWhatCannotBeExplainedIsSaid(t *testing.T) {
 		want string
 	}{
 		{"nothing", nil, exitUsage, "name a pod, the code of a cause, or with -f a file of objects"},
-		{"no pod", []string{"-f", file(`{"kind":"Secret"}`)}, exitFailed, "holds no pod"},
+		{"no pod", []string{"-f", file(`{"kind":"Secret"}`)}, exitInconclusive, "holds no pod"},
 		{"no pod that fails", []string{"-f", file(running)}, exitDone, "✓ no pod in the file has an image that cannot be had"},
 		{"a pod that runs", []string{"a", "-f", file(running)}, exitDone, "✓ ok"},
-		{"another namespace", []string{"-n", "m", "-f", file(running)}, exitFailed, "holds no pod of namespace m"},
+		{"another namespace", []string{"-n", "m", "-f", file(running)}, exitInconclusive, "holds no pod of namespace m"},
 		{"a kind that pulls nothing", []string{"svc/web", "-f", file(running)}, exitUsage, "is of no kind that pulls images"},
 		{"a pod without a name", []string{"pod/", "-f", file(running)}, exitUsage, "is no name of a pod"},
-		{"another pod", []string{"b", "-f", file(running)}, exitFailed, "holds no pod b"},
-		{"no YAML", []string{"-f", file("a: b: not-to-be-shown")}, exitFailed, "document 1 is no YAML"},
-		{"another form", []string{"-f", file(`{"kind":"Secret","metadata":{"name":"s"},"data":{"a":"not-to-be-shown!"}}`)}, exitFailed, "Secret s is not of the form that it should be"},
+		{"another pod", []string{"b", "-f", file(running)}, exitInconclusive, "holds no pod b"},
+		{"no YAML", []string{"-f", file("a: x\nb: {c: x\nd: not-to-be-shown\n")}, exitInconclusive, "document 1, line 2: it is no YAML"},
+		{"another form", []string{"-f", file(`{"kind":"Secret","metadata":{"name":"s"},"data":{"a":"not-to-be-shown!"}}`)}, exitInconclusive, "Secret s is not of the form that it should be: a value of data is no base64"},
+		{"another kind of value", []string{"-f", file(`{"kind":"Secret","metadata":{"name":"s"},"data":["not-to-be-shown!"]}`)}, exitInconclusive, "Secret s is not of the form that it should be: data is of the wrong kind, array"},
+		{"no file", []string{"-f", "none.yaml"}, exitInconclusive, "read none.yaml: no such file or directory"},
 		{"no such code", []string{"PULL-NONSENSE"}, exitUsage, "there is no cause of the code PULL-NONSENSE"},
-		{"no such container", []string{"a", "-c", "x", "-f", file(running)}, exitFailed, `it has no container "x"`},
+		{"no such container", []string{"a", "-c", "x", "-f", file(running)}, exitInconclusive, `it has no container "x"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

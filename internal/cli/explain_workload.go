@@ -234,7 +234,7 @@ func (p *program) workload(cmd *cobra.Command, f *explainFlags, namespace string
 
 // objects reads a file.
 func (p *program) objects(file string) (*objectFile, error) {
-	data, shown, err := p.readConfiguration(file)
+	data, shown, err := p.input(file, maxObjects)
 	if err != nil {
 		return nil, err
 	}

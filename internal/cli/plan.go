@@ -128,7 +128,7 @@ func (p *program) choice(ctx context.Context, api *rest.RESTClient, f *planFlags
 	var vendors, own *given
 	var err error
 	if f.file != "" {
-		data, shown, err := p.readConfiguration(f.file)
+		data, shown, err := p.input(f.file, maxConfiguration)
 		if err != nil {
 			return nil, err
 		}

@@ -148,7 +148,7 @@ func TestAPlanThatCannotBeMadeSaysWhy(t *testing.T) {
 		{"no configuration", "", nil, exitFailed, []string{"read ConfigMap acr-configuration in namespace kube-system: there is none", "hint: make it, or see what one would do: pullkey plan -f FILE"}},
 		{"an invalid one", "", []string{"-f", file(strings.Replace(twoConfigMaps, "cri-shop", "shop", 1))}, exitFailed, []string{"is not valid", "pullkey config check"}},
 		{"an invalid own one", "", []string{"-f", file(strings.Replace(twoConfigMaps, "exclude", "excluded", 1))}, exitFailed, []string{"namespaces.excluded: is no key of ConfigMap pullkey", "hint: the keys are"}},
-		{"no file", "", []string{"-f", "none.yaml"}, exitFailed, []string{"read the configuration from none.yaml"}},
+		{"no file", "", []string{"-f", "none.yaml"}, exitFailed, []string{"read none.yaml"}},
 		{"no right on Secrets", "secrets", []string{"-f", both}, exitForbidden, []string{"list secrets in all namespaces", "of this one name is enough: resourceNames: [acr-credential-secret-aggregation]"}},
 		{"no right on namespaces", "namespaces", []string{"-f", both}, exitForbidden, []string{"kubectl --kubeconfig"}},
 		{"no name", "", []string{"-n", "A"}, exitUsage, []string{`"A" is no name of a namespace`}},

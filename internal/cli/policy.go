@@ -65,7 +65,7 @@ func (p *program) settings(cmd *cobra.Command, f *policyFlags, args []string) (a
 	var parse func(acrconfig.Defaults) (acrconfig.Settings, []acrconfig.Warning, error)
 	var name, check string
 	if len(args) > 0 {
-		data, shown, err := p.readConfiguration(args[0])
+		data, shown, err := p.input(args[0], maxConfiguration)
 		if err != nil {
 			return acrconfig.Settings{}, err
 		}
