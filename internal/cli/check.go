@@ -71,7 +71,7 @@ func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) er
 		return err
 	}
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "(none yet)", CreationTimestamp: metav1.NewTime(p.Now())},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: explain.NoPod, CreationTimestamp: metav1.NewTime(p.Now())},
 		Spec:       corev1.PodSpec{ServiceAccountName: f.account, Containers: []corev1.Container{{Name: "app", Image: image}}},
 	}
 	r := &reader{api, &explain.Facts{Pod: pod, Now: p.Now(), Secrets: map[string]*corev1.Secret{}}}

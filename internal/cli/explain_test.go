@@ -220,8 +220,8 @@ func TestAnImageIsCheckedBeforeThereIsAPod(t *testing.T) {
 			t.Parallel()
 			kubeconfig := clusterOf(t, inCluster(t, "vpc-vs-public.yaml"))
 			_, all, code := runAt(t, append([]string{"check", "-n", "shop", "--kubeconfig", kubeconfig}, c.args...)...)
-			if code != c.code || !strings.Contains(all, c.want) {
-				t.Errorf("exit code %d, want %d and %q\n%s", code, c.code, c.want, all)
+			if code != c.code || !strings.Contains(all, c.want) || strings.Contains(all, "anew") {
+				t.Errorf("exit code %d, want %d and %q, and no pod to be made anew\n%s", code, c.code, c.want, all)
 			}
 		})
 	}

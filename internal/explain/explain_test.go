@@ -279,6 +279,33 @@ func failedAt(after time.Duration) change {
 	}
 }
 
+// Whoever names the ServiceAccount's Secret in the pod fails again, and is told before.
+func TestASecretOfTheServiceAccountThatWouldNotDoIsNoticed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, key string
+		want      []cause.Code
+	}{
+		{"another port", host + ":5000", []cause.Code{cause.KeyPort}},
+		{"another registry", "quay.io", nil},
+		{"this registry", host, nil},
+	} {
+		d, err := explain.Pod(failing(host+"/team/app:1.0", anonymous, login("s", c.key), accountNames("s")), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []cause.Code
+		for _, f := range d.AlsoNoticed {
+			if strings.HasPrefix(f.Sentence, "Secret shop/s, which ServiceAccount default names and the pod does not, would not do either: ") && f.Certainty == cause.Possible {
+				got = append(got, f.Code)
+			}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" || d.Verdict.Status != explain.Broken {
+			t.Errorf("%s: %s\n%+v", c.name, diff, d)
+		}
+	}
+}
+
 func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
 	t.Parallel()
 	const image = host + "/a:1"

@@ -95,8 +95,23 @@ var signed = regexp.MustCompile(`(?i)([?&](?:x-[a-z]+-[a-z0-9-]*|[a-z0-9_-]*(?:s
 // WithoutSecrets takes out of a runtime's words what opens a signed URL.
 func WithoutSecrets(text string) string { return signed.ReplaceAllString(text, "${1}…") }
 
+// NoPod is the name of a pod that is not made yet.
+const NoPod = "(none yet)"
+
+// fixable takes the steps out that say nothing: there is no pod yet to be made anew.
+func (w *walk) fixable() {
+	empty := func(f Fix) bool { return f.Title == "" }
+	w.Verdict.Fixes = slices.DeleteFunc(w.Verdict.Fixes, empty)
+	for i := range w.AlsoNoticed {
+		w.AlsoNoticed[i].Fixes = slices.DeleteFunc(w.AlsoNoticed[i].Fixes, empty)
+	}
+}
+
 // anew has the pod made anew, by whoever made it.
 func (w *walk) anew() Fix {
+	if w.Pod.Name == NoPod {
+		return Fix{}
+	}
 	for _, o := range w.Pod.OwnerReferences {
 		if o.Controller != nil && *o.Controller {
 			return Fix{"have the pod made anew, which also skips the wait of up to 5 minutes", fmt.Sprintf("kubectl -n %s delete pod %s", quote(w.Pod.Namespace), quote(w.Pod.Name))}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/keyring"
+	"github.com/pullkey/pullkey/internal/runtimeerror"
 )
 
 // nearness is what a key lacks to be for the image, from almost nothing to all.
@@ -17,12 +18,36 @@ var nearness = []cause.Code{
 
 // nearMiss finds the key of the pod's Secrets that is almost for the image.
 func (w *walk) nearMiss() (cause.Link, cause.Code, Finding, bool) {
-	return w.miss(func(code cause.Code) bool { return code != cause.KeyHostMismatch && code != cause.KeyDefaultServer })
+	return w.miss(w.found.Comparisons, near)
+}
+
+// near tells whether a key that lacks so much was meant for the image.
+func near(code cause.Code) bool {
+	return code != cause.KeyHostMismatch && code != cause.KeyDefaultServer
+}
+
+// nearOfAccount finds that a Secret which the ServiceAccount names and the pod does not
+// would not do either: whoever has the pod made anew fails again.
+func (w *walk) nearOfAccount() {
+	if w.ServiceAccount == nil {
+		return
+	}
+	own := references(w.Pod.Spec.ImagePullSecrets)
+	others, _, _ := w.contents(slices.DeleteFunc(references(w.ServiceAccount.ImagePullSecrets), func(name string) bool { return slices.Contains(own, name) }))
+	found := keyring.Find(others, w.repository)
+	if len(found.Logins) > 0 {
+		return
+	}
+	if link, code, f, ok := w.miss(found.Comparisons, near); ok {
+		f.Certainty = cause.Possible
+		f.Sentence = fmt.Sprintf("%s, which ServiceAccount %s names and the pod does not, would not do either: %s", f.Compare.Of, w.ServiceAccount.Name, f.Sentence)
+		w.finds(link, code, func(runtimeerror.Error) bool { return false }, f)
+	}
 }
 
 // exactMiss finds a key that is for the image but for a slip.
 func (w *walk) exactMiss() (cause.Link, cause.Code, Finding, bool) {
-	return w.miss(func(code cause.Code) bool {
+	return w.miss(w.found.Comparisons, func(code cause.Code) bool {
 		return slices.Index(nearness, code) < slices.Index(nearness, cause.KeyPath)
 	})
 }
@@ -39,13 +64,13 @@ func (w *walk) otherHosts() (cause.Link, cause.Code, Finding, bool) {
 			Fixes:     []Fix{{Title: fmt.Sprintf("write the registry into the image, where the pod comes from: %s/%s", c.Entry.Index, w.of)}},
 		}, true
 	}
-	return w.miss(func(cause.Code) bool { return true })
+	return w.miss(w.found.Comparisons, func(cause.Code) bool { return true })
 }
 
-func (w *walk) miss(wanted func(cause.Code) bool) (cause.Link, cause.Code, Finding, bool) {
+func (w *walk) miss(all []keyring.Comparison, wanted func(cause.Code) bool) (cause.Link, cause.Code, Finding, bool) {
 	var best keyring.Comparison
 	at := len(nearness)
-	for _, c := range w.found.Comparisons {
+	for _, c := range all {
 		code := w.lacks(c)
 		if i := slices.Index(nearness, code); i >= 0 && wanted(code) && i < at {
 			at, best = i, c

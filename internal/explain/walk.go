@@ -38,6 +38,7 @@ func Pod(f *Facts, container string) (Diagnosis, error) {
 		look()
 	}
 	w.judge()
+	w.fixable()
 	w.timeline()
 	return w.Diagnosis, nil
 }
@@ -309,4 +310,5 @@ func (w *walk) keyring() {
 		w.step(cause.Keyring, status, "%d of %d keys match", len(w.found.Logins), len(w.found.Comparisons))
 	}
 	w.withoutLogin()
+	w.nearOfAccount()
 }
