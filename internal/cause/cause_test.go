@@ -235,10 +235,10 @@ func TestProseIsBrokenAndCodeIsNot(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("abcd ", 30)
 	for _, c := range []struct{ name, in, want string }{
-		{"a paragraph", long, strings.TrimSpace(strings.Repeat("abcd ", 20)) + "\n" + strings.TrimSpace(strings.Repeat("abcd ", 10))},
-		{"a list", "- " + long, "- " + strings.TrimSpace(strings.Repeat("abcd ", 19)) + "\n  " + strings.TrimSpace(strings.Repeat("abcd ", 11))},
+		{"a paragraph", long, strings.TrimSpace(strings.Repeat("abcd ", 16)) + "\n" + strings.TrimSpace(strings.Repeat("abcd ", 14))},
+		{"a list", "- " + long, "- " + strings.TrimSpace(strings.Repeat("abcd ", 15)) + "\n  " + strings.TrimSpace(strings.Repeat("abcd ", 15))},
 		{"a block", "```\n" + long + "\n```", "```\n" + long + "\n```"},
-		{"code in a line", strings.Repeat("abcd ", 18) + "`kubectl get pods`, x", strings.TrimSpace(strings.Repeat("abcd ", 18)) + "\n`kubectl get pods`, x"},
+		{"code in a line", strings.Repeat("abcd ", 14) + "`kubectl get pods`, x", strings.TrimSpace(strings.Repeat("abcd ", 14)) + "\n`kubectl get pods`, x"},
 		{"an empty line", "a\n\nb", "a\n\nb"},
 	} {
 		if diff := cmp.Diff(c.want, wrap(c.in)); diff != "" {

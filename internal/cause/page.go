@@ -9,23 +9,33 @@ import (
 
 // columns is how wide the prose of a page is at most; what is to be searched
 // for or pasted is not broken.
-const columns = 100
+const columns = 80
 
 const fence = "```"
 
-// Page returns all that is said of the cause, as Markdown.
+// Page returns all that is said of the cause, as Markdown, with links to the pages
+// beside it.
 func (c Cause) Page() string {
+	return c.page(" [All codes](README.md)", func(other Code) string { return fmt.Sprintf("[%s](%[1]s.md)", other) })
+}
+
+// Text is Page for a terminal, where no link leads anywhere.
+func (c Cause) Text() string {
+	return c.page("", func(other Code) string { return string(other) })
+}
+
+func (c Cause) page(index string, link func(Code) string) string {
 	parts := []string{
 		"# " + string(c.Code),
 		c.Title + ".",
-		fmt.Sprintf("Link of the chain: `%s`. Decided from: `%s`, with certainty `%s` at most. Read for it: `%s`. [All codes](README.md)",
-			c.Link, c.Vantage, c.Most, strings.Join(c.Reads, "`, `")),
+		fmt.Sprintf("Link of the chain: `%s`. Decided from: `%s`, with certainty `%s` at most. Read for it: `%s`.%s",
+			c.Link, c.Vantage, c.Most, strings.Join(c.Reads, "`, `"), index),
 		"## You see", c.seen(),
 		"## It means", c.Means,
 		"## How it is proven", c.Proof,
 		"## Fix", c.Fix,
 		"## Check", c.Check,
-		"## Similar codes", c.similar(),
+		"## Similar codes", c.similar(link),
 	}
 	return wrap(strings.Join(parts, "\n\n")) + "\n"
 }
@@ -42,10 +52,10 @@ func (c Cause) seen() string {
 	return text(parts...)
 }
 
-func (c Cause) similar() string {
+func (c Cause) similar(link func(Code) string) string {
 	var lines []string
 	for _, s := range c.Similar {
-		lines = append(lines, fmt.Sprintf("- [%s](%s.md): %s", s.Code, s.Code, s.How))
+		lines = append(lines, fmt.Sprintf("- %s: %s", link(s.Code), s.How))
 	}
 	return strings.Join(lines, "\n")
 }

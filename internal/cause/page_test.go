@@ -95,6 +95,9 @@ func TestAPageHasItsHeadings(t *testing.T) {
 		if !strings.HasPrefix(c.Page(), "# "+string(c.Code)+"\n") {
 			t.Errorf("%s: the page does not begin with its code", c.Code)
 		}
+		if text := strings.Join(prose(c.Text()), "\n"); strings.Contains(text, "](") || !strings.Contains(text, "\n- "+string(c.Similar[0].Code)+": ") {
+			t.Errorf("%s: a link, or no similar code, in the text for a terminal", c.Code)
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func (p *program) explainCode(cmd *cobra.Command, code string) error {
 	if !found {
 		return usageError{advise(fmt.Errorf("there is no cause of the code %s", code), "docs/reference/causes lists them"), cmd.CommandPath()}
 	}
-	return p.found(c, strings.TrimSuffix(cleanLines(c.Page()), "\n"))
+	return p.found(c, strings.TrimSuffix(cleanLines(c.Text()), "\n"))
 }
 
 // cleanLines is clean for a text with lines.
