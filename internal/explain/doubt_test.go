@@ -82,7 +82,7 @@ func TestEveryFixOfWordsNamesACommand(t *testing.T) {
 			t.Errorf("%s: %v: %+v", tail, err, d.Verdict)
 			continue
 		}
-		if c := d.Verdict.Fixes[0].Command; c == "" || strings.Contains(c, "HOST") || strings.Contains(c, "x'$(") {
+		if c := d.Verdict.Fixes[len(d.Verdict.Fixes)-1].Command; c == "" || strings.Contains(c, "HOST") || strings.Contains(c, "x'$(") {
 			t.Errorf("%s: the command is %q", tail, c)
 		}
 	}

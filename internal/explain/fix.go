@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -153,9 +154,30 @@ func managed(labels, annotations map[string]string) string {
 // blanks are what the pages leave to the reader to fill in.
 var blanks = regexp.MustCompile(`\b[A-Z][A-Z]{2,}\b`)
 
-// command is what to do first about a cause of which the runtime's words alone tell: that
-// of its page, where all that it leaves open is known, and else what shows more.
-func (w *walk) command(c *cause.Cause, host string) string {
+// ofPage is what to do about a cause of which words alone tell: what its page says, with
+// its first command where all that it leaves open is known, and else what shows more.
+func (w *walk) ofPage(c *cause.Cause, host string) []Fix {
+	title, _, _ := strings.Cut(c.Fix, "\n")
+	first := Fix{Title: strings.TrimRight(title, ":.")}
+	if r := []rune(first.Title); len(r) > 1 && unicode.IsLower(r[1]) {
+		first.Title = string(unicode.ToLower(r[0])) + string(r[1:])
+	}
+	if command, full := w.filled(c, host); full {
+		first.Command = command
+		return []Fix{first}
+	}
+	more := Fix{"see what has happened to the pod", fmt.Sprintf("kubectl -n %s events --for %s", quote(w.Pod.Namespace), quote("pod/"+w.Pod.Name))}
+	switch {
+	case slices.Contains([]cause.Link{cause.Network, cause.TLS, cause.Challenge, cause.Token}, c.Link) && host != "":
+		more = Fix{"see what the host says to you", "curl -sSi " + quote("https://"+host+"/v2/")}
+	case slices.Contains([]cause.Link{cause.Scope, cause.Manifest, cause.Platform, cause.Layers}, c.Link) && w.repository != "":
+		more = Fix{"see every step from here", "pullkey pull " + quote(w.parsed.String()) + " --output image --trace"}
+	}
+	return []Fix{first, more}
+}
+
+// filled is the first command of a page's fix, and whether nothing in it is left open.
+func (w *walk) filled(c *cause.Cause, host string) (string, bool) {
 	known := map[string]string{"NAMESPACE": w.Pod.Namespace, "POD": w.Pod.Name, "NODE": w.Pod.Spec.NodeName, "HOST": host, "IMAGE": w.parsed.String(), "DIR": "image"}
 	_, block, _ := strings.Cut(c.Fix, "```sh\n")
 	first, _, _ := strings.Cut(block, "\n")
@@ -165,13 +187,5 @@ func (w *walk) command(c *cause.Cause, host string) string {
 		full = full && known[blank] != ""
 		return quote(known[blank])
 	})
-	switch {
-	case full && strings.Count(filled, "'") == strings.Count(first, "'"):
-		return filled
-	case slices.Contains([]cause.Link{cause.Network, cause.TLS, cause.Challenge, cause.Token}, c.Link) && host != "":
-		return "curl -sSi " + quote("https://"+host+"/v2/")
-	case slices.Contains([]cause.Link{cause.Scope, cause.Manifest, cause.Platform, cause.Layers}, c.Link) && w.repository != "":
-		return "pullkey pull " + quote(w.parsed.String()) + " --output image --trace"
-	}
-	return fmt.Sprintf("kubectl -n %s events --for %s", quote(w.Pod.Namespace), quote("pod/"+w.Pod.Name))
+	return filled, full && strings.Count(filled, "'") == strings.Count(first, "'")
 }

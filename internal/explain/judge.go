@@ -167,11 +167,7 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 	}
 	if c, found := cause.Find(string(code)); found {
 		f.Link = c.Link
-		title, _, _ := strings.Cut(c.Fix, "\n")
-		f.Fixes = []Fix{
-			{Title: strings.TrimRight(title, ":."), Command: w.command(&c, cmp.Or(err.Host, w.parsed.Host()))},
-			{Title: "all there is to know of it", Command: "pullkey explain " + string(code)},
-		}
+		f.Fixes = w.ofPage(&c, cmp.Or(err.Host, w.parsed.Host()))
 	}
 	return f, true
 }

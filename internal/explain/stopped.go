@@ -94,8 +94,8 @@ func (w *walk) stopped(t *Tried) (Finding, cause.Link, func(runtimeerror.Error) 
 	w.precise(t, &f)
 	w.bounded(t, &f)
 	c, _ := cause.Find(string(f.Code))
-	if title, _, _ := strings.Cut(c.Fix, "\n"); len(f.Fixes) == 0 {
-		f.Fixes = []Fix{{strings.TrimRight(title, ":."), w.command(&c, t.Stopped.Host)}}
+	if len(f.Fixes) == 0 {
+		f.Fixes = w.ofPage(&c, t.Stopped.Host)
 	}
 	return f, c.Link, func(e runtimeerror.Error) bool { return heardAs(t, e) }, true
 }
