@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
@@ -87,7 +88,7 @@ func (e *examination) keeps(t *testing.T, table string) {
 	const part = "confusion"
 	page := filepath.Join(root, "docs", "reference", "confusion.md")
 	if *update {
-		if err := document.SetPart(page, part, table); err != nil {
+		if err := document.SetPart(page, part, "\n"+e.on(t)+table); err != nil {
 			t.Error(err)
 		}
 		return
@@ -102,6 +103,17 @@ func (e *examination) keeps(t *testing.T, table string) {
 	if diff := cmp.Diff(want, breaker.Pairs(table)); diff != "" {
 		t.Errorf("docs/reference/confusion.md is not what was told; -update writes it (-page +told):\n%s", diff)
 	}
+}
+
+// on is when it was, and with which programs.
+func (e *examination) on(t *testing.T) string {
+	t.Helper()
+	nodes, err := e.node.plane.admin.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(nodes.Items) == 0 {
+		t.Fatalf("got %d nodes, %v", len(nodes.Items), err)
+	}
+	info := nodes.Items[0].Status.NodeInfo
+	return fmt.Sprintf("%s, kubelet %s, %s.\n", time.Now().UTC().Format(time.DateOnly), info.KubeletVersion, info.ContainerRuntimeVersion)
 }
 
 // asker is somebody who asks, with what may be read.
