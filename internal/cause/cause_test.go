@@ -88,8 +88,8 @@ func TestACauseIsSaidInFull(t *testing.T) {
 		if !strings.Contains(c.Check, "```sh\n") {
 			t.Errorf("%s: the check has no command", c.Code)
 		}
-		if (c.Vantage == API) == strings.Contains(c.Proof, "does not decide this") {
-			t.Errorf("%s: the proof must say that part one does not decide it where it takes more than the API, and only there", c.Code)
+		if (c.Vantage == API) == strings.Contains(c.Proof, "goes by what the runtime has said") {
+			t.Errorf("%s: the proof must say that the API server alone does not decide it where it takes more than the API, and only there", c.Code)
 		}
 	}
 }

@@ -72,7 +72,7 @@ const sent = "The runtime confirms it with `failed to fetch anonymous token` or 
 // undecided says of a cause that is not to be seen in objects of the API what
 // explain makes of it. The sentence goes on with where the text points to it.
 func undecided(where string) string {
-	return "`pullkey explain` asks no node, and the registry with `--probe` alone; without, it does not decide this. It names it as possible " + where
+	return "`pullkey explain` asks no node, and the registry with `--probe` alone. Without, it goes by what the runtime has said: it names this " + where
 }
 
 // recreate is what to do after a change that reaches new pods alone.
