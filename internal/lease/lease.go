@@ -114,11 +114,14 @@ func (l *Lease) say(ctx context.Context, err error) {
 	case is && (held.holder != l.waited || l.failed):
 		l.Log.Info("waiting for the lease", "lease", l.Name, "holder", held.holder)
 		l.waited, l.failed = held.holder, false
-	case !is && !l.failed && !apierrors.IsConflict(err) && ctx.Err() == nil: // a conflict: another was quicker
+	case !is && !l.failed && !quicker(err) && ctx.Err() == nil:
 		l.Log.Error("look at the lease", "lease", l.Name, "error", err)
 		l.failed = true
 	}
 }
+
+// quicker tells that another has written the lease, or made it, just before.
+func quicker(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 
 // keep renews the lease until ctx ends, and returns an error when it is lost.
 func (l *Lease) keep(ctx context.Context) error {

@@ -141,6 +141,16 @@ func TestOneReplicaWorksAtATime(t *testing.T) {
 			}
 			b.works(t, true)
 		},
+		"two that begin at once where there is none make no noise": func(t *testing.T) {
+			s := &server{}
+			s.hurry = func() { s.put(func(l *coordinationv1.Lease) { other := "c"; l.Spec.HolderIdentity = &other }) }
+			b := run(t, s, "b", 0)
+			pass(again * 3)
+			b.works(t, false)
+			if said := b.log.String(); strings.Contains(said, "level=ERROR") || strings.Count(said, "\n") != 1 {
+				t.Errorf("it says\n%s", said)
+			}
+		},
 		"who comes back under its own name goes on at once": func(t *testing.T) {
 			s := held("a", -time.Hour)
 			run(t, s, "a", 0).works(t, true)
