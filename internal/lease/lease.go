@@ -174,11 +174,15 @@ func (l *Lease) try(ctx context.Context, atMost time.Duration) error {
 	return l.write(ctx, l.Holder)
 }
 
-// look reads the lease. One that is not there is one that nobody holds.
+// look reads the lease. One that is not there is one that nobody holds, unless it was
+// seen to be held: its holder may not know yet that it was deleted, and works on.
 func (l *Lease) look(ctx context.Context) error {
 	found, err := l.Leases.Get(ctx, l.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		found, err = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: l.Name}}, nil
+		if l.known != nil {
+			found.Spec = l.known.Spec
+		}
 	}
 	if err != nil {
 		return err

@@ -100,6 +100,11 @@ func (r *replica) isLost(t *testing.T) {
 	})
 }
 
+func (r *replica) ends() (ended time.Time) {
+	r.is(func() { ended = r.ended })
+	return ended
+}
+
 func (s *server) isOf(t *testing.T, holder string, transitions int32) {
 	t.Helper()
 	if got := s.get().Spec; *got.HolderIdentity != holder || *got.LeaseTransitions != transitions {
@@ -141,16 +146,8 @@ func TestOneReplicaWorksAtATime(t *testing.T) {
 			}
 			b.works(t, true)
 		},
-		"two that begin at once where there is none make no noise": func(t *testing.T) {
-			s := &server{}
-			s.hurry = func() { s.put(func(l *coordinationv1.Lease) { other := "c"; l.Spec.HolderIdentity = &other }) }
-			b := run(t, s, "b", 0)
-			pass(again * 3)
-			b.works(t, false)
-			if said := b.log.String(); strings.Contains(said, "level=ERROR") || strings.Count(said, "\n") != 1 {
-				t.Errorf("it says\n%s", said)
-			}
-		},
+		"one that is deleted outlasts its holder's last moment":    deleted,
+		"two that begin at once where there is none make no noise": hurried,
 		"who comes back under its own name goes on at once": func(t *testing.T) {
 			s := held("a", -time.Hour)
 			run(t, s, "a", 0).works(t, true)
@@ -195,6 +192,35 @@ func outlasts(t *testing.T, clock time.Duration) {
 	pass(4401 * time.Millisecond)
 	b.works(t, true)
 	s.isOf(t, "b", 4)
+}
+
+// deleted has the lease go while its holder does not learn of it.
+func deleted(t *testing.T) {
+	s := &server{}
+	a, b := run(t, s, "a", 0), run(t, s, "b", 0)
+	pass(time.Minute)
+	a.set(func(l *link) { l.cut = errCut }) // so that it does not learn of it
+	s.delete()
+	for range 30 {
+		pass(time.Second)
+		if ended := a.ends(); ended.IsZero() {
+			b.works(t, false)
+		}
+	}
+	b.works(t, true)
+	s.isOf(t, "b", 1)
+}
+
+// hurried has somebody make the lease just before.
+func hurried(t *testing.T) {
+	s := &server{}
+	s.hurry = func() { s.put(func(l *coordinationv1.Lease) { other := "c"; l.Spec.HolderIdentity = &other }) }
+	b := run(t, s, "b", 0)
+	pass(again * 3)
+	b.works(t, false)
+	if said := b.log.String(); strings.Contains(said, "level=ERROR") || strings.Count(said, "\n") != 1 {
+		t.Errorf("it says\n%s", said)
+	}
 }
 
 func TestAHolderThatCouldNotRenewStopsBeforeAnotherBegins(t *testing.T) {
