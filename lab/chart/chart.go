@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pullkey/pullkey/lab/program"
@@ -82,5 +83,25 @@ const head = `# pullkey, as deploy/chart makes it by default: written by ` + "`m
 // Manifests returns what deploy/install.yaml holds.
 func (c *Chart) Manifests(ctx context.Context) (string, error) {
 	text, err := c.Render(ctx, "--set", "createNamespace=true")
-	return head + text, err
+	return head + limitsFirst(text), err
+}
+
+// limitsFirst has the namespace come first, then the limits, and then what they
+// bound: an installation that is cut off leaves no rights that nothing bounds. Helm
+// has an order of its own, with the limits at the end.
+func limitsFirst(text string) string {
+	const between = "\n---\n"
+	rank := func(document string) int {
+		switch {
+		case strings.Contains(document, "\nkind: Namespace\n"):
+			return 0
+		case strings.Contains(document, "\nkind: ValidatingAdmissionPolicy"):
+			return 1
+		}
+		return 2
+	}
+	_, rest, _ := strings.Cut("\n"+text, between)
+	documents := strings.Split(strings.TrimSuffix(rest, "\n"), between)
+	slices.SortStableFunc(documents, func(a, b string) int { return rank(a) - rank(b) })
+	return strings.TrimPrefix(between, "\n") + strings.Join(documents, between) + "\n"
 }

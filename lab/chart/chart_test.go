@@ -110,6 +110,45 @@ func TestInstallYAMLIsTheChartRendered(t *testing.T) {
 	golden(t, c.Install, text)
 }
 
+// An apply that is cut off must not leave rights that nothing bounds.
+func TestInstallYAMLGivesNoRightBeforeAllThatBoundsIt(t *testing.T) {
+	t.Parallel()
+	text, err := open(t).Manifests(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, rendered := objects(t, text), objects(t, render(t, "--set", "createNamespace=true"))
+	if given[0].Kind != "Namespace" {
+		t.Errorf("the first object is a %s, and what stands in the namespace needs it", given[0].Kind)
+	}
+	limits, first := 0, -1
+	for i, o := range given {
+		switch {
+		case strings.HasPrefix(o.Kind, "ValidatingAdmissionPolicy"):
+			limits++
+			if first >= 0 {
+				t.Errorf("%s %s comes after %s %s", o.Kind, o.Metadata.Name, given[first].Kind, given[first].Metadata.Name)
+			}
+		case o.Kind == "ServiceAccount" || strings.Contains(o.Kind, "Role"):
+			if first < 0 {
+				first = i
+			}
+		}
+	}
+	if limits == 0 || first < 0 {
+		t.Errorf("there are %d limits, and the first right is number %d", limits, first)
+	}
+	name := func(o manifest) string {
+		return strings.Join([]string{o.Kind, o.Metadata.Namespace, o.Metadata.Name}, " ")
+	}
+	byName := func(x, y manifest) int { return strings.Compare(name(x), name(y)) }
+	slices.SortFunc(given, byName)
+	slices.SortFunc(rendered, byName)
+	if diff := cmp.Diff(rendered, given); diff != "" {
+		t.Errorf("another order is all that may differ from what Helm renders:\n%s", diff)
+	}
+}
+
 func TestHelmFindsNoFaultWithTheChart(t *testing.T) {
 	t.Parallel()
 	c := open(t)
