@@ -209,6 +209,20 @@ func (b *Broker) Refresh(keys ...string) {
 	}
 }
 
+// Lost has the master copy written again after a while: it is not there any more as
+// it was kept.
+func (b *Broker) Lost() {
+	b.changes.Add(1)
+	b.saveLater()
+}
+
+func (b *Broker) saveLater() {
+	select {
+	case b.unsaved <- struct{}{}:
+	default:
+	}
+}
+
 // States returns the accounts, ordered by key.
 func (b *Broker) States() []State {
 	b.mu.Lock()
@@ -262,6 +276,9 @@ func (b *Broker) save(ctx context.Context) {
 			all[s.Key] = s.Credential
 		}
 	}
+	if len(all) == 0 {
+		return // nothing is no better than whatever stands there
+	}
 	limited, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	err := b.store.Save(limited, all)
@@ -273,13 +290,11 @@ func (b *Broker) save(ctx context.Context) {
 		b.failing = true
 		b.log.Warn("keep the master copy of the credentials; trying on", "error", err)
 	}
-	select {
-	case b.unsaved <- struct{}{}:
-	default:
-	}
+	b.saveLater()
 }
 
-// keep writes the master copy again where that went wrong, until ctx ends.
+// keep writes the master copy again where that went wrong, or where it was lost,
+// until ctx ends.
 func (b *Broker) keep(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

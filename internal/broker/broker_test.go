@@ -260,6 +260,34 @@ func TestAMasterCopyThatCouldNotBeWrittenIsWrittenAgain(t *testing.T) {
 	})
 }
 
+func TestAMasterCopyThatIsLostIsWrittenAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
+		acr := &cloud{key: "a", life: 12 * time.Hour, hang: true}
+		b.Set(ctx, []Source{acr}, threshold)
+		b.Lost() // before there is a credential
+		pass(saveAgain)
+		if store.all != nil {
+			t.Error("a copy that holds nothing took the place of what stood there")
+		}
+		acr.set(nil, false)
+		b.Refresh("a")
+		pass(fetchTimeout)
+		calls := acr.count()
+		store.all = nil
+		b.Lost()
+		b.Lost()
+		pass(saveAgain)
+		if _, kept := store.all["a"]; !kept || acr.count() != calls {
+			t.Errorf("kept %v, with %d more calls; want it kept and nobody asked", kept, acr.count()-calls)
+		}
+		store.all = nil
+		pass(time.Hour)
+		if store.all != nil {
+			t.Error("it is written again and again")
+		}
+	})
+}
+
 func TestANewConfigurationEndsNoSave(t *testing.T) {
 	inBubble(t, func(t *testing.T, ctx context.Context, b *Broker, store *memory) {
 		a, other := &cloud{key: "a", life: time.Hour}, &cloud{key: "b", hang: true}

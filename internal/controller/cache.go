@@ -24,10 +24,14 @@ import (
 
 // caches hold only what is ours or needed, and of that as little as decides:
 // namespaces as name, labels and deletion time; ServiceAccounts as their list;
-// Secrets of our name as a digest and who else wrote them; the two configurations, the access key and the
-// parameters of the injection whole.
+// Secrets of our name as a digest and who else wrote them; the master copy as a
+// digest; the two configurations, the access key and the parameters of the injection
+// whole.
 type caches struct {
-	all []*apiserver.Cache // but that of ServiceAccounts
+	all []*apiserver.Cache // but that of ServiceAccounts, and of the master copy
+
+	// master shows what becomes of the master copy. Nothing waits for it.
+	master *apiserver.Cache
 
 	namespaces      shelf[*corev1.Namespace]
 	secrets         shelf[*corev1.Secret]
@@ -56,6 +60,7 @@ func newCaches(c *Controller) *caches {
 	config := configMap(api, c.Configuration.Namespace, c.Configuration.Name)
 	injection := configMap(api, c.Namespace, InjectionName)
 	own := configMap(api, c.Namespace, selection.Name)
+	k.master = apiserver.NewCache(api, api.Secrets(c.Namespace), &corev1.Secret{}, reduceMasterCopy, apiserver.Named(masterCopyName))
 
 	k.all = []*apiserver.Cache{namespaces, ours, config, key, injection, own}
 	k.namespaces.Indexer, k.serviceAccounts.Indexer, k.secrets.Indexer = namespaces.GetIndexer(), accounts.GetIndexer(), ours.GetIndexer()
@@ -73,6 +78,7 @@ func newCaches(c *Controller) *caches {
 	})
 	on(ours, func(o versioned, _ bool) { c.seen(kindSecret, o) })
 	on(injection, func(o versioned, _ bool) { k.written.seen(kindConfigMap, o); c.replan() })
+	on(k.master, c.followMasterCopy)
 	for _, other := range []*apiserver.Cache{config, key, own} {
 		on(other, func(versioned, bool) { c.replan() })
 	}
@@ -110,6 +116,7 @@ func (c *Controller) seen(kind string, o versioned) {
 }
 
 func (k *caches) start(ctx context.Context) error {
+	k.master.Begin(ctx)
 	if err := apiserver.Begin(ctx, k.all...); err != nil {
 		return fmt.Errorf("fill the caches: %w", err)
 	}

@@ -74,6 +74,7 @@ type Options struct {
 type Controller struct {
 	Options
 	broker  *broker.Broker
+	master  *masterCopy
 	queue   workqueue.TypedRateLimitingInterface[string]
 	caches  *caches
 	metrics *metrics
@@ -161,7 +162,8 @@ func New(o Options) *Controller {
 	}
 	c.Cloud.AccessKey, c.Cloud.AccessKeyName, c.Cloud.AccessKeyFrom = c.readAccessKey, o.AccessKey.String(), c.readNamedKey
 	c.Cloud.Ended = c.metrics.fetch
-	c.broker = broker.New(&masterCopy{o.Client, o.Namespace, o.Cloud.AllowedHosts}, o.Log, c.replan)
+	c.master = &masterCopy{client: o.Client, namespace: o.Namespace, allowed: o.Cloud.AllowedHosts}
+	c.broker = broker.New(c.master, o.Log, c.replan)
 	c.caches = newCaches(c)
 	return c
 }

@@ -10,10 +10,10 @@ import (
 )
 
 // Somebody who undoes this often within this time what pullkey does means it, or
-// is a program that will go on: pullkey gives way. An entry is added three times;
-// a Secret is written once and mended three times. One that was somebody else's is
-// taken over, and once again: the vendor's helper writes every three quarters of
-// an hour.
+// is a program that will go on: pullkey gives way. An entry is added three times,
+// and the master copy mended; a pull Secret is written once and mended three times.
+// One that was somebody else's is taken over, and once again: the vendor's helper
+// writes every three quarters of an hour.
 func entriesMost() limit  { return limit{3, 10 * time.Minute} }
 func contentsMost() limit { return limit{4, 10 * time.Minute} }
 func takesMost() limit    { return limit{2, 24 * time.Hour} }

@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +34,10 @@ type masterCopy struct {
 	client    apiserver.Client
 	namespace string
 	allowed   []string // hosts that the operator allows
+
+	mu      sync.Mutex
+	sum     []byte // of the content that it should have; nil before there is one
+	version string // that it had when it was last read or written
 }
 
 // kept is a credential as it is stored.
@@ -85,7 +91,63 @@ func (m *masterCopy) Load(ctx context.Context) (map[string]credential.Credential
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s/%s: %w", m.namespace, masterCopyName, err)
 	}
+	m.shouldBe(sumOf(found), found.ResourceVersion)
 	return all, nil
+}
+
+// shouldBe notes what content the copy should have, and its version, unless that
+// is not known yet.
+func (m *masterCopy) shouldBe(sum []byte, version string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sum, m.version = sum, cmp.Or(version, m.version)
+}
+
+// sumOf stands for the content of a copy, where nothing secret may stand.
+func sumOf(s *corev1.Secret) []byte {
+	return digest(map[string][]byte{masterCopyKey: s.Data[masterCopyKey], "type": []byte(s.Type)})
+}
+
+// reduce has a cache keep nothing of the copy but its sum. It runs twice on the same
+// object when the cache is filled by a watch.
+func reduceMasterCopy(o any) (any, error) {
+	s, ok := o.(*corev1.Secret)
+	if _, done := s.GetAnnotations()[digestKey]; !ok || done {
+		return o, nil
+	}
+	meta := slimMeta(&s.ObjectMeta)
+	meta.Annotations = map[string]string{digestKey: string(sumOf(s))}
+	return &corev1.Secret{ObjectMeta: meta}, nil
+}
+
+// lost tells whether somebody has deleted the copy or changed what it holds, and what
+// stands for the content that it should have. What a cache shows late, a version from
+// before our own last write, is neither.
+func (m *masterCopy) lost(o versioned, gone bool) (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, ok := o.(*corev1.Secret)
+	return string(m.sum), ok && m.sum != nil &&
+		(gone || s.Annotations[digestKey] != string(m.sum) && newer(o, &compact{version: m.version}))
+}
+
+// followMasterCopy has the copy written again that somebody has deleted or changed:
+// without it a restart during an outage of the cloud would begin with nothing.
+func (c *Controller) followMasterCopy(o versioned, gone bool) {
+	object := &corev1.ObjectReference{Kind: kindSecret, APIVersion: "v1", Namespace: c.Namespace, Name: masterCopyName}
+	about := key(object.Kind, object.Namespace, object.Name)
+	goal, lost := c.master.lost(o, gone)
+	if !lost || c.DryRun { // beside a rehearsal somebody writes in earnest
+		c.unsay(about)
+		return
+	}
+	if c.givesWay(object, goal, entriesMost(), reasonContested, "somebody keeps changing or deleting Secret "+masterCopyName+
+		": pullkey leaves it as it is until it has another credential") {
+		return
+	}
+	c.quarrels.acted(about, goal)
+	c.Log.Warn("the master copy of the credentials was deleted or changed by somebody; it is written again", "gone", gone)
+	c.broker.Lost()
 }
 
 // mayServe tells whether a host is ACR's by its name, or allowed today. A host
@@ -136,12 +198,15 @@ func (m *masterCopy) Save(ctx context.Context, all map[string]credential.Credent
 	if err != nil {
 		return err
 	}
-	_, err = apiserver.ApplySecret(ctx, m.client, &corev1.Secret{
+	next := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.namespace, Name: masterCopyName, Labels: map[string]string{labelManagedBy: managedBy}},
 		Type:       masterCopyType, Data: map[string][]byte{masterCopyKey: body},
-	}, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	}
+	m.shouldBe(sumOf(next), "") // a cache may show it before the answer is here
+	made, err := apiserver.ApplySecret(ctx, m.client, next, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	if err != nil {
 		return fmt.Errorf("write Secret %s/%s: %w", m.namespace, masterCopyName, err)
 	}
+	m.shouldBe(sumOf(next), made.ResourceVersion)
 	return nil
 }

@@ -78,6 +78,49 @@ func TestAMasterCopyThatIsNotOursIsRefusedAndNotQuoted(t *testing.T) {
 	}
 }
 
+func TestTheMasterCopyIsLostWhenSomebodyDeletesOrChangesIt(t *testing.T) {
+	t.Parallel()
+	at := func(version, content string) *corev1.Secret {
+		s := masterCopyWith(content)
+		s.Name, s.ResourceVersion = masterCopyName, version
+		return s
+	}
+	relabelled, retyped := at("12", "ours"), at("12", "ours")
+	relabelled.Labels, retyped.Type = map[string]string{"theirs": "x"}, corev1.SecretTypeOpaque
+	for name, c := range map[string]struct {
+		shown       *corev1.Secret
+		gone, known bool
+		want        bool
+	}{
+		"it is as it was written":                      {at("10", "ours"), false, true, false},
+		"it is shown before the answer to our write":   {at("11", "ours"), false, true, false},
+		"the version before our write is shown late":   {at("9", "older"), false, true, false},
+		"somebody has labelled it":                     {relabelled, false, true, false},
+		"somebody has changed it":                      {at("11", "theirs"), false, true, true},
+		"somebody has made it one of another type":     {retyped, false, true, true},
+		"somebody has deleted it":                      {at("10", "ours"), true, true, true},
+		"nothing was kept so far, and somebody writes": {at("11", "theirs"), false, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := &masterCopy{}
+			if c.known {
+				m.shouldBe(sumOf(at("10", "ours")), "10")
+			}
+			var reduced any = c.shown
+			for range 2 {
+				reduced, _ = reduceMasterCopy(reduced)
+			}
+			if text := fmt.Sprintf("%+v", reduced); strings.Contains(text, string(c.shown.Data[masterCopyKey])) {
+				t.Errorf("the cache keeps what it holds: %s", text)
+			}
+			if _, got := m.lost(reduced.(versioned), c.gone); got != c.want {
+				t.Errorf("lost: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
 // The operator may withdraw --allow-host between two starts; the cloud's word
 // outlives them, or a restart during an outage would lose those hosts.
 func TestAMasterCopySendsNothingToAHostThatIsWithdrawn(t *testing.T) {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/pullkey/pullkey/lab/localacr"
 )
 
 func TestAnEntryThatTheUserPutThereHimselfStays(t *testing.T) {
@@ -168,4 +171,60 @@ func TestTheParametersOfTheInjectionAreKeptAsTheyShouldBe(t *testing.T) {
 	o.says(t, "Contested", name)
 	o.setAccessKey(t, o.acr.AddAccessKey(everything)) // brings other credentials
 	mended("a new credential")
+}
+
+// Without the master copy a restart would have nothing while the cloud is away, and
+// take away what the accounts that do not answer have.
+func TestTheMasterCopyIsWrittenAgainWhereSomebodyLosesIt(t *testing.T) {
+	o := openOffice(t)
+	first := o.namespace(t, "first")
+	o.configure(t, with(o.config(first), "watch-namespace", "all"))
+	o.served(t, first)
+	copies := o.admin.CoreV1().Secrets(home)
+	const name = "pullkey-credentials"
+	right, err := copies.Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := o.calls()
+	edit := func() {
+		t.Helper()
+		if _, err := copies.Patch(t.Context(), name, types.MergePatchType, []byte(`{"data":{"credentials.json":"e30="}}`), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mended := func(after string) {
+		t.Helper()
+		o.eventually(t, "mended after "+after, func(ctx context.Context) error {
+			now, err := copies.Get(ctx, name, metav1.GetOptions{})
+			if err == nil && !maps.EqualFunc(now.Data, right.Data, bytes.Equal) {
+				return errors.New("it holds something else") // which may be a secret
+			}
+			return err
+		})
+	}
+	edit()
+	mended("an edit")
+	if err := copies.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	mended("a deletion")
+
+	if err := o.acr.Faults().Set(localacr.Fault{Kind: localacr.Hang}); err != nil {
+		t.Fatal(err)
+	}
+	o.stop()
+	o.start(t, o.asProgram(t))
+	o.served(t, o.namespace(t, "restarted"))
+	if got := o.calls(); got != calls {
+		t.Errorf("got %d calls, want none: nobody needs another credential", got-calls)
+	}
+
+	// A fourth edit is left, and said: two programs would go on for ever.
+	for range 3 {
+		edit()
+		mended("one more edit")
+	}
+	edit()
+	o.says(t, "Contested", name)
 }
