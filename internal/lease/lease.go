@@ -255,6 +255,10 @@ func (l *Lease) giveBack(ctx context.Context) {
 			return
 		}
 	}
+	if by := holder(l.known); by != "" {
+		l.Log.Warn("the lease was lost before it could be given back", "lease", l.Name, "holder", by)
+		return
+	}
 	l.Log.Info("the lease is given back", "lease", l.Name)
 }
 

@@ -268,6 +268,9 @@ func TestAHolderThatCouldNotRenewStopsBeforeAnotherBegins(t *testing.T) {
 			a.stop()
 			synctest.Wait()
 			s.isOf(t, "c", 0)
+			if said := a.log.String(); strings.Contains(said, "is given back") || !strings.Contains(said, "before it could be given back\" lease=work holder=c") {
+				t.Errorf("it says\n%s", said)
+			}
 		},
 		"a renewal is on its way when work ends": func(t *testing.T, s *server, a, _ *replica) {
 			a.set(func(l *link) { l.deaf = true })
