@@ -56,6 +56,7 @@ func (p *program) checkCommand() *cobra.Command {
 	s.StringVar(&f.account, "service-account", "default", "`name` of the pod's ServiceAccount")
 	s.StringVar(&f.node, "node", "", "`name` of the node that would pull")
 	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the pod; else that of the context, or default")
+	p.definePage(cmd)
 	f.defineProbe(cmd)
 	f.defineCluster(cmd)
 	return cmd

@@ -107,7 +107,7 @@ func visit(ctx context.Context, api *rest.RESTClient, namespace string, now time
 	around := map[string]*neighbours{}
 	for next := ""; ; {
 		found := &corev1.PodList{}
-		request := api.Get().NamespaceIfScoped(namespace, namespace != "").Resource("pods").Param("limit", page).Param("fieldSelector", "status.phase!=Succeeded")
+		request := api.Get().NamespaceIfScoped(namespace, namespace != "").Resource("pods").Param("limit", pageSize).Param("fieldSelector", "status.phase!=Succeeded")
 		if next != "" {
 			request = request.Param("continue", next)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
+	"github.com/pullkey/pullkey/internal/explain/page"
 )
 
 const explainAbout = `Name the broken link of a failed pull: the code of the cause, one sentence, the
@@ -33,6 +34,7 @@ const explainExample = `  pullkey explain pod/web-7c9d-x2lbv -n shop
   kubectl get pod,sa,secret,events -n shop -o yaml | pullkey explain -f -
   pullkey explain pod/web-7c9d-x2lbv -n shop --probe
   pullkey explain deploy/web -n shop
+  pullkey explain pod/web-7c9d-x2lbv -n shop --probe -o html > why.html
   pullkey explain PULL-KEY-PORT`
 
 type explainFlags struct {
@@ -51,6 +53,9 @@ func (p *program) explainCommand() *cobra.Command {
 				return err
 			}
 			if strings.HasPrefix(strings.ToUpper(what), "PULL-") {
+				if p.format == "html" {
+					return usageError{errors.New("-o html shows what was found of a pull, and not a code"), cmd.CommandPath()}
+				}
 				return p.explainCode(cmd, what)
 			}
 			if what == "" && f.file == "" {
@@ -78,9 +83,15 @@ func (p *program) explainCommand() *cobra.Command {
 	s.StringVarP(&f.file, "filename", "f", "", "`file` with pods, ServiceAccounts, Secrets and Events; - is standard input")
 	s.StringVarP(&f.container, "container", "c", "", "`name` of the container; else the first whose image fails")
 	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the pod; else that of the context, or default")
+	p.definePage(cmd)
 	f.defineProbe(cmd)
 	f.defineCluster(cmd)
 	return cmd
+}
+
+// definePage has a command print a page too, in place of the flag of every command.
+func (p *program) definePage(cmd *cobra.Command) {
+	cmd.Flags().VarP(newChoice(&p.format, "text", "json", "html"), "format", "o", "how to print what was found: text, json, or a page of html")
 }
 
 // podNamed reads pod/NAME, or NAME.
@@ -135,7 +146,7 @@ func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error
 
 // explained prints what is to be said of pods.
 func (p *program) explained(facts []*explain.Facts, container string, all ...explain.Diagnosis) error {
-	if len(facts)+len(all) == 0 {
+	if len(facts)+len(all) == 0 && p.format != "html" {
 		return p.found([]explain.Diagnosis{}, p.paintOut(green, "✓")+" no pod in the file has an image that cannot be had")
 	}
 	for _, one := range facts {
@@ -145,6 +156,12 @@ func (p *program) explained(facts []*explain.Facts, container string, all ...exp
 			return advise(err, "without -c it is the first whose image fails")
 		}
 		all = append(all, d)
+	}
+	if p.format == "html" {
+		if err := p.print(page.Of(all, page.Options{At: p.Now(), Names: linkNames()})); err != nil {
+			return err
+		}
+		return told(all)
 	}
 	texts := make([]string, len(all))
 	for i := range all {

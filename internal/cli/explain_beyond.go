@@ -225,7 +225,7 @@ func (r *reader) neighbours(ctx context.Context, d *explain.Diagnosis) error {
 		return nil
 	}
 	found := &corev1.PodList{}
-	_, err := r.optional(ctx, "", "", r.api.Get().Namespace(r.Pod.Namespace).Resource("pods").Param("fieldSelector", which).Param("limit", page), found)
+	_, err := r.optional(ctx, "", "", r.api.Get().Namespace(r.Pod.Namespace).Resource("pods").Param("fieldSelector", which).Param("limit", pageSize), found)
 	r.Pods = others(r.Pod, found.Items)
 	return err
 }
@@ -248,7 +248,7 @@ func (r *reader) elsewhere(ctx context.Context, d *explain.Diagnosis) error {
 			continue
 		}
 		found := &corev1.SecretList{}
-		there, err := r.optional(ctx, fmt.Sprintf("Secrets %s of other namespaces", o.Name), rule("secrets", "list"), r.api.Get().Resource("secrets").Param("fieldSelector", metav1.ObjectNameField+"="+o.Name).Param("limit", page), found)
+		there, err := r.optional(ctx, fmt.Sprintf("Secrets %s of other namespaces", o.Name), rule("secrets", "list"), r.api.Get().Resource("secrets").Param("fieldSelector", metav1.ObjectNameField+"="+o.Name).Param("limit", pageSize), found)
 		if err != nil {
 			return err
 		}

@@ -153,6 +153,9 @@ func TestWhatCannotBeExplainedIsSaid(t *testing.T) {
 		{"another kind of value", []string{"-f", file(`{"kind":"Secret","metadata":{"name":"s"},"data":["not-to-be-shown!"]}`)}, exitInconclusive, "Secret s is not of the form that it should be: data is of the wrong kind, array"},
 		{"no file", []string{"-f", "none.yaml"}, exitInconclusive, "read none.yaml: no such file or directory"},
 		{"no such code", []string{"PULL-NONSENSE"}, exitUsage, "there is no cause of the code PULL-NONSENSE"},
+		{"a code as a page", []string{"PULL-KEY-PORT", "-o", "html"}, exitUsage, "-o html shows what was found of a pull, and not a code"},
+		{"a page of nothing", []string{"-f", file(running), "-o", "html"}, exitDone, "✓ no pod in the file has an image that cannot be had</p>"},
+		{"a page", []string{"-f", filepath.Join(shipped, "vpc-vs-public.yaml"), "-o", "html"}, exitFailed, "<title>PULL-KEY-VPC-VS-PUBLIC: shop/cart-7c9d-x2lbv</title>"},
 		{"no such container", []string{"a", "-c", "x", "-f", file(running)}, exitInconclusive, `it has no container "x"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
@@ -159,24 +160,16 @@ func compareText(b *strings.Builder, c *explain.Compare) {
 	if c == nil {
 		return
 	}
-	image, key := []rune(clean(c.ImageIs)), []rune(clean(c.KeyIs))
-	from := 0
-	for from < len(image) && from < len(key) && image[from] == key[from] {
-		from++
+	image, key := explain.Differing(clean(c.ImageIs), clean(c.KeyIs))
+	below := func(line [3]string) string {
+		return "             " + strings.Repeat(" ", utf8.RuneCountInString(line[0])) + strings.Repeat("^", utf8.RuneCountInString(line[1])) + "\n"
 	}
-	same := 0
-	for same < len(image)-from && same < len(key)-from && image[len(image)-1-same] == key[len(key)-1-same] {
-		same++
-	}
-	below := func(line []rune) string {
-		return "             " + strings.Repeat(" ", from) + strings.Repeat("^", len(line)-from-same) + "\n"
-	}
-	fmt.Fprintf(b, "    image    %s\n", string(image))
-	if len(key) == from+same { // the key lacks something
+	fmt.Fprintf(b, "    image    %s\n", strings.Join(image[:], ""))
+	if key[1] == "" { // the key lacks something
 		b.WriteString(below(image))
 	}
-	fmt.Fprintf(b, "    key      %s   (%s)\n", string(key), clean(c.Of))
-	if len(key) > from+same {
+	fmt.Fprintf(b, "    key      %s   (%s)\n", strings.Join(key[:], ""), clean(c.Of))
+	if key[1] != "" {
 		b.WriteString(below(key))
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/pullkey/pullkey/internal/footprint"
 )
 
-// page is how many objects are asked for at a time.
-const page = "500"
+// pageSize is how many objects are asked for at a time.
+const pageSize = "500"
 
 // list is a list of objects, as the API server pages them.
 type list interface {
@@ -30,7 +30,7 @@ type list interface {
 // comes.
 func all(ctx context.Context, api *rest.RESTClient, resource string, options metav1.ListOptions, into func() list, take func(list)) error {
 	for next := ""; ; {
-		request := api.Get().Resource(resource).Param("limit", page)
+		request := api.Get().Resource(resource).Param("limit", pageSize)
 		for key, value := range map[string]string{"fieldSelector": options.FieldSelector, "labelSelector": options.LabelSelector, "continue": next} {
 			if value != "" {
 				request = request.Param(key, value)

@@ -101,6 +101,23 @@ type Compare struct {
 	Of      string `json:"of"` // where the key stands
 }
 
+// Differing cuts two texts into what both begin with, what differs, and what both end with.
+func Differing(a, b string) (x, y [3]string) {
+	one, other := []rune(a), []rune(b)
+	from := 0
+	for from < len(one) && from < len(other) && one[from] == other[from] {
+		from++
+	}
+	same := 0
+	for same < len(one)-from && same < len(other)-from && one[len(one)-1-same] == other[len(other)-1-same] {
+		same++
+	}
+	cut := func(line []rune) [3]string {
+		return [3]string{string(line[:from]), string(line[from : len(line)-same]), string(line[len(line)-same:])}
+	}
+	return cut(one), cut(other)
+}
+
 // Fix is a way to mend it.
 type Fix struct {
 	Title string `json:"title"`

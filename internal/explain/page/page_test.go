@@ -1,0 +1,146 @@
+package page_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/net/html"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/explain"
+	"github.com/pullkey/pullkey/internal/explain/page"
+	"github.com/pullkey/pullkey/internal/runtimeerror"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+var at = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+
+// refused is a pull that a registry refuses to one login, and gives to another.
+func refused() explain.Diagnosis {
+	const host = "registry-vpc.cn-hangzhou.aliyuncs.com"
+	const realm = "dockerauth-vpc.cn-hangzhou.aliyuncs.com"
+	ask := func(method, host, path string, status int) explain.Request {
+		return explain.Request{Method: method, Host: host, Path: path, Status: status, TookMs: 12}
+	}
+	return explain.Diagnosis{
+		APIVersion: explain.APIVersion, Kind: explain.Kind,
+		Target:   explain.Target{Namespace: "shop", Pod: "cart-7c9d-x2lbv", Container: "cart", ContainerKind: "container", Image: host + "/shop/cart:1.4", Node: "node-3"},
+		Observed: &explain.Observed{Reason: "ImagePullBackOff", Message: "failed to authorize: 401 Unauthorized", From: "status", Read: runtimeerror.Read("failed to authorize: 401 Unauthorized")},
+		Verdict: explain.Verdict{Status: explain.Broken, Finding: explain.Finding{
+			Code: cause.KeyVPCVsPublic, Certainty: cause.Proven, Link: cause.Keyring, Sentence: "the key is for another endpoint of the same registry",
+			Evidence: []string{`host: "registry" is not "registry-vpc"`},
+			Compare:  &explain.Compare{ImageIs: host, KeyIs: "registry.cn-hangzhou.aliyuncs.com", Of: "Secret shop/acr"},
+			Fixes:    []explain.Fix{{Title: "add this registry with the same login", Command: "pullkey secret add-host acr " + host + " -n shop"}, {Title: "have the pod made anew"}},
+		}},
+		Steps: []explain.Step{
+			{Link: cause.Reference, Status: explain.Pass, Vantage: cause.API, Summary: host + " / shop/cart : 1.4"},
+			{Link: cause.Keyring, Status: explain.Fail, Vantage: cause.API, Summary: "0 of 1 keys match", Code: cause.KeyVPCVsPublic},
+			{Link: cause.Token, Status: explain.Pass, Vantage: cause.Client, Summary: "a token for shop/cart"},
+		},
+		Logins: []explain.Login{{Secret: "acr", Key: "registry.cn-hangzhou.aliyuncs.com", Username: "cr_temp_user", Mismatch: "host"}},
+		Tried: []explain.Tried{
+			{Who: explain.Nobody, Vantage: cause.Client, Host: host, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Host: realm, Text: "nobody gets no token"},
+				Requests: []explain.Request{ask("HEAD", host, "/v2/shop/cart/manifests/1.4", 401), ask("GET", realm, "/auth?scope=repository%3Ashop%2Fcart%3Apull&service=registry.aliyuncs.com", 401)}},
+			{Who: explain.BySecret, Secret: "acr", Username: "cr_temp_user", Vantage: cause.Client, Host: host, Reach: explain.Done, Digest: "sha256:00",
+				Requests: []explain.Request{ask("POST", realm, "/auth", 200), ask("GET", host, "/v2/shop/cart/manifests/1.4", 200), ask("HEAD", host, "/v2/shop/cart/blobs/sha256:00", 0)}},
+		},
+		AlsoNoticed: []explain.Finding{{Code: cause.PolicyAlways, Certainty: cause.Possible, Sentence: "the image is on the node, and the pod wants it asked for each time"}},
+		Timeline:    []explain.Moment{{At: at, What: "Pod shop/cart-7c9d-x2lbv was made", Who: "kube-controller-manager"}},
+		NotChecked:  []explain.NotChecked{{What: "Node node-3", Why: "the API server forbids it", Rule: `{"apiGroups":[""],"resources":["nodes"],"verbs":["get"]}`}},
+	}
+}
+
+func TestThePageHasAllOfADiagnosis(t *testing.T) {
+	t.Parallel()
+	two := refused()
+	two.Verdict = explain.Verdict{Status: explain.Broken, Finding: explain.Finding{Code: cause.RepoMissing, Certainty: cause.Possible, Sentence: "there is no such repository"},
+		Alternatives: []explain.Finding{{Code: cause.ScopeDenied, Sentence: "the login may not pull it", Fixes: []explain.Fix{{Title: "give it the right"}}}}}
+	two.Tried, two.Target.Workload = nil, "replicaset/web"
+	for name, all := range map[string][]explain.Diagnosis{"one": {refused()}, "two": {refused(), two}, "none": nil} {
+		got := page.Of(all, page.Options{At: at, Names: map[cause.Link]string{cause.Keyring: "kubelet's match"}})
+		path := filepath.Join("testdata", name+".html")
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if diff := cmp.Diff(string(want), got); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+}
+
+// Whatever a field holds, it is text: no element, attribute or address comes of it, and
+// no sign that is not to be seen.
+func TestNothingOfAClusterOrARegistryIsHTML(t *testing.T) {
+	t.Parallel()
+	d := refused()
+	const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(2)><a href=javascript:x>&lt;` + "\u202e\x1b[31m\x00" + `</style></title>{{.}} %s`
+	n := spoil(reflect.ValueOf(&d).Elem(), hostile)
+	if n < 60 {
+		t.Fatalf("got %d fields", n)
+	}
+	text := page.Of([]explain.Diagnosis{d}, page.Options{At: at})
+	if i := strings.IndexAny(text, "\u202e\x1b\x00"); i >= 0 {
+		t.Errorf("a sign that is not to be seen: %q", text[max(0, i-40):i+10])
+	}
+	elements := strings.Fields("html head meta title style body article h1 h2 p span dl dt dd mark pre ol li b br div svg text line g details summary table tr td code")
+	attributes := strings.Fields("lang charset http-equiv content name class data-sign width height viewbox role aria-label x y dy x1 y1 x2 y2 text-anchor")
+	z, shown := html.NewTokenizer(strings.NewReader(text)), 0
+	for z.Next() != html.ErrorToken {
+		one := z.Token()
+		if one.Type == html.TextToken {
+			shown += strings.Count(one.Data, "<script>alert(1)")
+			continue
+		}
+		if one.Data != "html" && !slices.Contains(elements, one.Data) {
+			t.Errorf("an element %q", one.Data)
+		}
+		for _, a := range one.Attr {
+			if !slices.Contains(attributes, strings.ToLower(a.Key)) {
+				t.Errorf("an attribute %s of %s", a.Key, one.Data)
+			}
+		}
+	}
+	if shown < 30 {
+		t.Errorf("it stands in %d places only", shown)
+	}
+}
+
+// spoil puts a text into every string below a value.
+func spoil(v reflect.Value, text string) int {
+	n := 0
+	switch v.Kind() { //nolint:exhaustive // no other kinds hold strings there
+	case reflect.String:
+		v.SetString(fmt.Sprint(text))
+		return 1
+	case reflect.Pointer:
+		if !v.IsNil() {
+			n += spoil(v.Elem(), text)
+		}
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			return 0
+		}
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				n += spoil(v.Field(i), text)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			n += spoil(v.Index(i), text)
+		}
+	}
+	return n
+}
