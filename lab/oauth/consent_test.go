@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/pullkey/pullkey/internal/registry"
+	"github.com/pullkey/pullkey/lab/chromium"
 	"github.com/pullkey/pullkey/lab/localacr"
 )
 
@@ -29,7 +30,7 @@ func (p *place) webLogin(b *browser, scopes ...registry.Scope) <-chan outcome {
 	go func() {
 		var o outcome
 		c := p.talk(registry.Options{Trace: func(s registry.Step) { o.steps = append(o.steps, s) }})
-		o.in, o.err = c.LoginWeb(within(p.t, time.Minute), registry.WebOptions{Scopes: scopes, Open: func(_ context.Context, page string) error {
+		o.in, o.err = c.LoginWeb(within(p.t), registry.WebOptions{Scopes: scopes, Open: func(_ context.Context, page string) error {
 			opened <- page
 			return nil
 		}})
@@ -37,7 +38,7 @@ func (p *place) webLogin(b *browser, scopes ...registry.Scope) <-chan outcome {
 	}()
 	select {
 	case page := <-opened:
-		b.do(chromedp.Navigate(page))
+		b.Do(chromedp.Navigate(page))
 	case o := <-done:
 		p.t.Fatalf("the browser was not opened: %v", o.err)
 	}
@@ -76,10 +77,10 @@ func TestAPersonApprovesInABrowserWithoutScripts(t *testing.T) {
 			t.Errorf("the page does not say %q: %s", want, text)
 		}
 	}
-	b.looksWell()
-	b.picture(filepath.Join(root, "docs", "guides", "consent.png"))
+	b.LooksWell("h1", "li", "li small", "dt", "dd", ".quiet", ".host", "button.yes", `button[value="deny"]`)
+	b.Picture(filepath.Join(root, "docs", "guides", "consent.png"), "main", 560, *update)
 	b.click("approve")
-	last := see(b, chromedp.Text(chromedp.CSS("body")))
+	last := chromium.See(b.Browser, chromedp.Text(chromedp.CSS("body")))
 	if !strings.Contains(last, "Return to your terminal") {
 		t.Errorf("the last page says: %s", last)
 	}
@@ -126,13 +127,13 @@ func TestAPersonAllowsAnotherDevice(t *testing.T) {
 			}
 		}
 		var o outcome
-		o.in, o.err = p.talk(registry.Options{Wait: wait}).LoginDevice(within(t, time.Minute), registry.DeviceOptions{
+		o.in, o.err = p.talk(registry.Options{Wait: wait}).LoginDevice(within(t), registry.DeviceOptions{
 			Scopes: scope(t, pullApp), Show: func(_ context.Context, d registry.DevicePrompt) error { shown <- d; return nil },
 		})
 		done <- o
 	}()
 	d := <-shown
-	b.do(chromedp.Navigate(d.Page), chromedp.SendKeys(chromedp.CSS("#user_code"), strings.ToLower(d.UserCode)),
+	b.Do(chromedp.Navigate(d.Page), chromedp.SendKeys(chromedp.CSS("#user_code"), strings.ToLower(d.UserCode)),
 		chromedp.Click(chromedp.CSS("button.yes")), chromedp.WaitVisible(chromedp.CSS("#password")))
 	b.signIn(p.password)
 	if text := b.text(); !strings.Contains(text, d.UserCode) || !strings.Contains(text, "Go on only if your own device shows this code now.") {
@@ -165,7 +166,7 @@ func TestTheImplicitGrantLeaks(t *testing.T) {
 	back.Start()
 	defer back.Close()
 	b := p.browser()
-	b.do(chromedp.Navigate(p.issuer() + "/authorize?" + url.Values{
+	b.Do(chromedp.Navigate(p.issuer() + "/authorize?" + url.Values{
 		"response_type": {"token"}, "client_id": {"pullkey"}, "redirect_uri": {back.URL + "/callback"}, "scope": {pullApp}, "service": {p.service()},
 	}.Encode()))
 	b.signIn(p.password)
@@ -173,7 +174,7 @@ func TestTheImplicitGrantLeaks(t *testing.T) {
 		t.Errorf("the page does not warn: %s", text)
 	}
 	b.click("approve")
-	entries := call(b, page.GetNavigationHistory, cdp.Empty{}).Entries
+	entries := chromium.Call(b.Browser, page.GetNavigationHistory, cdp.Empty{}).Entries
 	address := entries[len(entries)-1].URL
 	_, fragment, _ := strings.Cut(address, "#")
 	leak, err := url.ParseQuery(fragment)
@@ -194,18 +195,16 @@ func TestNobodyCanPutTheConsentPageIntoAFrame(t *testing.T) {
 	}))
 	defer trap.Close()
 	b := p.browser()
-	b.do(chromedp.Navigate(inner), chromedp.WaitVisible(chromedp.CSS("#user_code"))) // alone it opens
-	b.do(chromedp.Navigate(trap.URL), chromedp.WaitVisible(chromedp.CSS("main")))
+	b.Do(chromedp.Navigate(inner), chromedp.WaitVisible(chromedp.CSS("#user_code"))) // alone it opens
+	b.Do(chromedp.Navigate(trap.URL), chromedp.WaitVisible(chromedp.CSS("main")))
 	frames := 0
-	for _, info := range call(b, target.GetTargets, target.GetTargetsParams{}).TargetInfos {
+	for _, info := range chromium.Call(b.Browser, target.GetTargets, target.GetTargetsParams{}).TargetInfos {
 		if info.Type != "iframe" {
 			continue
 		}
-		inside, leave := chromedp.NewContext(b.ctx, chromedp.WithTargetID(info.TargetID))
-		t.Cleanup(leave) // it closes the frame
-		frame := &browser{t, inside}
-		shown := see(frame, chromedp.Evaluate[string]("document.body.innerText"))
-		at := see(frame, chromedp.Evaluate[string]("location.href"))
+		frame := b.Inside(info.TargetID)
+		shown := chromium.See(frame, chromedp.Evaluate[string]("document.body.innerText"))
+		at := chromium.See(frame, chromedp.Evaluate[string]("location.href"))
 		if !strings.HasPrefix(at, "chrome-error:") || strings.Contains(shown, "Connect a device") {
 			t.Errorf("the frame shows %s: %s", at, shown)
 		}

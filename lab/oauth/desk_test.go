@@ -120,7 +120,7 @@ func (d *desk) pullkey(code int, stdin string, args ...string) {
 		typed += " < password"
 	}
 	d.print("%s\n", typed)
-	got := cli.Run(within(d.t, time.Minute), cli.Environment{
+	got := cli.Run(within(d.t), cli.Environment{
 		Args: args, Stdin: strings.NewReader(stdin), Stdout: d, Stderr: d, Now: d.Now, Wait: d.wait, Version: "guide",
 		Getenv: func(name string) string { return map[string]string{"HOME": "."}[name] },
 	})

@@ -95,7 +95,7 @@ func TestWhatAConsentGivesPullsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	p := open(t, nil)
 	for name, way := range p.ways() {
-		in, err := way(within(t, time.Minute), p.talk(registry.Options{Wait: atOnce}), scope(t, pullApp)...)
+		in, err := way(within(t), p.talk(registry.Options{Wait: atOnce}), scope(t, pullApp)...)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -110,10 +110,10 @@ func TestWhatAConsentGivesPullsAndNothingElse(t *testing.T) {
 		// What is stored pulls as an identity token, docker's way and containerd's.
 		for _, profile := range []registry.Profile{registry.Docker, registry.Containerd} {
 			c := p.talk(registry.Options{Login: in.Login, Profile: profile})
-			if _, err := c.Pull(within(t, time.Minute), p.reference("demo/hello:1"), registry.PullOptions{Dir: t.TempDir()}); err != nil {
+			if _, err := c.Pull(within(t), p.reference("demo/hello:1"), registry.PullOptions{Dir: t.TempDir()}); err != nil {
 				t.Errorf("%s, %s: %v", name, profile, err)
 			}
-			_, err := p.talk(registry.Options{Login: in.Login, Profile: profile}).Pull(within(t, time.Minute), p.reference("demo/other:1"), registry.PullOptions{Dir: t.TempDir()})
+			_, err := p.talk(registry.Options{Login: in.Login, Profile: profile}).Pull(within(t), p.reference("demo/other:1"), registry.PullOptions{Dir: t.TempDir()})
 			if e, ok := errors.AsType[*registry.Error](err); !ok || e.Cause != registry.CauseScope {
 				t.Errorf("%s, %s: a pull that was not consented to came to %v", name, profile, err)
 			}
@@ -124,12 +124,12 @@ func TestWhatAConsentGivesPullsAndNothingElse(t *testing.T) {
 func TestAPullThatCannotReachTheRealmNamesIt(t *testing.T) {
 	t.Parallel()
 	p := open(t, nil)
-	in, err := p.ways()["web"](within(t, time.Minute), p.talk(registry.Options{}))
+	in, err := p.ways()["web"](within(t), p.talk(registry.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	pull := func(c *registry.Client) error {
-		_, err := c.Pull(within(t, time.Minute), p.reference("demo/hello:1"), registry.PullOptions{Dir: t.TempDir()})
+		_, err := c.Pull(within(t), p.reference("demo/hello:1"), registry.PullOptions{Dir: t.TempDir()})
 		return err
 	}
 	running := p.talk(registry.Options{Login: in.Login})
