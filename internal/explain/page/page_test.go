@@ -48,10 +48,14 @@ func refused() explain.Diagnosis {
 		},
 		Logins: []explain.Login{{Secret: "acr", Key: "registry.cn-hangzhou.aliyuncs.com", Username: "cr_temp_user", Mismatch: "host"}},
 		Tried: []explain.Tried{
-			{Who: explain.Nobody, Vantage: cause.Client, Host: host, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Host: realm, Text: "nobody gets no token"},
-				Requests: []explain.Request{ask("HEAD", host, "/v2/shop/cart/manifests/1.4", 401), ask("GET", realm, "/auth?scope=repository%3Ashop%2Fcart%3Apull&service=registry.aliyuncs.com", 401)}},
-			{Who: explain.BySecret, Secret: "acr", Username: "cr_temp_user", Vantage: cause.Client, Host: host, Reach: explain.Done, Digest: "sha256:00",
-				Requests: []explain.Request{ask("POST", realm, "/auth", 200), ask("GET", host, "/v2/shop/cart/manifests/1.4", 200), ask("HEAD", host, "/v2/shop/cart/blobs/sha256:00", 0)}},
+			{
+				Who: explain.Nobody, Vantage: cause.Client, Host: host, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Host: realm, Text: "nobody gets no token"},
+				Requests: []explain.Request{ask("HEAD", host, "/v2/shop/cart/manifests/1.4", 401), ask("GET", realm, "/auth?scope=repository%3Ashop%2Fcart%3Apull&service=registry.aliyuncs.com", 401)},
+			},
+			{
+				Who: explain.BySecret, Secret: "acr", Username: "cr_temp_user", Vantage: cause.Client, Host: host, Reach: explain.Done, Digest: "sha256:00",
+				Requests: []explain.Request{ask("POST", realm, "/auth", 200), ask("GET", host, "/v2/shop/cart/manifests/1.4", 200), ask("HEAD", host, "/v2/shop/cart/blobs/sha256:00", 0)},
+			},
 		},
 		AlsoNoticed: []explain.Finding{{Code: cause.PolicyAlways, Certainty: cause.Possible, Sentence: "the image is on the node, and the pod wants it asked for each time"}},
 		Timeline:    []explain.Moment{{At: at, What: "Pod shop/cart-7c9d-x2lbv was made", Who: "kube-controller-manager"}},
@@ -62,8 +66,10 @@ func refused() explain.Diagnosis {
 func TestThePageHasAllOfADiagnosis(t *testing.T) {
 	t.Parallel()
 	two := refused()
-	two.Verdict = explain.Verdict{Status: explain.Broken, Finding: explain.Finding{Code: cause.RepoMissing, Certainty: cause.Possible, Sentence: "there is no such repository"},
-		Alternatives: []explain.Finding{{Code: cause.ScopeDenied, Sentence: "the login may not pull it", Fixes: []explain.Fix{{Title: "give it the right"}}}}}
+	two.Verdict = explain.Verdict{
+		Status: explain.Broken, Finding: explain.Finding{Code: cause.RepoMissing, Certainty: cause.Possible, Sentence: "there is no such repository"},
+		Alternatives: []explain.Finding{{Code: cause.ScopeDenied, Sentence: "the login may not pull it", Fixes: []explain.Fix{{Title: "give it the right"}}}},
+	}
 	two.Tried, two.Target.Workload = nil, "replicaset/web"
 	for name, all := range map[string][]explain.Diagnosis{"one": {refused()}, "two": {refused(), two}, "none": nil} {
 		got := page.Of(all, page.Options{At: at, Names: map[cause.Link]string{cause.Keyring: "kubelet's match"}})
@@ -94,8 +100,8 @@ func TestNothingOfAClusterOrARegistryIsHTML(t *testing.T) {
 	if i := strings.IndexAny(text, "\u202e\x1b\x00"); i >= 0 {
 		t.Errorf("a sign that is not to be seen: %q", text[max(0, i-40):i+10])
 	}
-	elements := strings.Fields("html head meta title style body article h1 h2 p span dl dt dd mark pre ol li b br div svg text line g details summary table tr td code")
-	attributes := strings.Fields("lang charset http-equiv content name class data-sign width height viewbox role aria-label x y dy x1 y1 x2 y2 text-anchor")
+	elements := strings.Fields("html head meta title style body article h1 h2 p span dl dt dd mark pre ol li b br div svg text line path g details summary table tr td code")
+	attributes := strings.Fields("d lang charset http-equiv content name class data-sign width height viewbox role aria-label x y dy x1 y1 x2 y2 text-anchor")
 	z, shown := html.NewTokenizer(strings.NewReader(text)), 0
 	for z.Next() != html.ErrorToken {
 		one := z.Token()

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/pullkey/pullkey/internal/explain"
 )
@@ -14,7 +15,8 @@ const (
 	row    = 46
 	top    = 40
 	// longest is how much of a path is shown in a row.
-	longest = 38
+	longest = 34
+	letter  = 8 // of what is written in it
 )
 
 // tried draws the requests of an attempt between who asks and the hosts that answer, in
@@ -37,7 +39,8 @@ func (p *page) tried(t *explain.Tried) {
 			parties = append(parties, r.Host)
 		}
 	}
-	width, height := 2*margin+(len(parties)-1)*lane, top+len(t.Requests)*row+row/2
+	last := utf8.RuneCountInString(parties[len(parties)-1]) * letter / 2
+	width, height := margin+(len(parties)-1)*lane+max(margin, last), top+len(t.Requests)*row+row/2
 	p.add("<div class=\"scroll\"><svg width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"the requests and answers in their order\">\n", width, height, width, height)
 	for i, party := range parties {
 		x := margin + i*lane
@@ -59,10 +62,10 @@ func (p *page) arrows(r explain.Request, to, y int) {
 		class = "ill"
 	}
 	middle, back := to-lane/2, y+row/2-4
-	p.add("<g><title>%s %s%s</title><text x=\"%d\" y=\"%d\" dy=\"-4\" text-anchor=\"middle\">%s %s</text><line class=\"ask\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>\n",
-		r.Method, r.Host, r.Path, middle, y, r.Method, short(r.Path), margin, y, to, y)
-	p.add("<line class=\"said %s\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/><text class=\"%s\" x=\"%d\" y=\"%d\" dy=\"-4\" text-anchor=\"middle\">%s</text></g>\n",
-		class, to, back, margin, back, class, middle, back, said)
+	p.add("<g><title>%s %s%s</title><text x=\"%d\" y=\"%d\" dy=\"-4\" text-anchor=\"middle\">%s %s</text><path class=\"ask\" d=\"M%d %dH%dm-7 -4 7 4-7 4\"/>\n",
+		r.Method, r.Host, r.Path, middle, y, r.Method, short(r.Path), margin, y, to)
+	p.add("<path class=\"said %s\" d=\"M%d %dH%dm7 -4-7 4 7 4\"/><text class=\"%s\" x=\"%d\" y=\"%d\" dy=\"-4\" text-anchor=\"middle\">%s</text></g>\n",
+		class, to, back, margin, class, middle, back, said)
 }
 
 // short is the end of a path that is too long, which tells more than its begin.
