@@ -70,12 +70,23 @@ func Versions(root string) (map[string]string, error) {
 // BuildPullkey builds pullkey as it is now into a folder, and returns its path.
 // It says so on out.
 func BuildPullkey(ctx context.Context, root, folder string, out io.Writer) (string, error) {
-	path := filepath.Join(folder, "pullkey")
+	return BuildCommand(ctx, root, folder, "pullkey", out)
+}
+
+// The programs of a node and of whoever uses docker.
+const (
+	Provider = "pullkey-credential-provider"
+	Helper   = "docker-credential-pullkey"
+)
+
+// BuildCommand builds a program of ours, as BuildPullkey does.
+func BuildCommand(ctx context.Context, root, folder, name string, out io.Writer) (string, error) {
+	path := filepath.Join(folder, name)
 	build := exec.CommandContext(ctx, "go", "-C", root, "build", "-trimpath", "-buildvcs=false", //nolint:gosec // our own program
-		"-ldflags", "-s -w", "-o", path, "./cmd/pullkey")
+		"-ldflags", "-s -w", "-o", path, "./cmd/"+name)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if err := progress.Run(out, "building pullkey", build); err != nil {
-		return "", fmt.Errorf("build pullkey: %w", err)
+	if err := progress.Run(out, "building "+name, build); err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
 	}
 	return path, nil
 }
