@@ -43,7 +43,9 @@ func pluginFailed() Cause {
 			"configured one, or gave an answer that cannot be read. kubelet logs that and goes on as if there were no " +
 			"credential. Mostly the cloud did not let the node's role fetch one.",
 		Proof: text("The metric `kubelet_credential_provider_plugin_errors_total` of the node rises with each attempt, "+
-			"and its log has the line (plugin/plugin.go in kubelet 1.37).", undecided(unseen)),
+			"and its log has the line (plugin/plugin.go in kubelet 1.37). Neither tells for which image.",
+			undecided("where the runtime was given no password, and kubelet's metrics, which the API server passes on to "+
+				"whoever has the right to `nodes/proxy`, tell of a plugin that failed.")),
 		Fix: text("The log of kubelet has what the plugin wrote to standard error; mend that, mostly the role of the "+
 			"node:",
 			sh("journalctl -u kubelet --since -1h | grep -A3 'Failed to provide credentials'")),

@@ -137,7 +137,7 @@ func (r *reader) beyond(ctx context.Context) error {
 	if err != nil || d.Observed == nil || d.Verdict.Status == explain.OK {
 		return nil //nolint:nilerr // who explains it says so
 	}
-	for _, read := range []func(context.Context, *explain.Diagnosis) error{r.owner, r.node, r.clock, r.neighbours, r.elsewhere} {
+	for _, read := range []func(context.Context, *explain.Diagnosis) error{r.owner, r.node, r.clock, r.plugins, r.neighbours, r.elsewhere} {
 		if err := read(ctx, &d); err != nil {
 			return err
 		}
@@ -189,6 +189,9 @@ func (r *reader) node(ctx context.Context, d *explain.Diagnosis) error {
 	return err
 }
 
+// metricsPatience is for a node that may not be reached, of which somebody waits to hear.
+const metricsPatience = 3 * time.Second
+
 func (r *reader) clock(ctx context.Context, d *explain.Diagnosis) error {
 	if !d.OfClock() || r.Pod.Spec.NodeName == "" {
 		return nil
@@ -197,6 +200,22 @@ func (r *reader) clock(ctx context.Context, d *explain.Diagnosis) error {
 	there, err := r.optional(ctx, "the clock of node "+r.Pod.Spec.NodeName, `{"apiGroups":["coordination.k8s.io"],"resources":["leases"],"verbs":["get"]}`, r.api.Get().AbsPath(leases).Namespace("kube-node-lease").Resource("leases").Name(r.Pod.Spec.NodeName), l)
 	r.Clock, r.NoClock = l.ahead(), !there
 	return err
+}
+
+// plugins reads which credential providers the node has, of which the API server passes
+// on kubelet's metrics alone. The right to that is an administrator's: nobody is told to
+// give it, and an answer that does not come says nothing.
+func (r *reader) plugins(ctx context.Context, d *explain.Diagnosis) error {
+	if !d.OfPlugin() || r.Pod.Spec.NodeName == "" {
+		return nil
+	}
+	limited, cancel := context.WithTimeout(ctx, metricsPatience)
+	defer cancel()
+	text, err := r.api.Get().AbsPath("/api/v1/nodes", r.Pod.Spec.NodeName, "proxy/metrics").Do(limited).Raw()
+	if err == nil {
+		r.Plugins = explain.ReadPlugins(string(text))
+	}
+	return ctx.Err()
 }
 
 // neighbours reads the ServiceAccount "default" and other pods: of the same

@@ -140,6 +140,12 @@ func rows() []row {
 		{"a clock that is behind, and a tag that is missing", failing(image, notFound, join(named(host), clock(-time.Hour))...), cause.TagMissing, cause.Possible},
 		{"a token that the registry does not take, and a clock that is ahead", failing(image, backOff("pull access denied, repository does not exist or may require authorization: server message: invalid_token: authorization failed"), join(named(host), clock(time.Hour))...), cause.ClockSkew, cause.Strong},
 
+		{"a login of the node's plugin that may not pull", failing(image, scope, onNode("v1.37.2"), plugin(7, 1)), cause.ScopeDenied, cause.Possible},
+		{"a plugin that never gave a login, and who pulls may not", failing(image, scope, onNode("v1.37.2"), plugin(3, 3)), cause.AuthNoCredential, cause.Possible},
+		{"a plugin that fails", failing(image, anonymous, onNode("v1.37.2"), plugin(7, 1)), cause.PluginFailed, cause.Possible},
+		{"a plugin that never failed, and nobody pulls", failing(image, anonymous, onNode("v1.37.2"), plugin(7, 0)), cause.AuthNoCredential, cause.Proven},
+		{"a plugin that fails, and a login that is refused", failing(image, refused, join(named(host), plugin(7, 1))...), cause.AuthInvalid, cause.Strong},
+
 		{"another ServiceAccount than the one that names the Secret", failing(image, anonymous, login("s", host), account("builder"), byDefault("s")), cause.SACustom, cause.Strong},
 		{"the same, and the Secret is for another registry", failing(image, anonymous, login("s", "other.example.net"), account("builder"), byDefault("s")), cause.AuthNoCredential, cause.Proven},
 		{"the same, and the text is that of a login without right too", failing(image, "ErrImagePull", login("s", host), account("builder"), byDefault("s")), cause.SACustom, cause.Possible},

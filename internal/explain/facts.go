@@ -55,6 +55,8 @@ type Beyond struct {
 	// it may not be read.
 	Clock   time.Duration
 	NoClock bool
+	// Plugins are the node's credential providers that kubelet has run.
+	Plugins []Plugin
 }
 
 // image is one image of a pod, with what kubelet says of its container.

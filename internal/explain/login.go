@@ -18,7 +18,7 @@ import (
 func (w *walk) withoutLogin() {
 	for _, look := range []func() (cause.Link, cause.Code, Finding, bool){
 		w.static, w.byAccount, w.stripped, w.exactMiss, w.notThere, w.passedOver, w.withoutPassword, w.nearMiss,
-		w.ephemeral, w.custom, w.reverted, w.unreferenced, w.volume, w.sidecar, w.otherHosts, w.nothing,
+		w.ephemeral, w.custom, w.reverted, w.unreferenced, w.volume, w.sidecar, w.otherHosts, w.plugged, w.nothing,
 	} {
 		if link, code, f, ok := look(); ok {
 			if f.Certainty == "" {
@@ -156,6 +156,9 @@ func (w *walk) nothing() (cause.Link, cause.Code, Finding, bool) {
 	}
 	if !w.Complete {
 		f.Certainty = cause.Possible // there may be a Secret for it, which nobody names
+	}
+	if w.Observed != nil && noLogin(w.heard()) && w.heard().LoginSent != runtimeerror.No {
+		w.ownLogins()
 	}
 	return cause.Keyring, cause.AuthNoCredential, f, true
 }

@@ -65,7 +65,14 @@ func (w *walk) ahead() {
 	default:
 		w.step(cause.ImageCache, Pass, "node %s has the image; it is pulled where the policy is Always, and taken as it is else", name)
 	}
-	w.NotChecked = append(w.NotChecked, NotChecked{What: "logins that node " + name + " has of its own (config.json, credential plugins)", Why: "the API server does not know them"})
+	w.ownLogins()
+}
+
+// ownLogins says that the node may have a login which is in no Secret.
+func (w *walk) ownLogins() {
+	if name := w.Pod.Spec.NodeName; name != "" {
+		w.NotChecked = append(w.NotChecked, NotChecked{What: "logins that node " + name + " has of its own (config.json, credential plugins)", Why: "the API server does not know them"})
+	}
 }
 
 // ofClock tells whether an error is what one with a wrong clock gets.
