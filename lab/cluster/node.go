@@ -168,17 +168,33 @@ func (c *Cluster) startKubelet(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encoding kubelet's configuration: %w", err)
 	}
-	path := filepath.Join(c.dir, "kubelet.yaml")
-	if err := os.WriteFile(path, config, 0o600); err != nil {
+	if err := os.WriteFile(c.kubeletFile(), config, 0o600); err != nil {
 		return fmt.Errorf("writing kubelet's configuration: %w", err)
 	}
-	return c.run(ctx, "kubelet", "env", append(c.trust(), c.bin.Kubelet,
-		"--config="+path, "--kubeconfig="+c.internalKubeconfig("kubelet"),
+	return c.runKubelet(ctx)
+}
+
+func (c *Cluster) kubeletFile() string { return filepath.Join(c.dir, "kubelet.yaml") }
+
+func (c *Cluster) runKubelet(ctx context.Context, flags ...string) error {
+	args := append(c.trust(), c.bin.Kubelet,
+		"--config="+c.kubeletFile(), "--kubeconfig="+c.internalKubeconfig("kubelet"),
 		// In the sandbox's own /var/lib. Below our folder its sockets' names
 		// might become too long (unix(7): 107 bytes).
 		"--root-dir=/var/lib/kubelet", "--cert-dir="+c.pki(),
-		"--hostname-override="+NodeName, "--node-ip="+nodeAddress.String())...)
+		"--hostname-override="+NodeName, "--node-ip="+nodeAddress.String())
+	return c.run(ctx, "kubelet", "env", append(args, flags...)...)
 }
+
+// RestartKubelet ends kubelet and starts it anew with further flags. Pods run on
+// meanwhile; the node counts as ready all the while, as it does to a cluster.
+func (c *Cluster) RestartKubelet(ctx context.Context, flags ...string) error {
+	c.kill("kubelet")
+	return c.runKubelet(ctx, flags...)
+}
+
+// KubeletLog is the file that kubelet writes its log to.
+func (c *Cluster) KubeletLog() string { return filepath.Join(c.dir, "kubelet.log") }
 
 // kubeletConfig is a node's as it should be (its own identity, nobody
 // anonymous, the API server decides who may ask it), less what would manage

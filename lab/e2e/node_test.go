@@ -109,6 +109,7 @@ type node struct {
 	witness *witness.Witness
 	cli     string // pullkey, once it is built
 	known   secrets
+	plug    []string // the flags with which kubelet asks a credential provider
 }
 
 func (n *node) costsLittle(t *testing.T) {

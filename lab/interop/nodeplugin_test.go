@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -54,10 +55,9 @@ func configured(t *testing.T, acr *localacr.ACR, file string) {
 func calls(acr *localacr.ACR) (credentials, others map[string]int) {
 	credentials, others = map[string]int{}, map[string]int{}
 	for _, e := range acr.AccessLog().Entries() {
-		switch e.Server {
-		case localacr.ServerAPI:
+		if e.Server == localacr.ServerAPI {
 			credentials[e.Instance]++
-		case localacr.ServerSTS, localacr.ServerMetadata:
+		} else if e.Server == localacr.ServerSTS || e.Server == localacr.ServerMetadata {
 			others[string(e.Server)]++
 		}
 	}
@@ -79,41 +79,21 @@ func TestEachProgramPullsThroughDockersHelper(t *testing.T) {
 	p := open(t)
 	caller := attachRole(t, p.ACR)
 	configured(t, p.ACR, filepath.Join(p.dir, ".config", "pullkey", "credential-provider.yaml"))
-	config := p.folder()
+	config, host := p.folder(), p.ACR.Instances()[0].Hosts[0]
 	if _, err := client.BuildCommand(t.Context(), root, config, client.Helper, os.Stderr); err != nil {
 		t.Fatal(err)
 	}
-	write := func(settings map[string]any) {
-		text, err := json.Marshal(settings)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(config, "config.json"), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	host := p.ACR.Instances()[0].Hosts[0]
 	ran := 0
 	for _, c := range client.Clients() {
 		if c.Login == nil {
 			continue // ctr reads no config.json
 		}
-		for way, settings := range map[string]map[string]any{
-			"credHelpers": {"credHelpers": map[string]string{host: "pullkey"}},
-			"credsStore":  {"credsStore": "pullkey"},
+		for way, settings := range map[string]string{
+			"credHelpers": fmt.Sprintf(`{"credHelpers": {%q: "pullkey"}}`, host), "credsStore": `{"credsStore": "pullkey"}`,
 		} {
-			t.Run(c.Name+" by "+way, func(t *testing.T) {
-				write(map[string]any{})
-				if err := p.pulls(c, p.push(), config, entry{}); err == nil {
-					t.Error("it pulls without the helper too")
-				}
-				write(settings)
-				// containers/image, which is skopeo's and podman's, reads credHelpers alone.
-				reads := c.Name != "skopeo" || way == "credHelpers"
-				if err := p.pulls(c, p.push(), config, entry{}); (err == nil) != reads {
-					t.Errorf("it asks the helper: want %v, got: %v", reads, err)
-				}
-			})
+			// containers/image, which is skopeo's and podman's, reads credHelpers alone.
+			reads := c.Name != "skopeo" || way == "credHelpers"
+			t.Run(c.Name+" by "+way, func(t *testing.T) { p.pullsByHelper(t, c, config, settings, reads) })
 			ran++
 		}
 	}
@@ -121,6 +101,9 @@ func TestEachProgramPullsThroughDockersHelper(t *testing.T) {
 		t.Errorf("%d pulls were tried, want those of four programs in two ways", ran)
 	}
 	t.Run("docker login leaves who asks", func(t *testing.T) {
+		if err := os.WriteFile(filepath.Join(config, "config.json"), []byte(`{"credsStore": "pullkey"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		user, password := p.ACR.Owner()
 		docker := named("docker")
 		if out, err := p.as(config, password.Reveal(), docker.Login(p.programs, host, user, config)...); err != nil {
@@ -137,6 +120,22 @@ func TestEachProgramPullsThroughDockersHelper(t *testing.T) {
 		t.Errorf("calls for a credential (-want +got):\n%s", diff)
 	}
 	p.keepsNothing(t, config)
+}
+
+// pullsByHelper has a program pull without the helper, which must fail, and with it.
+func (p *place) pullsByHelper(t *testing.T, c client.Client, config, settings string, reads bool) {
+	t.Helper()
+	for content, want := range map[string]bool{"{}": false, settings: reads} {
+		if err := os.WriteFile(filepath.Join(config, "config.json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		err := p.pulls(c, p.push(), config, entry{})
+		t.Logf("with %s: %s", content, time.Since(began))
+		if (err == nil) != want {
+			t.Errorf("with %s it pulls: want %v, got: %v", content, want, err)
+		}
+	}
 }
 
 // pulledFor looks at the registry's log: all that was read was read with a temporary
