@@ -1,6 +1,6 @@
 # pullkey: `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench bench-controller bench-pulls drill fuzz golden manifests tools image release
+.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench bench-controller bench-node bench-pulls drill fuzz golden manifests tools image release
 
 GO ?= go
 # The tests of lab that need neither root nor a Kubernetes.
@@ -50,10 +50,13 @@ lab-exec: ## run CMD='…' inside the running lab
 localacr: ## the local ACR alone: no root, no cluster
 	@lab/run.sh localacr
 
-bench: bench-controller bench-pulls ## all numbers of docs/reference/benchmarks.md; about an hour
+bench: bench-controller bench-node bench-pulls ## all numbers of docs/reference/benchmarks.md; about an hour
 
 bench-controller: ## what the controller costs a cluster: time, requests, memory (Linux)
 	@lab/run.sh lab scale
+
+bench-node: ## how long the programs of a node take to start (Linux)
+	@lab/run.sh lab start
 
 bench-pulls: ## pull 1 GB beside skopeo, oras, crane and containerd (root, Linux)
 	@lab/run.sh lab bench

@@ -5,7 +5,7 @@ set -eu
 command=$1
 shift
 cd "$(dirname "$0")/.."
-if [ "$command" = lab ] && [ "${1:-}" != scale ] && { [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; }; then
+if [ "$command" = lab ] && [ "${1:-}" != scale ] && [ "${1:-}" != start ] && { [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; }; then
 	echo "This needs Linux and root: it makes namespaces, mounts and cgroups." >&2
 	echo "hint: make localacr runs the local ACR alone, anywhere; make check runs the tests that need no root" >&2
 	exit 1

@@ -19,6 +19,7 @@ const usage = `Usage: lab COMMAND
   down   stop it
   bench  measure pullkey's pull beside those of others
   scale  measure what the controller costs a cluster; needs no root
+  start  measure how the programs of a node start; needs no root
 
 Run it through make (make demo, make lab-up, make lab-down, make bench), from the
 repository's root. It needs Linux, root and Go; the rest is built or installed.
@@ -40,6 +41,7 @@ var commands = map[string]command{
 		return bench.Run(ctx, bench.Options{Root: root, Out: out})
 	},
 	"scale": measure,
+	"start": begin,
 	"bench-registry": func(ctx context.Context, _ string, _ []string, out io.Writer) error {
 		return bench.Registry(ctx, os.Stdin, out)
 	},
