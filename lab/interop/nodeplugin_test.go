@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,7 +58,8 @@ func calls(acr *localacr.ACR) (credentials, others map[string]int) {
 	for _, e := range acr.AccessLog().Entries() {
 		if e.Server == localacr.ServerAPI {
 			credentials[e.Instance]++
-		} else if e.Server == localacr.ServerSTS || e.Server == localacr.ServerMetadata {
+		}
+		if slices.Contains([]localacr.ServerKind{localacr.ServerSTS, localacr.ServerMetadata}, e.Server) {
 			others[string(e.Server)]++
 		}
 	}
