@@ -150,6 +150,7 @@ func capturedBeyond(f *explain.Facts, key []byte) []any {
 		node.Status.Images, node.Status.Conditions = f.Node.Status.Images, f.Node.Status.Conditions
 		of := f.Node.Status.NodeInfo
 		node.Status.NodeInfo.KubeletVersion, node.Status.NodeInfo.OperatingSystem, node.Status.NodeInfo.Architecture = of.KubeletVersion, of.OperatingSystem, of.Architecture
+		node.Annotations = annotated(f.Plugins)
 		items = append(items, node)
 	}
 	if f.Clock != 0 {
@@ -161,6 +162,18 @@ func capturedBeyond(f *explain.Facts, key []byte) []any {
 		})
 	}
 	return items
+}
+
+// pluginsNote is where a captured node has its credential providers: they are in no object
+// of the cluster.
+const pluginsNote = "pullkey.dev/credential-providers"
+
+func annotated(plugins []explain.Plugin) map[string]string {
+	text, err := json.Marshal(plugins)
+	if err != nil || len(plugins) == 0 {
+		return nil
+	}
+	return map[string]string{pluginsNote: string(text)}
 }
 
 // bare takes out of a pod where secrets are written by people: of its containers the

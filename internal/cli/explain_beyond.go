@@ -302,6 +302,7 @@ func (o *objectFile) node(f *explain.Facts) {
 	for i := range o.nodes {
 		if o.nodes[i].Name == f.Pod.Spec.NodeName {
 			f.Node = &o.nodes[i]
+			_ = json.Unmarshal([]byte(f.Node.Annotations[pluginsNote]), &f.Plugins) // a file without says nothing of them
 		}
 	}
 	for i := range o.leases {

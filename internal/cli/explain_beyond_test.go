@@ -161,6 +161,12 @@ func TestWhatIsBeyondIsReadAndCaptured(t *testing.T) {
 		"the node": {around(pod(never, ""), map[string]string{
 			"/api/v1/nodes/n": `{"kind":"Node","apiVersion":"v1","metadata":{"name":"n"},"status":{"nodeInfo":{"kubeletVersion":"v1.37.2"},"images":[{"names":["reg.example.com/a:1"]}]}}`,
 		}), "PULL-CACHE-VERIFY  [strong]"},
+		"kubelet's metrics": {around(pod(basic, ""), map[string]string{
+			"/api/v1/nodes/n": `{"kind":"Node","apiVersion":"v1","metadata":{"name":"n"}}`,
+			"/api/v1/nodes/n/proxy/metrics": `kubelet_credential_provider_plugin_errors_total{plugin_name="acr"} 2
+kubelet_credential_provider_plugin_duration_count{plugin_name="acr"} 4
+`,
+		}), "PULL-PLUGIN-FAILED  [possible]"},
 		"the node's clock": {around(pod(wrong, ""), map[string]string{
 			"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n": `{"metadata":{"name":"n","namespace":"kube-node-lease","managedFields":[{"manager":"kubelet","operation":"Update","time":"2026-11-23T10:00:00Z","fieldsV1":{"f:spec":{"f:renewTime":{}}}}]},"spec":{"renewTime":"2026-11-23T09:00:00.000000Z"}}`,
 		}), "PULL-CLOCK-SKEW  [strong]"},
