@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/lab/authority"
 )
 
 // Options say where to break.
@@ -67,19 +68,19 @@ type Case struct {
 type Breaker struct {
 	Options
 
-	ca     *authority
+	ca     *authority.Authority
 	mu     sync.Mutex
 	fronts []*front
 }
 
 // New returns a breaker that has broken nothing yet.
 func New(o Options) (*Breaker, error) {
-	ca, err := newAuthority()
+	ca, err := authority.New()
 	return &Breaker{Options: o, ca: ca}, err
 }
 
 // CA is the authority of the breaker's registries, in PEM.
-func (b *Breaker) CA() []byte { return b.ca.pem }
+func (b *Breaker) CA() []byte { return b.ca.PEM }
 
 // Close ends the registries.
 func (b *Breaker) Close() {

@@ -3,6 +3,7 @@ package breaker
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -21,6 +22,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/pullkey/pullkey/lab/authority"
 )
 
 // front is a registry of the breaker's own, under a name of its own: every repository
@@ -38,7 +41,8 @@ type front struct {
 	settle   func(host, trust string) string   // containerd's settings for it
 	asked    string                            // as which registry, if not itself
 	tls      func(*tls.Config)
-	cert     certificate
+	named    string    // the name in its certificate, if not its own
+	until    time.Time // the end of its certificate, if it has ended
 	server   *http.Server
 	healed   atomic.Bool
 }
@@ -100,7 +104,7 @@ func (f *front) trust(b *Breaker) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return fmt.Errorf("write the settings for %s: %w", f.host, err)
 	}
-	for path, text := range map[string][]byte{ca: b.ca.pem, filepath.Join(folder, "hosts.toml"): []byte(f.settle(f.host, fmt.Sprintf("ca = %q\n", ca)))} {
+	for path, text := range map[string][]byte{ca: b.ca.PEM, filepath.Join(folder, "hosts.toml"): []byte(f.settle(f.host, fmt.Sprintf("ca = %q\n", ca)))} {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			return fmt.Errorf("write the settings for %s: %w", f.host, err)
 		}
@@ -197,7 +201,7 @@ func (f *front) serve(b *Breaker) error {
 		go func() { _ = f.server.Serve(listener) }()
 		return nil
 	}
-	pair, err := b.ca.issue(f.host, f.cert)
+	pair, err := b.ca.Issue(cmp.Or(f.until, authority.Until), cmp.Or(f.named, f.host))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/pullkey/pullkey/internal/cause"
 )
@@ -76,8 +77,8 @@ func ofNetworks() []fault {
 		at(cause.NetRefused, "nobody listens", func(f *front) { f.deaf = true }),
 		at(cause.NetReset, "a connection that is cut off", instead(func(*http.Request) bool { return true }, silent)),
 		at(cause.TLSUnknownCA, "a stranger's certificate", func(f *front) { f.stranger = true }),
-		at(cause.TLSName, "a certificate for another name", func(f *front) { f.cert.name = random() + ".example.com" }),
-		at(cause.TLSExpired, "a certificate that has ended", func(f *front) { f.cert.ended = true }),
+		at(cause.TLSName, "a certificate for another name", func(f *front) { f.named = random() + ".example.com" }),
+		at(cause.TLSExpired, "a certificate that has ended", func(f *front) { f.until = time.Now().Add(-time.Hour) }),
 		at(cause.TLSPlainHTTP, "plain HTTP", func(f *front) { f.plain = true }),
 		at(cause.TLSHTTPToTLS, "HTTP to HTTPS", settled(func(host, _ string) string { return fmt.Sprintf("server = \"http://%s:443\"\n", host) })),
 		at(cause.TLSClientCert, "a certificate is asked for", func(f *front) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -141,7 +142,7 @@ func ofNetworks() []fault {
 		{name: "cut-off", traits: []trait{instead(isAny, silent)}, want: at(Resolve, Reset, 0)},
 		{name: "a-stranger", traits: []trait{func(r *registry) { r.stranger = true }}, want: at(Resolve, TLSUnknownCA, 0)},
 		{name: "another-name", traits: []trait{func(r *registry) { r.names = []string{"other.example"} }}, want: at(Resolve, TLSName, 0)},
-		{name: "ended", traits: []trait{func(r *registry) { r.until = ended }}, want: at(Resolve, TLSExpired, 0)},
+		{name: "ended", traits: []trait{func(r *registry) { r.until = time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC) }}, want: at(Resolve, TLSExpired, 0)},
 		{name: "plain-http", traits: []trait{func(r *registry) { r.plain = true }}, want: at(Resolve, PlainHTTP, 0)},
 		{name: "http-to-tls", as: alice, traits: []trait{func(r *registry) { r.hosts = "server = \"http://http-to-tls.example:443\"\n" }}, want: Error{Stage: Resolve, Kind: TLSToHTTP, Status: 400, Host: "http-to-tls.example:443"}, not: []way{old}},
 		{name: "a-clients-certificate", traits: []trait{func(r *registry) {

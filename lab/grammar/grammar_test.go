@@ -22,6 +22,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/pullkey/pullkey/internal/runtimeerror"
+	"github.com/pullkey/pullkey/lab/authority"
 )
 
 var update = flag.Bool("update", false, "record the texts anew")
@@ -265,7 +266,7 @@ func (p *place) open(host string, at netip.Addr, traits []trait) {
 		p.t.Fatal(err)
 	}
 	if r.stranger {
-		if r.ca, err = newAuthority(); err != nil {
+		if r.ca, err = authority.New(); err != nil {
 			p.t.Fatal(err)
 		}
 	}

@@ -23,6 +23,7 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/pullkey/pullkey/lab"
+	"github.com/pullkey/pullkey/lab/authority"
 	"github.com/pullkey/pullkey/lab/cluster"
 	"github.com/pullkey/pullkey/lab/program"
 	"github.com/pullkey/pullkey/lab/sandbox"
@@ -37,7 +38,7 @@ type place struct {
 	t     *testing.T
 	dir   string
 	names map[string]netip.Addr
-	ca    *authority // that the runtimes trust
+	ca    *authority.Authority // that the runtimes trust
 }
 
 // open starts the sandbox, or skips where it cannot run.
@@ -58,7 +59,7 @@ func open(t *testing.T) *place {
 			t.Error(err)
 		}
 	})
-	if p.ca, err = newAuthority(); err != nil {
+	if p.ca, err = authority.New(); err != nil {
 		t.Fatal(err)
 	}
 	// It is asked with -name and -digest.
@@ -66,7 +67,7 @@ func open(t *testing.T) *place {
 	if err := os.Chmod(filepath.Join(dir, "verifiers", "bindir"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p.write("trusted.crt", string(p.ACR.CA())+string(p.ca.pem))
+	p.write("trusted.crt", string(p.ACR.CA())+string(p.ca.PEM))
 	return p
 }
 

@@ -19,6 +19,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/pullkey/pullkey/lab/authority"
 )
 
 // registry is a small one under a name of its own: every repository holds one image
@@ -26,7 +28,7 @@ import (
 type registry struct {
 	host string
 	at   netip.Addr
-	ca   *authority
+	ca   *authority.Authority
 
 	manifest, config, layer []byte
 
@@ -56,14 +58,14 @@ const (
 )
 
 // newRegistry makes a registry. Its content depends on its name: no runtime has any of it.
-func newRegistry(host string, at netip.Addr, ca *authority, traits ...trait) (*registry, error) {
-	r := &registry{host: host, at: at, ca: ca, until: validUntil, names: []string{host, "auth." + host}, size: 1 << 10, architecture: goruntime.GOARCH}
+func newRegistry(host string, at netip.Addr, ca *authority.Authority, traits ...trait) (*registry, error) {
+	r := &registry{host: host, at: at, ca: ca, until: authority.Until, names: []string{host, "auth." + host}, size: 1 << 10, architecture: goruntime.GOARCH}
 	for _, t := range traits {
 		t(r)
 	}
 	var layer, packed bytes.Buffer
 	w := tar.NewWriter(&layer)
-	err := w.WriteHeader(&tar.Header{Name: host, Mode: 0o644, Size: int64(r.size), ModTime: validFrom})
+	err := w.WriteHeader(&tar.Header{Name: host, Mode: 0o644, Size: int64(r.size), ModTime: authority.From})
 	if err == nil {
 		_, err = w.Write(r.file())
 	}
@@ -128,7 +130,7 @@ func (r *registry) serve(listen func(network, address string) (net.Listener, err
 		go func() { _ = server.Serve(listener) }()
 		return closing, nil
 	}
-	pair, err := r.ca.issue(r.until, r.names...)
+	pair, err := r.ca.Issue(r.until, r.names...)
 	if err != nil {
 		return nil, err
 	}
