@@ -243,7 +243,6 @@ func rows() []row {
 		{"a password of ECR that is not yet too old", failing(ecr+"/a", refused, join(named(ecr), user("AWS"), failedAt(10*time.Hour))...), cause.AuthInvalid, cause.Strong},
 		{"an old password of another registry", failing(image, refused, join(named(host), user("AWS"), failedAt(11*time.Hour+time.Minute))...), cause.AuthInvalid, cause.Strong},
 		{"a Secret, and an account that was not read", failing(image, anonymous, login("s", host), func(f *explain.Facts) { f.ServiceAccount = nil }), cause.SANotReferenced, cause.Possible},
-		{"a Secret without data in the file", failing(image, scope, has("s", "kubernetes.io/dockerconfigjson", "", ""), podNames("s"), func(f *explain.Facts) { f.File, f.Secrets["s"].Data = true, nil }), cause.AuthNoCredential, cause.Possible},
 		{"a manifest that is too large", failing(image, backOff("rejecting 5000000 byte manifest for reg.example.com/a:1: not found"), named(host)...), cause.ManifestTooBig, cause.Possible},
 		{"the runtime's own image", failing(image, "", join(named(host), sandbox(`failed to start sandbox "ab": failed to get sandbox image "`+host+`/pause:3": failed to pull image "`+host+`/pause:3": failed to pull and unpack image "`+host+`/pause:3": failed to resolve image: failed to do request: Head "https://reg.example.com/v2/pause/manifests/3": dial tcp 10.0.0.1:443: i/o timeout`))...), cause.SandboxImage, cause.Proven},
 		{"a login without the right", failing(image, scope, named(host)...), cause.ScopeDenied, cause.Possible},
@@ -350,17 +349,33 @@ func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
 	}
 }
 
-// What was not read is neither good nor broken.
-func TestWithoutTheSecretsNothingIsProven(t *testing.T) {
+// What was not read is neither good nor broken: nobody is told that there is no login, or
+// to make one.
+func TestWithoutTheSecretsThatAreNamedNothingIsKnown(t *testing.T) {
 	t.Parallel()
-	f := failing(host+"/a:1", scope, podNames("s"), func(f *explain.Facts) { f.Complete = false })
-	d, err := explain.Pod(f, "")
-	if err != nil || d.Verdict.Certainty != cause.Possible {
-		t.Errorf("%v: got %+v", err, d.Verdict)
-	}
-	for _, s := range d.Steps {
-		if s.Link == cause.Keyring && s.Status == explain.Pass {
-			t.Errorf("the keyring is told as good: %+v", s)
+	const image = host + "/a:1"
+	forbidden := func(f *explain.Facts) { f.Complete = false }
+	for name, f := range map[string]*explain.Facts{
+		"a refusal that may be of a login":      failing(image, scope, podNames("s"), forbidden),
+		"a pull as nobody":                      failing(image, anonymous, podNames("s"), forbidden),
+		"one of two that was read, for others":  failing(image, anonymous, login("t", "quay.io"), podNames("t", "s"), func(f *explain.Facts) { f.Complete, f.Absent = false, nil }),
+		"a file that holds nothing of a Secret": failing(image, scope, has("s", "kubernetes.io/dockerconfigjson", "", ""), podNames("s"), func(f *explain.Facts) { f.File, f.Secrets["s"].Data = true, nil }),
+		"a pod that nobody has tried":           failing(image, "", podNames("s"), forbidden),
+	} {
+		d, err := explain.Pod(f, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := d.Verdict
+		if v.Code != "" {
+			if v.Certainty != cause.Possible || v.Code == cause.AuthNoCredential {
+				t.Errorf("%s: got %+v", name, v)
+			}
+			continue
+		}
+		known := func(s explain.Step) bool { return s.Link == cause.Keyring && s.Status != explain.Unknown }
+		if v.Status != explain.Inconclusive || len(v.Fixes)+len(v.Alternatives) > 0 || slices.ContainsFunc(d.Steps, known) {
+			t.Errorf("%s: got %+v\n%+v", name, v, d.Steps)
 		}
 	}
 }

@@ -38,6 +38,13 @@ func (w *walk) judge() {
 		w.Verdict = Verdict{Status: Broken, Finding: f}
 		return
 	}
+	if len(w.unread) > 0 && noLogin(err) {
+		w.Verdict = Verdict{Status: Inconclusive, Finding: Finding{
+			Sentence: fmt.Sprintf("it fails for want of a login for %s, or of a right, and Secret %s, which the pod names, was not read: why is not known", w.parsed.Host(), strings.Join(w.unread, ", ")),
+			Evidence: []string{w.Observed.From + ", reason " + w.Observed.Reason + ": " + err.Text},
+		}}
+		return
+	}
 	if f, ok := w.said(err); ok {
 		w.Verdict = Verdict{Status: Broken, Finding: f}
 		return
@@ -84,6 +91,9 @@ func (w *walk) judgeUnseen() {
 func (w *walk) rest() {
 	if w.Observed != nil {
 		w.besideNode(w.heard())
+	}
+	if w.there && w.Observed == nil { // it needed no login, or the node had one
+		w.findings = slices.DeleteFunc(w.findings, func(f accounted) bool { return slices.Contains(undecided, f.Code) })
 	}
 	for _, f := range w.findings {
 		if f.seen != "" {

@@ -144,15 +144,19 @@ func (w *walk) withoutPassword() (cause.Link, cause.Code, Finding, bool) {
 	return "", "", Finding{}, false
 }
 
-// nothing is what is left: there is no login for the registry anywhere.
+// nothing is what is left: there is no login for the registry anywhere, as far as all that
+// the pod names was read.
 func (w *walk) nothing() (cause.Link, cause.Code, Finding, bool) {
+	if len(w.unread) > 0 {
+		return "", "", Finding{}, false
+	}
 	f := Finding{
 		Sentence: fmt.Sprintf("there is no login for %s: kubelet pulls as nobody", w.parsed.Host()),
 		Evidence: []string{fmt.Sprintf("Pod %s/%s names [%s]", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "))},
 		Fixes:    []Fix{{Title: "make a pull Secret, and name it in the ServiceAccount", Command: w.newSecret("pull-secret", w.parsed.Host())}},
 	}
-	if len(w.unread) > 0 {
-		f.Evidence = append(f.Evidence, "not read: "+strings.Join(w.unread, ", "))
+	if w.Pod.Name == NoPod {
+		f.Evidence = nil
 	}
 	if !w.Complete {
 		f.Certainty = cause.Possible // there may be a Secret for it, which nobody names

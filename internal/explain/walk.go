@@ -191,6 +191,14 @@ func (w *walk) at(field string) string {
 
 func (w *walk) account() {
 	switch {
+	case w.NoAccount && w.Pod.Name == NoPod:
+		w.step(cause.ServiceAccount, Fail, "%s/%s does not exist", w.Pod.Namespace, w.Target.ServiceAccount)
+		w.finds(cause.ServiceAccount, cause.SAMissing, always, Finding{
+			Certainty: cause.Proven,
+			Sentence:  fmt.Sprintf("ServiceAccount %s/%s does not exist, so that the API server would refuse the pod", w.Pod.Namespace, w.Target.ServiceAccount),
+			Evidence:  []string{fmt.Sprintf("the API server has no ServiceAccount %s/%s", w.Pod.Namespace, w.Target.ServiceAccount)},
+			Fixes:     []Fix{{"make it, with the pull Secrets that its images need, or name one that exists", fmt.Sprintf("kubectl -n %s create serviceaccount %s", quote(w.Pod.Namespace), quote(w.Target.ServiceAccount))}},
+		})
 	case w.NoAccount:
 		w.step(cause.ServiceAccount, Warn, "%s/%s does not exist any more", w.Pod.Namespace, w.Target.ServiceAccount)
 	case w.ServiceAccount == nil:
@@ -213,6 +221,11 @@ func (w *walk) podSecrets() {
 		w.step(cause.PodSecrets, Warn, "the pod names [%s]; not there: %s", strings.Join(names, ", "), strings.Join(w.missing, ", "))
 	default:
 		w.step(cause.PodSecrets, Pass, "the pod names [%s]", strings.Join(names, ", "))
+	}
+	for _, name := range w.unread {
+		if w.Secrets[name] != nil {
+			w.NotChecked = append(w.NotChecked, NotChecked{What: "Secret " + name, Why: "the file holds nothing of what is in it"})
+		}
 	}
 }
 
@@ -246,7 +259,8 @@ func (w *walk) content() {
 		if len(w.unread) > 0 {
 			status = Unknown
 		}
-		w.step(cause.SecretContent, status, "no Secret was read")
+		summary := map[StepStatus]string{Skip: "there is none to look into", Unknown: "not read: " + strings.Join(w.unread, ", ")}[status]
+		w.step(cause.SecretContent, status, "%s", summary)
 		return
 	}
 	var texts []string
@@ -303,11 +317,14 @@ func (w *walk) keyring() {
 	case len(w.found.Logins) > 0:
 		w.step(cause.Keyring, Fail, "%q of Secret %s matches, and has no password", shown(w.found.Logins[0].Key), w.found.Logins[0].Secret)
 	default:
-		status := Fail
-		if len(w.unread) > 0 {
-			status = Unknown
+		status, more := Fail, ""
+		switch {
+		case len(w.unread) > 0:
+			status, more = Unknown, "; not read: "+strings.Join(w.unread, ", ")
+		case w.there && w.Observed == nil:
+			status = Warn
 		}
-		w.step(cause.Keyring, status, "%d of %d keys match", len(w.found.Logins), len(w.found.Comparisons))
+		w.step(cause.Keyring, status, "%d of %d keys match%s", len(w.found.Logins), len(w.found.Comparisons), more)
 	}
 	w.withoutLogin()
 	w.nearOfAccount()
