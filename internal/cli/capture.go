@@ -59,7 +59,7 @@ func (p *program) capture(ctx context.Context, f *clusterFlags, namespace, pod s
 		return err
 	}
 	for _, n := range facts.Unread {
-		p.note("%s is not in the file: %s", n.What, n.Why)
+		p.note("not in the file: %s: %s", n.What, n.Why)
 	}
 	list, err := captured(facts)
 	if err != nil {

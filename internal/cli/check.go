@@ -22,7 +22,8 @@ that node: whether it has the image, is ready, and has room.
 Exit codes as of explain.`
 
 const checkExample = `  pullkey check registry.example.com/team/app:1.0 -n shop
-  pullkey check registry.example.com/team/app:1.0 -n shop --service-account builder
+  pullkey check registry.example.com/team/app:1.0 -n shop \
+    --service-account builder
   pullkey check registry.example.com/team/app:1.0 -n shop --node worker-3`
 
 type checkFlags struct {
@@ -80,13 +81,11 @@ func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) er
 		return err
 	}
 	switch {
-	case r.NoAccount:
-		return verdictError{advise(fmt.Errorf("check the ServiceAccount %s/%s: there is none of that name, so that the API server would refuse the pod", namespace, f.account),
-			"see what there is: kubectl get serviceaccounts -n %s", namespace), exitFailed}
-	case r.ServiceAccount == nil:
+	case r.ServiceAccount != nil:
+		pod.Spec.ImagePullSecrets = r.ServiceAccount.ImagePullSecrets
+	case !r.NoAccount:
 		return permissionError{advise(fmt.Errorf("read ServiceAccount %s/%s: the API server forbids it", namespace, f.account), "it takes this rule in a Role: %s", rule("serviceaccounts", "get"))}
 	}
-	pod.Spec.ImagePullSecrets = r.ServiceAccount.ImagePullSecrets
 	if err := r.secrets(cmd.Context()); err != nil {
 		return err
 	}

@@ -23,8 +23,8 @@ const doctorAbout = `Find all pods that cannot pull an image, explain each, and 
 cause: a line for each cause, the pods, and one fix. No registry is asked, and
 nothing is changed. pullkey explain pod/NAME tells more of one.
 
-Exit codes: 0 no pod fails, 1 one does, 2 wrong usage, 3 the cluster gave no
-answer, 4 a right in the cluster is missing.`
+Exit codes: 0 no pod fails, 1 one does and a cause was found, 2 wrong usage,
+3 not known, 4 a right in the cluster is missing that would tell.`
 
 const doctorExample = `  pullkey doctor -n shop
   pullkey doctor -A`
@@ -94,8 +94,13 @@ func (p *program) doctor(cmd *cobra.Command, f *doctorFlags) error {
 	if err := p.found(w, p.wardText(w)); err != nil {
 		return err
 	}
-	if w.Pods > 0 {
+	switch {
+	case slices.ContainsFunc(w.Causes, func(c causeSeen) bool { return c.Code != "" }):
 		return verdictError{fmt.Errorf("%s cannot pull", many(w.Pods, "pod")), exitFailed}
+	case w.Pods > 0 && slices.ContainsFunc(w.NotChecked, func(n explain.NotChecked) bool { return n.Rule != "" }):
+		return verdictError{fmt.Errorf("why %s cannot pull is not known", many(w.Pods, "pod")), exitForbidden}
+	case w.Pods > 0:
+		return verdictError{fmt.Errorf("why %s cannot pull is not known", many(w.Pods, "pod")), exitInconclusive}
 	}
 	return nil
 }

@@ -24,8 +24,9 @@ written, from a ticket for example; nothing is changed. With --probe it asks the
 registry too, from here and as a node's runtime would, with the logins that the
 pod or its ServiceAccount name, and as nobody: what is answered to one and not
 to another proves what a message cannot. No content is fetched.
-With the code of a cause it prints what there is to know of it, and of a
-workload (deploy/NAME, rs/, sts/, ds/, job/) why its pods fail or are not made.
+With the code of a cause it prints what there is to know of it, with the begin
+of codes (PULL-KEY, PULL-) it lists them. Of a workload (deploy/NAME, rs/, sts/,
+ds/, job/) it tells why its pods fail or are not made.
 
 Exit codes: 0 nothing speaks against the pull, 1 a cause was found, 2 wrong
 usage, 3 inconclusive, 4 a right in the cluster is missing that would decide it.`
@@ -40,7 +41,8 @@ const explainExample = `  pullkey explain pod/web-7c9d-x2lbv -n shop
 type explainFlags struct {
 	clusterFlags
 	probeFlags
-	file, container string
+	files     []string
+	container string
 }
 
 func (p *program) explainCommand() *cobra.Command {
@@ -53,17 +55,17 @@ func (p *program) explainCommand() *cobra.Command {
 				return err
 			}
 			if strings.HasPrefix(strings.ToUpper(what), "PULL-") {
-				if p.format == "html" {
-					return usageError{errors.New("-o html shows what was found of a pull, and not a code"), cmd.CommandPath()}
+				if p.format == "html" || len(f.files)+len(f.container)+len(f.namespace) > 0 || f.on {
+					return usageError{errors.New("a code is explained from what pullkey knows: no other flag than -o text or json goes with it"), cmd.CommandPath()}
 				}
 				return p.explainCode(cmd, what)
 			}
-			if what == "" && f.file == "" {
+			if what == "" && len(f.files) == 0 {
 				return usageError{errors.New("name a pod, the code of a cause, or with -f a file of objects"), cmd.CommandPath()}
 			}
 			if at, name, ok := workloadOf(what); ok {
 				namespace := f.namespace
-				if f.file == "" {
+				if len(f.files) == 0 {
 					var err error
 					if namespace, err = p.in(cmd, &f.clusterFlags); err != nil {
 						return err
@@ -80,7 +82,7 @@ func (p *program) explainCommand() *cobra.Command {
 	}
 	s := cmd.Flags()
 	s.SortFlags = false
-	s.StringVarP(&f.file, "filename", "f", "", "`file` with pods, ServiceAccounts, Secrets and Events; - is standard input")
+	s.StringArrayVarP(&f.files, "filename", "f", nil, "`file` with pods, ServiceAccounts, Secrets and Events, repeatable; - is standard\ninput")
 	s.StringVarP(&f.container, "container", "c", "", "`name` of the container; else the first whose image fails")
 	s.StringVarP(&f.namespace, "namespace", "n", "", "`namespace` of the pod; else that of the context, or default")
 	p.definePage(cmd)
@@ -115,9 +117,25 @@ func podNamed(cmd *cobra.Command, what string) (string, error) {
 func (p *program) explainCode(cmd *cobra.Command, code string) error {
 	c, found := cause.Find(code)
 	if !found {
-		return usageError{advise(fmt.Errorf("there is no cause of the code %s", code), "docs/reference/causes lists them"), cmd.CommandPath()}
+		return p.explainCodes(cmd, strings.ToUpper(code))
 	}
 	return p.found(c, strings.TrimSuffix(cleanLines(c.Text()), "\n"))
+}
+
+// explainCodes lists the causes whose codes begin so.
+func (p *program) explainCodes(cmd *cobra.Command, begin string) error {
+	of := slices.DeleteFunc(cause.All(), func(c cause.Cause) bool { return !strings.HasPrefix(string(c.Code), begin) })
+	if len(of) == 0 {
+		return usageError{advise(fmt.Errorf("there is no cause of the code %s", begin), "see them all: pullkey explain PULL-"), cmd.CommandPath()}
+	}
+	var lines facts
+	for _, c := range of {
+		lines.width = max(lines.width, len(c.Code))
+	}
+	for _, c := range of {
+		lines.add(string(c.Code), c.Title)
+	}
+	return p.found(of, strings.TrimSuffix(lines.String(), "\n"))
 }
 
 // cleanLines is clean for a text with lines.
@@ -141,11 +159,12 @@ func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error
 			return err
 		}
 	}
-	return p.explained(facts, f.container, unborn...)
+	return p.explained(facts, f.container, pod != "", unborn...)
 }
 
-// explained prints what is to be said of pods.
-func (p *program) explained(facts []*explain.Facts, container string, all ...explain.Diagnosis) error {
+// explained prints what is to be said of pods: of one that was named one document, else a
+// list of them.
+func (p *program) explained(facts []*explain.Facts, container string, named bool, all ...explain.Diagnosis) error {
 	if len(facts)+len(all) == 0 && p.format != "html" {
 		return p.found([]explain.Diagnosis{}, p.paintOut(green, "✓")+" no pod in the file has an image that cannot be had")
 	}
@@ -168,7 +187,7 @@ func (p *program) explained(facts []*explain.Facts, container string, all ...exp
 		texts[i] = p.diagnosisText(&all[i])
 	}
 	var document any = all
-	if len(all) == 1 {
+	if named && len(all) == 1 {
 		document = all[0]
 	}
 	if err := p.found(document, strings.Join(texts, "\n\n")); err != nil {
@@ -179,7 +198,7 @@ func (p *program) explained(facts []*explain.Facts, container string, all ...exp
 
 // told is the error with the exit code that the diagnoses come to.
 func told(all []explain.Diagnosis) error {
-	var worst error
+	var unknown error
 	for _, d := range all {
 		pod := nameOf(&d.Target)
 		switch d.Verdict.Status {
@@ -193,11 +212,17 @@ func told(all []explain.Diagnosis) error {
 			if slices.ContainsFunc(d.NotChecked, func(n explain.NotChecked) bool { return n.Rule != "" }) {
 				code = exitForbidden
 			}
-			worst = verdictError{fmt.Errorf("why pod %s cannot pull %s is not known", pod, d.Target.Image), code}
+			what := "why pod %s cannot pull %s is not known"
+			if d.Observed == nil {
+				what = "whether pod %s can pull %s is not known"
+			}
+			if unknown == nil {
+				unknown = verdictError{fmt.Errorf(what, pod, d.Target.Image), code}
+			}
 		case explain.OK, explain.Waiting:
 		}
 	}
-	return worst
+	return unknown
 }
 
 // verdictError is a diagnosis that is not good.
@@ -227,7 +252,7 @@ func diagnoses(run func(*cobra.Command, []string) error) func(*cobra.Command, []
 // pullFacts are those of each pod that is asked for. Of a file without a name they are
 // those of all that fail, and what is to be said of pods that are not even made.
 func (p *program) pullFacts(cmd *cobra.Command, f *explainFlags, pod string) (facts []*explain.Facts, unborn []explain.Diagnosis, err error) {
-	if f.file == "" {
+	if len(f.files) == 0 {
 		namespace, err := p.in(cmd, &f.clusterFlags)
 		if err != nil {
 			return nil, nil, err
@@ -239,7 +264,7 @@ func (p *program) pullFacts(cmd *cobra.Command, f *explainFlags, pod string) (fa
 		one, err := factsIn(cmd.Context(), api, namespace, pod)
 		return []*explain.Facts{one}, nil, err
 	}
-	objects, err := p.objects(f.file)
+	objects, err := p.objects(f.files)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,24 +37,23 @@ type objectFile struct {
 	whole    []string // the namespaces of which all Secrets are there
 }
 
-// readObjects reads YAML documents, each an object or a list of them.
-func readObjects(data []byte) (*objectFile, error) {
-	var all objectFile
+// read reads YAML documents, each an object or a list of them.
+func (o *objectFile) read(data []byte) error {
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data)))
 	for n := 1; ; n++ {
 		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
-			return &all, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("document %d: it cannot be read", n)
+			return fmt.Errorf("document %d: it cannot be read", n)
 		}
 		text, err := yaml.YAMLToJSON(document)
 		if err != nil {
-			return nil, fmt.Errorf("document %d%s: it is no YAML", n, lineOf(err))
+			return fmt.Errorf("document %d%s: it is no YAML", n, lineOf(err))
 		}
-		if err := all.add(text); err != nil {
-			return nil, fmt.Errorf("document %d: %w", n, err)
+		if err := o.add(text); err != nil {
+			return fmt.Errorf("document %d: %w", n, err)
 		}
 	}
 }
@@ -116,7 +116,9 @@ func (o *objectFile) take(kind string, text []byte) error {
 	case "ServiceAccount":
 		o.accounts, err = taken(o.accounts, text)
 	case "Secret":
-		o.secrets, err = taken(o.secrets, text)
+		if o.secrets, err = taken(o.secrets, text); err == nil {
+			inClear(&o.secrets[len(o.secrets)-1])
+		}
 	case "Event":
 		o.events, err = taken(o.events, text)
 	case "ReplicaSet", "StatefulSet", "DaemonSet", "Deployment", "Job":
@@ -127,6 +129,17 @@ func (o *objectFile) take(kind string, text []byte) error {
 		o.leases, err = taken(o.leases, text)
 	}
 	return err
+}
+
+// inClear takes what somebody wrote in clear for what the API server would make of it.
+func inClear(s *corev1.Secret) {
+	for key, value := range s.StringData {
+		if s.Data == nil {
+			s.Data = map[string][]byte{}
+		}
+		s.Data[key] = []byte(value)
+	}
+	s.StringData = nil
 }
 
 func taken[T any](list []T, text []byte) ([]T, error) {
@@ -224,8 +237,8 @@ func (r *reader) secrets(ctx context.Context) error {
 	if r.ServiceAccount != nil {
 		names = append(names[:len(names):len(names)], r.ServiceAccount.ImagePullSecrets...)
 	}
-	for _, one := range names {
-		if one.Name == "" || r.Secrets[one.Name] != nil {
+	for i, one := range names {
+		if one.Name == "" || slices.Contains(names[:i], one) {
 			continue
 		}
 		secret, before := &corev1.Secret{}, len(r.Unread)

@@ -45,7 +45,8 @@ func inCluster(t *testing.T, file string, forbidden ...string) http.HandlerFunc 
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := readObjects(data)
+	o := &objectFile{}
+	err = o.read(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +84,32 @@ func inCluster(t *testing.T, file string, forbidden ...string) http.HandlerFunc 
 	}
 }
 
+// Several files are as one, in whatever order; a value that somebody wrote in clear is one.
+func TestSeveralFilesAndValuesInClearAreRead(t *testing.T) {
+	t.Parallel()
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "objects.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	pod := file(`{"kind":"Pod","metadata":{"name":"a","namespace":"n"},"spec":{"imagePullSecrets":[{"name":"s"}],"containers":[{"name":"c","image":"reg.example.com:5000/a:1"}]},
+		"status":{"containerStatuses":[{"name":"c","state":{"waiting":{"reason":"ErrImagePull","message":"failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized"}}}]}}`)
+	secret := file(`{"kind":"Secret","metadata":{"name":"s","namespace":"n"},"type":"kubernetes.io/dockerconfigjson",
+		"stringData":{".dockerconfigjson":"{\"auths\":{\"reg.example.com\":{\"username\":\"u\",\"password\":\"not-to-be-shown\"}}}"}}`)
+	account := file(`{"kind":"ServiceAccount","metadata":{"name":"default","namespace":"n"}}`)
+	for _, files := range [][]string{{pod, secret, account}, {account, secret, pod}} {
+		args := []string{"explain"}
+		for _, one := range files {
+			args = append(args, "-f", one)
+		}
+		if _, all, code := runAt(t, args...); code != exitFailed || !strings.Contains(all, "PULL-KEY-PORT  [proven]") || strings.Contains(all, "not-to-be-shown") {
+			t.Errorf("exit code %d\n%s", code, all)
+		}
+	}
+}
+
 func TestTheClusterIsExplainedAsTheFileIs(t *testing.T) {
 	t.Parallel()
 	for file, args := range map[string][]string{
@@ -104,7 +131,7 @@ func TestWhatMayNotBeReadIsSaidWithTheRule(t *testing.T) {
 		code      int
 		want      []string
 	}{
-		{"the Secrets", "secrets", exitFailed, []string{"PULL-AUTH-NO-CREDENTIAL  [possible]", `it takes this rule in a Role: {"apiGroups":[""],"resources":["secrets"],"verbs":["list"]}`, `"resources":["secrets"],"verbs":["get"]}`}},
+		{"the Secrets", "secrets", exitForbidden, []string{"? inconclusive", "Secret acr, which the pod names, was not\n  read", `it takes this rule in a Role: {"apiGroups":[""],"resources":["secrets"],"verbs":["list"]}`, `"resources":["secrets"],"verbs":["get"]}`}},
 		{"the Events", "events", exitFailed, []string{"PULL-KEY-VPC-VS-PUBLIC  [proven]", `"resources":["events"]`}},
 		{"the pod", "pods/", exitForbidden, []string{`it takes this rule: {"apiGroups":[""],"resources":["pods"],"verbs":["get"]}`}},
 	} {
@@ -153,9 +180,12 @@ func TestWhatCannotBeExplainedIsSaid(t *testing.T) {
 		{"another kind of value", []string{"-f", file(`{"kind":"Secret","metadata":{"name":"s"},"data":["not-to-be-shown!"]}`)}, exitInconclusive, "Secret s is not of the form that it should be: data is of the wrong kind, array"},
 		{"no file", []string{"-f", "none.yaml"}, exitInconclusive, "read none.yaml: no such file or directory"},
 		{"no such code", []string{"PULL-NONSENSE"}, exitUsage, "there is no cause of the code PULL-NONSENSE"},
-		{"a code as a page", []string{"PULL-KEY-PORT", "-o", "html"}, exitUsage, "-o html shows what was found of a pull, and not a code"},
+		{"the begin of codes", []string{"pull-key"}, exitDone, "PULL-KEY-PORT           The key and the image"},
+		{"a code as a page", []string{"PULL-KEY-PORT", "-o", "html"}, exitUsage, "no other flag than -o text or json goes with it"},
 		{"a page of nothing", []string{"-f", file(running), "-o", "html"}, exitDone, "✓ no pod in the file has an image that cannot be had</p>"},
 		{"a page", []string{"-f", filepath.Join(shipped, "vpc-vs-public.yaml"), "-o", "html"}, exitFailed, "<title>PULL-KEY-VPC-VS-PUBLIC: shop/cart-7c9d-x2lbv</title>"},
+		{"a code and a file", []string{"PULL-KEY-PORT", "-f", "none.yaml"}, exitUsage, "no other flag than -o text or json goes with it"},
+		{"a pod that nobody has tried to start", []string{"-f", file(strings.Replace(running, `"running"`, `"waiting"`, 1)), "a"}, exitInconclusive, "whether pod n/a can pull nginx is not known"},
 		{"no such container", []string{"a", "-c", "x", "-f", file(running)}, exitInconclusive, `it has no container "x"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -214,7 +244,7 @@ func TestAnImageIsCheckedBeforeThereIsAPod(t *testing.T) {
 	}{
 		{"another endpoint than the Secret's", []string{"registry-vpc.cn-hangzhou.aliyuncs.com/shop/cart:1.4"}, exitFailed, "PULL-KEY-VPC-VS-PUBLIC  [strong]"},
 		{"that of the Secret", []string{"registry.cn-hangzhou.aliyuncs.com/shop/cart:1.4"}, exitDone, "✓ ok"},
-		{"no such ServiceAccount", []string{"nginx", "--service-account", "none"}, exitFailed, "there is none of that name, so that the API server would refuse the pod"},
+		{"no such ServiceAccount", []string{"nginx", "--service-account", "none"}, exitFailed, "PULL-SA-MISSING  [proven]"},
 		{"no login, for an image that may be everybody's", []string{"quay.io/team/nginx"}, exitInconclusive, "it pulls if everybody may have the image"},
 		{"no name of an image", []string{"Nginx"}, exitUsage, "image name"},
 		{"no image", nil, exitUsage, "the argument IMAGE is missing"},
@@ -235,11 +265,11 @@ func TestTheCommandsOfAFixAreCommands(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"vpc-vs-public.yaml", "undecodable-secret.yaml"} {
 		document, _, _ := runAt(t, "explain", "-f", filepath.Join(shipped, file), "-o", "json")
-		var d explain.Diagnosis
-		if err := json.Unmarshal([]byte(document), &d); err != nil {
-			t.Fatal(err)
+		var all []explain.Diagnosis
+		if err := json.Unmarshal([]byte(document), &all); err != nil || len(all) != 1 {
+			t.Fatalf("%d, %v", len(all), err)
 		}
-		for _, fix := range d.Verdict.Fixes {
+		for _, fix := range all[0].Verdict.Fixes {
 			for command := range strings.SplitSeq(fix.Command, " && ") {
 				args, ours := strings.CutPrefix(command, "pullkey ")
 				if !ours {

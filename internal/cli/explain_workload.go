@@ -162,7 +162,7 @@ func (p *program) explainWorkload(cmd *cobra.Command, f *explainFlags, api *rest
 		if err := p.probe(cmd, &f.probeFlags, facts, f.container); err != nil {
 			return err
 		}
-		return p.explained([]*explain.Facts{facts}, f.container)
+		return p.explained([]*explain.Facts{facts}, f.container, false)
 	}
 	for _, m := range makers {
 		facts, err := o.accountOf(ctx, api, m)
@@ -170,7 +170,7 @@ func (p *program) explainWorkload(cmd *cobra.Command, f *explainFlags, api *rest
 			return err
 		}
 		if d, ok := o.unborn(m, facts); ok {
-			return p.explained(nil, f.container, d)
+			return p.explained(nil, f.container, false, d)
 		}
 		if m.lacks() {
 			return verdictError{fmt.Errorf("%s %s/%s has fewer pods than it wants, and no Event tells of a reason that has to do with its images", m.Kind, m.Metadata.Namespace, m.Metadata.Name), exitInconclusive}
@@ -214,8 +214,8 @@ func (p *program) workload(cmd *cobra.Command, f *explainFlags, namespace string
 	if name == "" {
 		return errors.New("name the workload: deploy/NAME")
 	}
-	if f.file != "" {
-		o, err := p.objects(f.file)
+	if len(f.files) > 0 {
+		o, err := p.objects(f.files)
 		if err != nil {
 			return err
 		}
@@ -232,18 +232,23 @@ func (p *program) workload(cmd *cobra.Command, f *explainFlags, namespace string
 	return p.explainWorkload(cmd, f, api, o, &workloads[at], namespace, name)
 }
 
-// objects reads a file.
-func (p *program) objects(file string) (*objectFile, error) {
-	data, shown, err := p.input(file, maxObjects)
-	if err != nil {
-		return nil, err
+// objects reads files as if they were one.
+func (p *program) objects(files []string) (*objectFile, error) {
+	var all objectFile
+	for _, file := range files {
+		data, shown, err := p.input(file, maxObjects)
+		if err != nil {
+			return nil, err
+		}
+		if err := all.read(data); err != nil {
+			return nil, fmt.Errorf("read %s: %w", shown, err)
+		}
+		if all.shown != "" {
+			shown = all.shown + ", " + shown
+		}
+		all.shown = shown
 	}
-	o, err := readObjects(data)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", shown, err)
-	}
-	o.shown = shown
-	return o, nil
+	return &all, nil
 }
 
 // nameOf is what a diagnosis is about.
