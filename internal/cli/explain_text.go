@@ -175,12 +175,12 @@ func compareText(b *strings.Builder, c *explain.Compare) {
 }
 
 func (p *program) chainText(b *strings.Builder, d *explain.Diagnosis) {
-	b.WriteString("\n")
 	signs := map[explain.StepStatus]string{
 		explain.Pass: p.paintOut(green, "✓"), explain.Fail: p.paintOut(red, "✗"), explain.Warn: p.paintOut(yellow, "!"), explain.Skip: "·", explain.Unknown: "?",
 	}
 	names := linkNames()
 	seen := slices.ContainsFunc(d.Steps, func(s explain.Step) bool { return s.Vantage != cause.API })
+	b.WriteString(map[bool]string{true: "\n  the chain, and whence each link is seen\n", false: "\n  the chain, from the API server's objects alone\n"}[seen])
 	from := map[cause.Vantage]string{cause.API: "api", cause.Client: "here", cause.Node: "node"}
 	for _, s := range d.Steps {
 		lines, name := facts{margin: "    ", width: 15}, names[s.Link]
