@@ -79,9 +79,6 @@ func New(o Options) (*Breaker, error) {
 	return &Breaker{Options: o, ca: ca}, err
 }
 
-// CA is the authority of the breaker's registries, in PEM.
-func (b *Breaker) CA() []byte { return b.ca.PEM }
-
 // Close ends the registries.
 func (b *Breaker) Close() {
 	for _, f := range b.fronts {

@@ -42,13 +42,9 @@ func (n *node) isExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.program(t)
-	e := &examination{node: n, people: n.people(t), ca: filepath.Join(t.TempDir(), "ca.crt")}
-	if err := os.WriteFile(e.ca, b.CA(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	e := &examination{node: n, people: n.people(t)}
 	e.all(t, cases)
 	t.Log(e.matrix.Table())
-	t.Logf("asked with --probe too:\n%s", e.probed.Table())
 	t.Logf("%d double faults", e.doubles)
 	for _, p := range e.people {
 		t.Logf("%s tells %d codes, %d of them as proven or strong", p.name, len(p.tells), len(p.decides))
@@ -62,7 +58,6 @@ func (n *node) isExplained(t *testing.T) {
 	}
 	if *update {
 		e.writes(t, "confusion", &e.matrix)
-		e.writes(t, "probed", &e.probed)
 		return
 	}
 	e.keeps(t, e.matrix.Table())
@@ -185,9 +180,6 @@ type examination struct {
 	people []*asker // the last may read all
 	mu     sync.Mutex
 	matrix breaker.Matrix
-	// probed is what was told with --probe too, which trusts the authority in the file.
-	probed breaker.Matrix
-	ca     string
 	// doubles are the double faults of which both were told.
 	doubles int
 	// missed are what was mended by kubelet before somebody asked.
@@ -299,26 +291,10 @@ func rightly(c *breaker.Case, d *explain.Diagnosis) bool {
 	return v.Code == c.Want && (c.Sure == "" || v.Certainty == c.Sure)
 }
 
-// probes asks the registry too, from within the sandbox, once the cause was told without.
-// What it answers here never makes another cause sure.
-func (e *examination) probes(t *testing.T, c *breaker.Case) {
-	t.Helper()
-	if c.Want == "" || c.Waits || !strings.HasPrefix(c.Target, "pod/") {
-		return
-	}
-	d := e.ask(t, e.people[len(e.people)-1], c, "--probe", "--timeout", "10s", "--ca-file", e.ca)
-	v := d.Verdict
-	if v.Code != c.Want && (v.Certainty == cause.Proven || v.Certainty == cause.Strong) {
-		t.Errorf("%s: with --probe another cause is told as %s: %s", c.About, v.Certainty, text(t, &d))
-	}
-	t.Logf("| %s | %s | %s | with --probe", c.About, v.Code, v.Certainty)
-	e.count(func() { e.probed.Add(c.Want, v.Code, v.Certainty) })
-}
-
 // ask has somebody ask for a case.
-func (e *examination) ask(t *testing.T, who *asker, c *breaker.Case, more ...string) explain.Diagnosis {
+func (e *examination) ask(t *testing.T, who *asker, c *breaker.Case) explain.Diagnosis {
 	t.Helper()
-	args := append([]string{"explain", c.Target, "-n", c.Namespace, "-o", "json", "--kubeconfig", who.settings}, more...)
+	args := []string{"explain", c.Target, "-n", c.Namespace, "-o", "json", "--kubeconfig", who.settings}
 	var d explain.Diagnosis
 	out, err := e.Inside(t.Context(), e.program(t), args...).Output()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok && len(out) == 0 {
@@ -349,7 +325,6 @@ func (e *examination) note(t *testing.T, c *breaker.Case, d explain.Diagnosis) {
 		return
 	}
 	e.count(func() { e.matrix.Add(c.Want, d.Verdict.Code, d.Verdict.Certainty) })
-	e.probes(t, c)
 	for i, p := range e.people {
 		d := d
 		if i < len(e.people)-1 {
