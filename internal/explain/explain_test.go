@@ -349,37 +349,6 @@ func TestWhatIsWellOrMendedIsNotBlamed(t *testing.T) {
 	}
 }
 
-// What was not read is neither good nor broken: nobody is told that there is no login, or
-// to make one.
-func TestWithoutTheSecretsThatAreNamedNothingIsKnown(t *testing.T) {
-	t.Parallel()
-	const image = host + "/a:1"
-	forbidden := func(f *explain.Facts) { f.Complete = false }
-	for name, f := range map[string]*explain.Facts{
-		"a refusal that may be of a login":      failing(image, scope, podNames("s"), forbidden),
-		"a pull as nobody":                      failing(image, anonymous, podNames("s"), forbidden),
-		"one of two that was read, for others":  failing(image, anonymous, login("t", "quay.io"), podNames("t", "s"), func(f *explain.Facts) { f.Complete, f.Absent = false, nil }),
-		"a file that holds nothing of a Secret": failing(image, scope, has("s", "kubernetes.io/dockerconfigjson", "", ""), podNames("s"), func(f *explain.Facts) { f.File, f.Secrets["s"].Data = true, nil }),
-		"a pod that nobody has tried":           failing(image, "", podNames("s"), forbidden),
-	} {
-		d, err := explain.Pod(f, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		v := d.Verdict
-		if v.Code != "" {
-			if v.Certainty != cause.Possible || v.Code == cause.AuthNoCredential {
-				t.Errorf("%s: got %+v", name, v)
-			}
-			continue
-		}
-		known := func(s explain.Step) bool { return s.Link == cause.Keyring && s.Status != explain.Unknown }
-		if v.Status != explain.Inconclusive || len(v.Fixes)+len(v.Alternatives) > 0 || slices.ContainsFunc(d.Steps, known) {
-			t.Errorf("%s: got %+v\n%+v", name, v, d.Steps)
-		}
-	}
-}
-
 // Names in a cluster are an attacker's text.
 func TestCommandsQuoteWhatComesFromTheCluster(t *testing.T) {
 	t.Parallel()

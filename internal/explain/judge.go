@@ -38,7 +38,7 @@ func (w *walk) judge() {
 		w.Verdict = Verdict{Status: Broken, Finding: f}
 		return
 	}
-	if len(w.unread) > 0 && noLogin(err) {
+	if len(w.unread) > 0 && noLogin(err) && err.Kind != runtimeerror.Unknown {
 		w.Verdict = Verdict{Status: Inconclusive, Finding: Finding{
 			Sentence: fmt.Sprintf("it fails for want of a login for %s, or of a right, and Secret %s, which the pod names, was not read: why is not known", w.parsed.Host(), strings.Join(w.unread, ", ")),
 			Evidence: []string{w.Observed.From + ", reason " + w.Observed.Reason + ": " + err.Text},
