@@ -80,6 +80,7 @@ func TestAWorkloadWhosePodsAreRefusedIsExplained(t *testing.T) {
 		{"a Deployment", []string{"explain", "deploy/web", "-n", "shop", "--kubeconfig", refused}, exitFailed, "✗ PULL-SA-MISSING  [proven]"},
 		{"a ReplicaSet", []string{"explain", "replicasets.apps/web-7c9d", "-n", "shop", "--kubeconfig", refused}, exitFailed, "owner    shop/replicaset/web-7c9d, container c"},
 		{"one that has its pods", []string{"explain", "deploy/web", "-n", "shop", "--kubeconfig", well}, exitDone, "✓ no pod of Deployment web has an image that cannot be had"},
+		{"one that has its pods, as a page", []string{"explain", "deploy/web", "-n", "shop", "--kubeconfig", well, "-o", "html"}, exitDone, "✓ no pod has an image that cannot be had</p>"},
 		{"one that is not there", []string{"explain", "sts/none", "-n", "shop", "--kubeconfig", well}, exitInconclusive, "there is none of that name"},
 		{"all of a cluster", []string{"doctor", "-A", "--kubeconfig", refused}, exitFailed, "✗ PULL-SA-MISSING  [proven]  1 pod"},
 		{"all of a cluster, well", []string{"doctor", "-A", "--kubeconfig", well}, exitDone, "✓ no pod of 0 fails to pull"},

@@ -182,7 +182,7 @@ func TestWhatCannotBeExplainedIsSaid(t *testing.T) {
 		{"no such code", []string{"PULL-NONSENSE"}, exitUsage, "there is no cause of the code PULL-NONSENSE"},
 		{"the begin of codes", []string{"pull-key"}, exitDone, "PULL-KEY-PORT           The key and the image"},
 		{"a code as a page", []string{"PULL-KEY-PORT", "-o", "html"}, exitUsage, "no other flag than -o text or json goes with it"},
-		{"a page of nothing", []string{"-f", file(running), "-o", "html"}, exitDone, "✓ no pod in the file has an image that cannot be had</p>"},
+		{"a page of nothing", []string{"-f", file(running), "-o", "html"}, exitDone, "✓ no pod has an image that cannot be had</p>"},
 		{"a page", []string{"-f", filepath.Join(shipped, "vpc-vs-public.yaml"), "-o", "html"}, exitFailed, "<title>PULL-KEY-VPC-VS-PUBLIC: shop/cart-7c9d-x2lbv</title>"},
 		{"a code and a file", []string{"PULL-KEY-PORT", "-f", "none.yaml"}, exitUsage, "no other flag than -o text or json goes with it"},
 		{"a pod that nobody has tried to start", []string{"-f", file(strings.Replace(running, `"running"`, `"waiting"`, 1)), "a"}, exitInconclusive, "whether pod n/a can pull nginx is not known"},

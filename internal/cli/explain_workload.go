@@ -176,6 +176,9 @@ func (p *program) explainWorkload(cmd *cobra.Command, f *explainFlags, api *rest
 			return verdictError{fmt.Errorf("%s %s/%s has fewer pods than it wants, and no Event tells of a reason that has to do with its images", m.Kind, m.Metadata.Namespace, m.Metadata.Name), exitInconclusive}
 		}
 	}
+	if p.format == "html" {
+		return p.explained(nil, f.container, false)
+	}
 	return p.found([]explain.Diagnosis{}, p.paintOut(green, "✓")+fmt.Sprintf(" no pod of %s %s has an image that cannot be had", k.kind, name))
 }
 

@@ -45,7 +45,7 @@ func Of(all []explain.Diagnosis, o Options) string {
 		p.diagnosis(&all[i])
 	}
 	if len(all) == 0 {
-		p.add("<p class=\"ok\">✓ no pod in the file has an image that cannot be had</p>\n")
+		p.add("<p class=\"ok\">✓ no pod has an image that cannot be had</p>\n")
 	}
 	p.add("<p class=\"dim\">pullkey, %s</p>\n</body>\n</html>\n", stamp(o.At))
 	return p.text.String()

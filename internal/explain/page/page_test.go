@@ -2,7 +2,6 @@ package page_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -133,7 +132,7 @@ func spoil(v reflect.Value, text string) int {
 	n := 0
 	switch v.Kind() { //nolint:exhaustive // no other kinds hold strings there
 	case reflect.String:
-		v.SetString(fmt.Sprint(text))
+		v.SetString(text)
 		return 1
 	case reflect.Pointer:
 		if !v.IsNil() {
