@@ -79,6 +79,9 @@ func New(o Options) (*Breaker, error) {
 	return &Breaker{Options: o, ca: ca}, err
 }
 
+// Authority is the certificate authority of the registries here, in PEM.
+func (b *Breaker) Authority() []byte { return b.ca.PEM }
+
 // Close ends the registries.
 func (b *Breaker) Close() {
 	for _, f := range b.fronts {

@@ -42,9 +42,10 @@ func (n *node) isExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.program(t)
-	e := &examination{node: n, people: n.people(t)}
+	e := &examination{node: n, people: n.people(t), trusted: n.trusted(t, b)}
 	e.all(t, cases)
 	t.Log(e.matrix.Table())
+	t.Log(e.probed.Table())
 	t.Logf("%d double faults", e.doubles)
 	for _, p := range e.people {
 		t.Logf("%s tells %d codes, %d of them as proven or strong", p.name, len(p.tells), len(p.decides))
@@ -58,6 +59,7 @@ func (n *node) isExplained(t *testing.T) {
 	}
 	if *update {
 		e.writes(t, "confusion", &e.matrix)
+		e.writes(t, "probed", &e.probed)
 		return
 	}
 	e.keeps(t, e.matrix.Table())
@@ -180,6 +182,10 @@ type examination struct {
 	people []*asker // the last may read all
 	mu     sync.Mutex
 	matrix breaker.Matrix
+	// probed is what the administrator is told who has the registry asked too, and
+	// trusted a file of the authorities that containerd trusts.
+	probed  breaker.Matrix
+	trusted string
 	// doubles are the double faults of which both were told.
 	doubles int
 	// missed are what was mended by kubelet before somebody asked.
@@ -223,7 +229,9 @@ func (e *examination) one(t *testing.T, c *breaker.Case, last bool) []breaker.Ca
 		}
 		t.Errorf("%s: %v", c.About, err)
 	}
+	began := time.Now()
 	d := e.ask(t, e.people[len(e.people)-1], c)
+	took := time.Since(began)
 	if right := rightly(c, &d); !right && !last {
 		if v := d.Verdict; v.Certainty == cause.Proven && d.Observed != nil && v.Code != c.Want && v.Code != cause.KubeletQPS {
 			t.Errorf("%s: wrong, and proven: %s", c.About, text(t, &d))
@@ -232,8 +240,9 @@ func (e *examination) one(t *testing.T, c *breaker.Case, last bool) []breaker.Ca
 	} else if !right {
 		t.Errorf("%s: want %s, got %s", c.About, c.Want, text(t, &d))
 	}
-	t.Logf("| %s | %s | %s |", c.About, d.Verdict.Code, d.Verdict.Certainty)
+	t.Logf("| %s | %s | %s | %d ms |", c.About, d.Verdict.Code, d.Verdict.Certainty, took.Milliseconds())
 	e.note(t, c, d)
+	e.probes(t, c)
 	return e.next(t, c, &d)
 }
 
@@ -292,9 +301,9 @@ func rightly(c *breaker.Case, d *explain.Diagnosis) bool {
 }
 
 // ask has somebody ask for a case.
-func (e *examination) ask(t *testing.T, who *asker, c *breaker.Case) explain.Diagnosis {
+func (e *examination) ask(t *testing.T, who *asker, c *breaker.Case, flags ...string) explain.Diagnosis {
 	t.Helper()
-	args := []string{"explain", c.Target, "-n", c.Namespace, "-o", "json", "--kubeconfig", who.settings}
+	args := append([]string{"explain", c.Target, "-n", c.Namespace, "-o", "json", "--kubeconfig", who.settings}, flags...)
 	var d explain.Diagnosis
 	out, err := e.Inside(t.Context(), e.program(t), args...).Output()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok && len(out) == 0 {
@@ -343,6 +352,33 @@ func (e *examination) note(t *testing.T, c *breaker.Case, d explain.Diagnosis) {
 			t.Errorf("%s: the %s is not told which right is missing: %s", c.About, p.name, text(t, &d))
 		}
 	}
+}
+
+// probes has the registry asked besides, with what the pod has. What it answers may tell
+// more, and never another cause for certain.
+func (e *examination) probes(t *testing.T, c *breaker.Case) {
+	t.Helper()
+	if c.Waits {
+		return // kubelet may have mended it since
+	}
+	began := time.Now()
+	d := e.ask(t, e.people[len(e.people)-1], c, "--probe", "--timeout", "10s", "--ca-file", e.trusted)
+	v := d.Verdict
+	t.Logf("| %s, probed | %s | %s | %d ms |", c.About, v.Code, v.Certainty, time.Since(began).Milliseconds())
+	if v.Code != c.Want && (v.Certainty == cause.Proven || v.Certainty == cause.Strong) {
+		t.Errorf("%s: probed, another cause is told as %s: %s", c.About, v.Certainty, text(t, &d))
+	}
+	e.count(func() { e.probed.Add(c.Want, v.Code, v.Certainty) })
+}
+
+// trusted writes a file of the authorities that containerd trusts.
+func (n *node) trusted(t *testing.T, b *breaker.Breaker) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(file, slices.Concat(n.ACR.CA(), b.Authority()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func (e *examination) count(one func()) {
