@@ -67,6 +67,8 @@ var rooms = map[string][]string{
 	"internal/explain":      {"k8s.io/api/core/v1", "k8s.io/apimachinery/pkg/apis/meta/v1", "internal/cause", "internal/image", "internal/keyring", "internal/runtimeerror"},
 	"internal/explain/page": {"internal/cause", "internal/explain"},
 	"internal/probe":        join(knows, "internal/cause", "internal/explain", "internal/keyring", "internal/registry"),
+	"internal/nodeview":     {"internal/cause", "internal/explain", "internal/image", "internal/probe", "internal/registry", "github.com/BurntSushi/toml"},
+	"internal/nodepod":      join(clientGo, "internal/explain", "internal/image"),
 	"internal/broker":       knows,
 	"internal/source":       join(knows, "internal/acr", "internal/alicloud", "internal/acrconfig", "internal/broker", "internal/registry", "internal/openapi", "internal/status"),
 	"internal/controller": join(clientGo, "internal/acr", "internal/apiserver", "internal/selection", "internal/openapi", "internal/acrconfig", "internal/broker", "internal/source", "internal/status",
@@ -74,7 +76,7 @@ var rooms = map[string][]string{
 	"internal/webhook":        {"k8s.io/api/", "k8s.io/apimachinery/", "internal/status"},
 	"internal/webhook/caches": join(clientGo, "internal/apiserver", "internal/webhook"),
 	"internal/cli": join(clientGo, "internal/hostname", "internal/image", "internal/credential", "internal/acr", "internal/alicloud", "internal/openapi", "internal/dockerconfig",
-		"internal/acrconfig", "internal/cause", "internal/explain", "internal/explain/page", "internal/footprint", "internal/probe", "internal/selection", "internal/source", "internal/status", "internal/registry", "sigs.k8s.io/yaml", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
+		"internal/acrconfig", "internal/cause", "internal/explain", "internal/explain/page", "internal/footprint", "internal/nodepod", "internal/probe", "internal/selection", "internal/source", "internal/status", "internal/registry", "sigs.k8s.io/yaml", "github.com/spf13/cobra", "golang.org/x/term", "golang.org/x/net/http/httpproxy"),
 
 	// Both exec protocols of a node: they start for each question, so that neither
 	// Kubernetes' packages nor those of images are linked.

@@ -92,7 +92,7 @@ func (p *program) checkImage(cmd *cobra.Command, f *checkFlags, image string) er
 	if err := r.onNode(cmd.Context(), f.node); err != nil {
 		return err
 	}
-	if err := p.probe(cmd, &f.probeFlags, r.Facts, ""); err != nil {
+	if err := p.ask(cmd, &f.probeFlags, &f.clusterFlags, r.Facts, ""); err != nil {
 		return err
 	}
 	d, err := explain.Pod(r.Facts, "")

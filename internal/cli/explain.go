@@ -55,10 +55,10 @@ func (p *program) explainCommand() *cobra.Command {
 				return err
 			}
 			if strings.HasPrefix(strings.ToUpper(what), "PULL-") {
-				if p.format == "html" || len(f.files)+len(f.container)+len(f.namespace) > 0 || f.on {
-					return usageError{errors.New("a code is explained from what pullkey knows: no other flag than -o text or json goes with it"), cmd.CommandPath()}
-				}
-				return p.explainCode(cmd, what)
+				return p.explainCode(cmd, &f, what)
+			}
+			if f.node.from != "" && len(f.files) > 0 {
+				return usageError{errors.New("--from-node asks a node of a cluster, and -f reads a file"), cmd.CommandPath()}
 			}
 			if what == "" && len(f.files) == 0 {
 				return usageError{errors.New("name a pod, the code of a cause, or with -f a file of objects"), cmd.CommandPath()}
@@ -114,7 +114,10 @@ func podNamed(cmd *cobra.Command, what string) (string, error) {
 }
 
 // explainCode prints what there is to know of a cause.
-func (p *program) explainCode(cmd *cobra.Command, code string) error {
+func (p *program) explainCode(cmd *cobra.Command, f *explainFlags, code string) error {
+	if p.format == "html" || len(f.files)+len(f.container)+len(f.namespace)+len(f.node.from) > 0 || f.on {
+		return usageError{errors.New("a code is explained from what pullkey knows: no other flag than -o text or json goes with it"), cmd.CommandPath()}
+	}
 	c, found := cause.Find(code)
 	if !found {
 		return p.explainCodes(cmd, strings.ToUpper(code))
@@ -155,7 +158,7 @@ func (p *program) explain(cmd *cobra.Command, f *explainFlags, pod string) error
 	until := p.Now().Add(f.timeout)
 	for _, one := range facts {
 		f.timeout = until.Sub(p.Now())
-		if err := p.probe(cmd, &f.probeFlags, one, f.container); err != nil {
+		if err := p.ask(cmd, &f.probeFlags, &f.clusterFlags, one, f.container); err != nil {
 			return err
 		}
 	}

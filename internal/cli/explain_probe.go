@@ -21,6 +21,7 @@ type probeFlags struct {
 	on      bool
 	timeout time.Duration
 	besides []string
+	node    nodeFlags
 	conversationFlags
 }
 
@@ -29,23 +30,27 @@ func (f *probeFlags) defineProbe(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.BoolVar(&f.on, "probe", false, "ask the registry from here too, with the pod's logins; says on standard error which login goes where")
 	s.StringSliceVar(&f.besides, "probe-secrets", nil, "`name` of another Secret of the namespace to try with --probe; repeatable")
-	s.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long --probe may take, all of it together")
+	s.DurationVar(&f.timeout, "timeout", 30*time.Second, "how long --probe and --from-node may take, all of it together")
 	s.BoolVar(&f.plainHTTP, "plain-http", false, "allow http where the registry does not speak TLS")
 	s.StringVar(&f.caFile, "ca-file", "", "`file` of certificate authorities to trust besides the system's, in PEM")
 	s.StringSliceVar(&f.realms, "allow-realm", nil, "`host` of a token server that may be given the login although the registry may not name it; repeatable")
+	f.node.define(cmd)
 }
 
 // checkProbe tells what is wrong with the flags together.
 func (f *probeFlags) checkProbe(cmd *cobra.Command) error {
-	if f.on && f.timeout <= 0 {
+	if (f.on || f.node.from != "") && f.timeout <= 0 {
 		return usageError{fmt.Errorf("--timeout %v: it must be more than nothing", f.timeout), cmd.CommandPath()}
 	}
-	for _, name := range []string{"probe-secrets", "timeout", "plain-http", "ca-file", "allow-realm"} {
+	if cmd.Flags().Changed("timeout") && !f.on && f.node.from == "" {
+		return usageError{errors.New("--timeout is of --probe and --from-node, neither of which is given"), cmd.CommandPath()}
+	}
+	for _, name := range []string{"probe-secrets", "plain-http", "ca-file", "allow-realm"} {
 		if cmd.Flags().Changed(name) && !f.on {
 			return usageError{errors.New("--" + name + " is of --probe, which is not given"), cmd.CommandPath()}
 		}
 	}
-	return nil
+	return f.node.check(cmd)
 }
 
 // probe asks the registry of the image that is explained. --probe is the consent to show

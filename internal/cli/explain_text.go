@@ -17,6 +17,7 @@ func (p *program) diagnosisText(d *explain.Diagnosis) string {
 	p.verdictText(&b, d)
 	p.chainText(&b, d)
 	p.triedText(&b, d.Tried)
+	p.viewText(&b, d.View)
 	if len(d.AlsoNoticed) > 0 {
 		b.WriteString("\n  also noticed\n")
 		for _, f := range d.AlsoNoticed {
@@ -175,9 +176,6 @@ func compareText(b *strings.Builder, c *explain.Compare) {
 }
 
 func (p *program) chainText(b *strings.Builder, d *explain.Diagnosis) {
-	signs := map[explain.StepStatus]string{
-		explain.Pass: p.paintOut(green, "✓"), explain.Fail: p.paintOut(red, "✗"), explain.Warn: p.paintOut(yellow, "!"), explain.Skip: "·", explain.Unknown: "?",
-	}
 	names := linkNames()
 	seen := slices.ContainsFunc(d.Steps, func(s explain.Step) bool { return s.Vantage != cause.API })
 	b.WriteString(map[bool]string{true: "\n  the chain, and whence each link is seen\n", false: "\n  the chain, from the API server's objects alone\n"}[seen])
@@ -188,6 +186,13 @@ func (p *program) chainText(b *strings.Builder, d *explain.Diagnosis) {
 			lines.width, name = 20, fmt.Sprintf("%-15s %s", name, from[s.Vantage])
 		}
 		lines.add(name, s.Summary)
-		b.WriteString("  " + signs[s.Status] + " " + strings.TrimPrefix(lines.String(), lines.margin))
+		b.WriteString("  " + p.sign(s.Status) + " " + strings.TrimPrefix(lines.String(), lines.margin))
 	}
+}
+
+// sign is what became of a link, in a letter.
+func (p *program) sign(s explain.StepStatus) string {
+	return map[explain.StepStatus]string{
+		explain.Pass: p.paintOut(green, "✓"), explain.Fail: p.paintOut(red, "✗"), explain.Warn: p.paintOut(yellow, "!"), explain.Skip: "·", explain.Unknown: "?",
+	}[s]
 }

@@ -159,7 +159,7 @@ func (p *program) explainWorkload(cmd *cobra.Command, f *explainFlags, api *rest
 		return err
 	}
 	if facts != nil {
-		if err := p.probe(cmd, &f.probeFlags, facts, f.container); err != nil {
+		if err := p.ask(cmd, &f.probeFlags, &f.clusterFlags, facts, f.container); err != nil {
 			return err
 		}
 		return p.explained([]*explain.Facts{facts}, f.container, false)

@@ -27,7 +27,9 @@ type Diagnosis struct {
 	// Logins are the entries of the pod's Secrets, in kubelet's order.
 	Logins []Login `json:"logins,omitempty"`
 	// Tried is what the registry answered to logins, where it was asked.
-	Tried       []Tried   `json:"tried,omitempty"`
+	Tried []Tried `json:"tried,omitempty"`
+	// View is what the node sees, where it was asked.
+	View        *View     `json:"view,omitempty"`
 	AlsoNoticed []Finding `json:"alsoNoticed,omitempty"`
 	// Timeline is who wrote what of the chain, and when, oldest first, where the pull fails.
 	Timeline   []Moment     `json:"timeline,omitempty"`

@@ -35,6 +35,8 @@ type Facts struct {
 	Beyond
 	// Tried is what the image's registry answered to logins, where it was asked.
 	Tried []Tried
+	// View is what the node sees, where it was asked.
+	View *View
 	// Unread is what could not be read.
 	Unread []NotChecked
 }

@@ -91,6 +91,7 @@ func (w *walk) judgeUnseen() {
 func (w *walk) rest() {
 	if w.Observed != nil {
 		w.besideNode(w.heard())
+		w.besideView(w.heard())
 	}
 	if w.there && w.Observed == nil { // it needed no login, or the node had one
 		w.findings = slices.DeleteFunc(w.findings, func(f accounted) bool { return slices.Contains(undecided, f.Code) })

@@ -92,13 +92,18 @@ func (d *Diagnosis) OfNode() bool {
 // wrong.
 func (w *walk) clock() {
 	const harmless = 15 * time.Second
-	if w.Clock.Abs() <= harmless {
+	ahead, whose := w.Clock, "the API server"
+	told := fmt.Sprintf("Lease kube-node-lease/%s: what kubelet wrote as the time, and when the API server stored it", w.Target.Node)
+	if v := w.Facts.View; v != nil && ahead.Abs() <= harmless {
+		ahead, whose, told = v.ahead(), "the registry", "asked from the node: its own time beside the Date of the registry's answer"
+	}
+	if ahead.Abs() <= harmless {
 		return
 	}
 	w.finds(cause.TLS, cause.ClockSkew, ofClock, Finding{
 		Certainty: cause.Strong,
-		Sentence:  fmt.Sprintf("the clock of node %s is %s %s that of the API server", w.Target.Node, w.Clock.Abs().Round(time.Second), map[bool]string{true: "ahead of", false: "behind"}[w.Clock > 0]),
-		Evidence:  []string{fmt.Sprintf("Lease kube-node-lease/%s: what kubelet wrote as the time, and when the API server stored it", w.Target.Node)},
+		Sentence:  fmt.Sprintf("the clock of node %s is %s %s that of %s", w.Target.Node, ahead.Abs().Round(time.Second), map[bool]string{true: "ahead of", false: "behind"}[ahead > 0], whose),
+		Evidence:  []string{told},
 		Fixes:     []Fix{{Title: "let the node have its time from a server that it reaches", Command: "chronyc tracking"}},
 	})
 }

@@ -36,7 +36,7 @@ func (w *walk) probed() {
 	known := slices.ContainsFunc(w.findings, func(o accounted) bool { return o.Code == f.Code })
 	if ok && !known {
 		f.Link = link
-		w.findings = append(w.findings, accounted{Finding: f, accounts: accounts, seen: cause.Client})
+		w.findings = append(w.findings, accounted{Finding: f, accounts: accounts, seen: cause.Client, ofWay: best.ofWay()})
 	}
 	if w.whole() {
 		w.compared(own)
@@ -56,6 +56,12 @@ func (w *walk) own() []Tried {
 		return nil
 	}
 	return of(Nobody)
+}
+
+// ofWay tells whether it was ended by the way from there to the registry.
+func (t *Tried) ofWay() bool {
+	_, way := network[obstacleOf(t)]
+	return way
 }
 
 // works tells whether all that a pull takes is given from here.
@@ -242,15 +248,17 @@ func (w *walk) proven(own []Tried) {
 
 // answer says what an attempt came to.
 func (t *Tried) answer(namespace string) string {
+	from := map[cause.Vantage]string{cause.Node: "the node"}[t.Vantage]
+	from = cmp.Or(from, "here")
 	who := "nobody"
 	if t.Who != Nobody {
 		who = fmt.Sprintf("user %s of Secret %s/%s", t.Username, namespace, t.Secret)
 	}
 	switch {
 	case t.Reach == Done:
-		return fmt.Sprintf("asked from here as %s: all of it would come", who)
+		return fmt.Sprintf("asked from %s as %s: all of it would come", from, who)
 	case t.Stopped == nil:
-		return fmt.Sprintf("asked from here as %s: the manifest comes", who)
+		return fmt.Sprintf("asked from %s as %s: the manifest comes", from, who)
 	}
-	return fmt.Sprintf("asked from here as %s: %s", who, t.Stopped.Text)
+	return fmt.Sprintf("asked from %s as %s: %s", from, who, t.Stopped.Text)
 }

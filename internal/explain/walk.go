@@ -34,7 +34,7 @@ func Pod(f *Facts, container string) (Diagnosis, error) {
 	w := &walk{Facts: f, image: all[max(at, 0)]}
 	w.target()
 	w.observe()
-	for _, look := range []func(){w.reference, w.account, w.podSecrets, w.content, w.keyring, w.onNode, w.probed} {
+	for _, look := range []func(){w.reference, w.account, w.podSecrets, w.content, w.keyring, w.onNode, w.probed, w.fromNode} {
 		look()
 	}
 	w.judge()
@@ -64,6 +64,7 @@ type accounted struct {
 	Finding
 	accounts func(runtimeerror.Error) bool
 	seen     cause.Vantage // from where, if not from objects
+	ofWay    bool          // of the way from there, which for others is another
 }
 
 func (w *walk) target() {

@@ -7,6 +7,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -31,6 +32,8 @@ type Options struct {
 	Timeout time.Duration
 	// Platform is the node's, as os/arch; "" where it is not known.
 	Platform string
+	// Vantage is where this is; empty for the client's.
+	Vantage cause.Vantage
 	// Before is told of each login before it is used; nil: nobody is.
 	Before func(explain.Attempt)
 }
@@ -82,14 +85,20 @@ type call struct {
 func (c *call) try(ctx context.Context) explain.Tried {
 	a := c.attempt
 	c.tried = explain.Tried{
-		Who: a.Who, Secret: a.Secret, Key: a.Entry.Index, Username: a.Entry.Username, Vantage: cause.Client, Host: c.ref.Host(), Reach: explain.Done,
+		Who: a.Who, Secret: a.Secret, Key: a.Entry.Index, Username: a.Entry.Username, Vantage: cmp.Or(c.options.Vantage, cause.Client), Host: c.ref.Host(), Reach: explain.Done,
 	}
 	if a.Who != explain.Nobody && !isFor(a, c.ref) {
 		c.tried.Reach, c.tried.Stopped = explain.AtChallenge, &explain.Stopped{Obstacle: explain.NotSent, Text: "its key is not for this host"}
 		return c.tried
 	}
 	o := c.options.Registry
-	o.Trace = func(s registry.Step) { c.steps = append(c.steps, s) }
+	told := o.Trace
+	o.Trace = func(s registry.Step) {
+		c.steps = append(c.steps, s)
+		if told != nil {
+			told(s)
+		}
+	}
 	if a.Who != explain.Nobody {
 		o.Login = credential.Login{Username: a.Entry.Username, Password: a.Entry.Password}
 		o.LoginSource = "Secret " + a.Namespace + "/" + a.Secret

@@ -60,7 +60,8 @@ func (c *Client) exchange(ctx context.Context, a ask) (*http.Response, []byte, e
 		return nil, nil, c.refuse(step, unreachable(a.act, a.cause, a.req.URL.Host, err))
 	}
 	c.settle(a.req.URL)
-	step.Answer = &Answer{Status: resp.StatusCode, Took: c.options.Now().Sub(began), Headers: c.showHeaders(resp.Header)}
+	date, _ := http.ParseTime(resp.Header.Get("Date")) // zero if it is none
+	step.Answer = &Answer{Status: resp.StatusCode, Took: c.options.Now().Sub(began), Headers: c.showHeaders(resp.Header), Date: date}
 	var body []byte
 	if most := max(a.read, maxErrorBody); a.read > 0 || resp.StatusCode >= http.StatusBadRequest {
 		body, err = io.ReadAll(io.LimitReader(resp.Body, most+1))

@@ -50,6 +50,8 @@ type guard struct {
 	local atomic.Bool
 	// proxies holds the addresses of the proxies that were chosen.
 	proxies sync.Map
+	// refused are addresses that are not dialled, whoever is there.
+	refused []netip.Prefix
 	// patience is how long a server may send nothing where something is due.
 	patience time.Duration
 }
@@ -97,6 +99,9 @@ func (g *guard) check(host string, addr netip.Addr, isRegistry bool) error {
 		return blocked("which is no host's address")
 	case addr.IsLoopback() && !isRegistry && !g.local.Load():
 		return blocked("this machine itself, where the registry is not")
+	}
+	if slices.ContainsFunc(g.refused, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		return blocked("which is not to be asked from there")
 	}
 	for _, m := range metadata {
 		if addr == m {

@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"sync"
@@ -51,6 +52,8 @@ type Options struct {
 	AllowRealm func(host string) bool
 	// RootCAs are the certificate authorities; nil means the system's.
 	RootCAs *x509.CertPool
+	// Refuse are addresses that are not dialled, whoever is there.
+	Refuse []netip.Prefix
 	// Proxy is as in http.Transport; nil means no proxy.
 	Proxy func(*http.Request) (*url.URL, error)
 	// Trace is shown each step, one at a time, in order. nil: nobody looks.
@@ -129,7 +132,7 @@ func New(host string, o Options) (*Client, error) {
 	base := url.URL{Scheme: "https", Host: endpoint(name)}
 	c := &Client{
 		host: name, options: o, base: base, tokens: map[string]*Token{},
-		guard: &guard{registry: places(base), patience: standstill}, tokenPatience: tokenTimeout,
+		guard: &guard{registry: places(base), patience: standstill, refused: o.Refuse}, tokenPatience: tokenTimeout,
 		tracer: tracer{show: o.Trace},
 	}
 	c.tracer.scrub.add(o.Login.Password, o.Login.IdentityToken, o.Login.RegistryToken)

@@ -134,6 +134,7 @@ func (p *page) diagnosis(d *explain.Diagnosis) {
 	for i := range d.Tried {
 		p.tried(&d.Tried[i])
 	}
+	p.view(d.View)
 	p.folded(d)
 	if v.Code != "" {
 		p.add("<p class=\"dim\">All there is to know of it: <code>pullkey explain %s</code></p>\n", v.Code)

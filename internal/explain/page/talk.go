@@ -52,6 +52,35 @@ func (p *page) tried(t *explain.Tried) {
 	p.add("</svg></div>\n")
 }
 
+// view tells what the node sees.
+func (p *page) view(v *explain.View) {
+	if v == nil {
+		return
+	}
+	p.add("<h2>Seen from node %s <span class=\"dim\">as nobody</span></h2>\n<dl>\n", v.Node)
+	line := func(name, text string) {
+		if text != "" {
+			p.add("<dt>%s</dt><dd>%s</dd>\n", name, text)
+		}
+	}
+	if line("settings", v.File); v.File != "" {
+		line("asks", v.Order())
+	}
+	for _, proxy := range v.Proxies {
+		line("proxy", proxy)
+	}
+	line("clock", v.ClockText())
+	for _, why := range v.Unread {
+		line("unread", why)
+	}
+	p.add("</dl>\n<ol class=\"chain\">\n")
+	for i := range v.Hosts {
+		status, text := v.Hosts[i].Summary()
+		p.add("<li class=\"%s\" data-sign=\"%s\"><b>%s</b><br><span>%s</span></li>\n", status, signs[string(status)], v.Hosts[i].URL, text)
+	}
+	p.add("</ol>\n")
+}
+
 // arrows are a request and its answer.
 func (p *page) arrows(r explain.Request, to, y int) {
 	said, class := fmt.Sprintf("%d, %d ms", r.Status, r.TookMs), "well"

@@ -1,0 +1,210 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pullkey/pullkey/internal/cause"
+	"github.com/pullkey/pullkey/internal/runtimeerror"
+)
+
+// View is what a node tells from its own place: its settings for a registry, its clock,
+// and how far somebody without a login comes from there.
+type View struct {
+	Node string `json:"node"`
+	// File is where containerd's settings for the registry stand; empty where there are
+	// none, or where they could not be read.
+	File string `json:"file,omitempty"`
+	// Hosts are whom containerd asks, in its order; the registry is the last.
+	Hosts []ViewHost `json:"hosts,omitempty"`
+	// Proxies are the variables of the services of the node, without what logs in.
+	Proxies []string `json:"proxies,omitempty"`
+	// Trust are the files of certificate authorities that were trusted; without one it is
+	// not known whom the node trusts.
+	Trust []string `json:"trust,omitempty"`
+	// AheadMs is how far the node's clock is before the registry's, which tells whole
+	// seconds; left out where none answered.
+	AheadMs *int64 `json:"aheadMs,omitempty"`
+	// Unread is what could not be read, and why.
+	Unread []string `json:"unread,omitempty"`
+}
+
+// ViewHost is one that containerd asks.
+type ViewHost struct {
+	URL string `json:"url"`
+	// Capabilities are pull, resolve and push; empty for all.
+	Capabilities []string `json:"capabilities,omitempty"`
+	SkipVerify   bool     `json:"skipVerify,omitempty"`
+	// Headers are the names of those that are sent along.
+	Headers []string `json:"headers,omitempty"`
+	// NotAsked is why it was not asked; else Tried is what became of it.
+	NotAsked string `json:"notAsked,omitempty"`
+	Tried    *Tried `json:"tried,omitempty"`
+}
+
+// Summary is what became of it.
+func (h *ViewHost) Summary() (StepStatus, string) {
+	t := h.Tried
+	switch {
+	case t == nil:
+		return Skip, "not asked: " + h.NotAsked
+	case t.Stopped == nil:
+		return Pass, "all of the image would come"
+	case t.Refused():
+		return Pass, "it answers, and gives nobody the image without a login"
+	}
+	return t.Stopped.status(), t.Stopped.Text
+}
+
+// ClockText tells how the node's clock stands, as far as whole seconds tell; empty where
+// that is not known.
+func (v *View) ClockText() string {
+	const near = 2 * time.Second
+	switch ahead := v.ahead(); {
+	case v.AheadMs == nil:
+		return ""
+	case ahead.Abs() <= near:
+		return "as the registry's"
+	case ahead > 0:
+		return ahead.Round(time.Second).String() + " ahead of the registry's"
+	default:
+		return ahead.Abs().Round(time.Second).String() + " behind the registry's"
+	}
+}
+
+// Registry is the last of the hosts, if it was asked.
+func (v *View) Registry() *Tried {
+	if len(v.Hosts) == 0 {
+		return nil
+	}
+	return v.Hosts[len(v.Hosts)-1].Tried
+}
+
+// ahead is how far the node's clock is before the registry's, if that is known.
+func (v *View) ahead() time.Duration {
+	if v.AheadMs == nil {
+		return 0
+	}
+	return time.Duration(*v.AheadMs) * time.Millisecond
+}
+
+// fromNode looks at what the node sees: of the way to the registry it proves what nobody else
+// can, and what is seen from here of that way counts no more.
+func (w *walk) fromNode() {
+	v := w.Facts.View
+	if v == nil {
+		return
+	}
+	w.Diagnosis.View = v
+	t := v.Registry()
+	if t == nil {
+		return
+	}
+	w.findings = slices.DeleteFunc(w.findings, func(f accounted) bool { return f.seen == cause.Client && f.ofWay })
+	w.way(t)
+	known, ok := network[obstacleOf(t)]
+	if !ok || known.code == cause.RegRateLimit {
+		return
+	}
+	sure := cause.Proven
+	const long = 5 * time.Second
+	short := t.Stopped.Obstacle == NoAnswer && time.Duration(t.TookMs)*time.Millisecond < long
+	if short || t.Stopped.Obstacle == UnknownCA && len(v.Trust) == 0 {
+		sure = cause.Possible
+	}
+	code, heard := known.code, known.heard
+	if t.Reach == AtToken {
+		code, heard = cause.AuthRealmUnreachable, kinds(runtimeerror.TokenUnreachable)
+	}
+	c, _ := cause.Find(string(code))
+	w.findings = append(w.findings, accounted{
+		Finding: Finding{
+			Code: code, Certainty: sure, Link: c.Link, Sentence: "from node " + v.Node + " " + fmt.Sprintf(known.sentence, t.Stopped.Host),
+			Evidence: []string{t.answer(w.Pod.Namespace)}, Fixes: w.ofPage(&c, t.Stopped.Host),
+		},
+		accounts: func(e runtimeerror.Error) bool { return e.Mirror == "" && slices.Contains(heard, e.Kind) }, seen: cause.Node,
+	})
+}
+
+// obstacleOf is what ended an attempt; empty where nothing did.
+func obstacleOf(t *Tried) Obstacle {
+	if t.Stopped == nil {
+		return ""
+	}
+	return t.Stopped.Obstacle
+}
+
+// way puts the links that are the node's own in the place of those that are seen from
+// here.
+func (w *walk) way(t *Tried) {
+	before := len(w.Steps)
+	w.along(t)
+	mine := slices.Clone(w.Steps[before:])
+	w.Steps = w.Steps[:before]
+	for _, s := range mine {
+		if !slices.Contains([]cause.Link{cause.Network, cause.TLS, cause.Challenge}, s.Link) {
+			continue
+		}
+		at := slices.IndexFunc(w.Steps, func(o Step) bool { return o.Link == s.Link })
+		if at < 0 {
+			w.Steps = append(w.Steps, s)
+			continue
+		}
+		w.Steps[at] = s
+	}
+}
+
+// besideView puts what the node sees beside what it has said.
+func (w *walk) besideView(err runtimeerror.Error) {
+	v := w.Facts.View
+	if v == nil {
+		return
+	}
+	verdict := &w.Verdict
+	if err.Mirror != "" || slices.Contains([]cause.Code{cause.MirrorMasks, cause.MirrorCreds, cause.MirrorConfig}, verdict.Code) {
+		verdict.Evidence = append(verdict.Evidence, v.settings())
+		for _, h := range v.Hosts {
+			if h.Tried != nil {
+				verdict.Evidence = append(verdict.Evidence, h.Tried.answer(w.Pod.Namespace))
+			}
+		}
+		return
+	}
+	t := v.Registry()
+	if t == nil || !slices.Contains(ofTheNode, err.Kind) {
+		return
+	}
+	if !t.ofWay() {
+		w.AlsoNoticed = append(w.AlsoNoticed, Finding{
+			Certainty: cause.Possible, Sentence: fmt.Sprintf("from node %s %s answers now: it was mended since kubelet's last try, or it comes and goes", v.Node, t.Host),
+			Evidence: []string{t.answer(w.Pod.Namespace)},
+		})
+	}
+}
+
+// settings are whom containerd asks, in a line.
+func (v *View) settings() string {
+	if v.File == "" {
+		return "node " + v.Node + " has no settings for this registry that could be read"
+	}
+	return fmt.Sprintf("node %s, %s: %s", v.Node, v.File, v.Order())
+}
+
+// Order is whom containerd asks, first to last.
+func (v *View) Order() string {
+	var all []string
+	for _, h := range v.Hosts {
+		text := h.URL
+		if len(h.Capabilities) > 0 {
+			text += " (" + strings.Join(h.Capabilities, ", ") + ")"
+		}
+		if h.SkipVerify {
+			text += ", whatever its certificate"
+		}
+		all = append(all, text)
+	}
+	return cmp.Or(strings.Join(all, ", then "), "nobody")
+}
