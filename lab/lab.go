@@ -61,6 +61,7 @@ type Lab struct {
 	Sandbox    *sandbox.Sandbox
 	ACR        *localacr.ACR
 	Cluster    *cluster.Cluster // after StartCluster
+	Node       *cluster.Node    // as above
 	controller *daemon.Daemon
 	accessLog  *os.File
 	names      map[string]netip.Addr // further ones
@@ -130,8 +131,12 @@ func (l *Lab) StartCluster(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	l.Cluster, err = cluster.Start(limited, cluster.Options{
-		Dir: l.Dir, Binaries: bin, Audit: l.Audit, AuditSecrets: l.AuditSecrets, Sandbox: l.Sandbox, Node: true, CAFile: l.CAFile(),
+		Dir: l.Dir, Binaries: bin, Audit: l.Audit, AuditSecrets: l.AuditSecrets, Sandbox: l.Sandbox, CAFile: l.CAFile(),
 	})
+	if err != nil {
+		return err
+	}
+	l.Node, err = l.Cluster.StartNode(limited, bin, cluster.NodeName)
 	return err
 }
 

@@ -27,12 +27,11 @@ type Options struct {
 	// what they are afterwards.
 	AuditResults bool
 
-	// Sandbox holds the cluster, which a node needs: the API server is then
+	// Sandbox holds the cluster, which StartNode needs: the API server is then
 	// at 10.0.0.1:443 inside, and the kubeconfigs reach it through a
 	// forwarder. Without one it listens on a free port of the host's loopback.
 	// A sandbox needs Addresses and serves one cluster in its life.
 	Sandbox *sandbox.Sandbox
-	Node    bool   // or later: StartNode
 	CAFile  string // the authority that the node's registries are trusted by, in PEM; may be written up to the first pull
 }
 
@@ -64,18 +63,11 @@ var (
 // Start returns when pods can be created. The context bounds the start, not
 // the cluster's life. When Start fails nothing is left running.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
-	if o.Node && o.Sandbox == nil {
-		return nil, errors.New("starting a cluster: a node needs Options.Sandbox")
-	}
 	c := &Cluster{bin: o.Binaries, audit: o.Audit, auditSecrets: o.AuditSecrets, auditResults: o.AuditResults, sandbox: o.Sandbox, caFile: o.CAFile, stopForward: func() {}}
 	if err := c.claimFolder(o.Dir); err != nil {
 		return nil, err
 	}
-	err := c.startControlPlane(ctx)
-	if err == nil && o.Node {
-		err = c.StartNode(ctx, o.Binaries)
-	}
-	if err != nil {
+	if err := c.startControlPlane(ctx); err != nil {
 		return nil, errors.Join(err, c.Stop()) //nolint:contextcheck // what was started is stopped also when ctx has ended
 	}
 	return c, nil

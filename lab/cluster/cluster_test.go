@@ -195,8 +195,8 @@ func TestAComponentThatDoesNotStartIsNamedWithItsLog(t *testing.T) {
 }
 
 func TestANodeWithoutASandboxIsRefused(t *testing.T) {
-	_, err := Start(t.Context(), Options{Dir: t.TempDir(), Node: true})
-	if err == nil || !strings.Contains(err.Error(), "a node needs Options.Sandbox") {
+	_, err := new(Cluster).StartNode(t.Context(), Binaries{}, NodeName)
+	if err == nil || !strings.Contains(err.Error(), "needs Options.Sandbox") {
 		t.Errorf("%v", err)
 	}
 }

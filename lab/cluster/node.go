@@ -30,48 +30,64 @@ var nodeAddress = netip.MustParseAddr("10.0.1.1")
 // 10.0.0.0/24.
 func Addresses() []netip.Addr { return []netip.Addr{serviceAddress, nodeAddress} }
 
-// StartNode adds the node to a cluster in a sandbox that was started without,
-// and returns when it is Ready.
-func (c *Cluster) StartNode(ctx context.Context, b Binaries) error {
+// Node is a machine of the cluster: kubelet and containerd.
+type Node struct {
+	cluster *Cluster
+	bin     Binaries
+	name    string
+	dir     string // of its state
+	address netip.Addr
+}
+
+// StartNode adds a node to a cluster in a sandbox, and returns when it is
+// Ready. What it started ends with the cluster, also after a failure.
+func (c *Cluster) StartNode(ctx context.Context, b Binaries, name string) (*Node, error) {
 	if c.sandbox == nil {
-		return errors.New("starting a node: the cluster needs Options.Sandbox")
+		return nil, errors.New("starting a node: the cluster needs Options.Sandbox")
 	}
-	c.bin = b
-	if err := c.startContainerd(ctx); err != nil {
+	n := &Node{cluster: c, bin: b, name: name, dir: c.dir, address: nodeAddress}
+	if err := n.start(ctx); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context) error {
+	if err := n.startContainerd(ctx); err != nil {
 		return err
 	}
 	var archive bytes.Buffer
-	if err := writeImage(&archive, pauseImage, c.bin.Pause); err != nil {
+	if err := writeImage(&archive, pauseImage, n.bin.Pause); err != nil {
 		return err
 	}
-	if err := c.LoadImage(ctx, &archive); err != nil {
+	if err := n.LoadImage(ctx, &archive); err != nil {
 		return err
 	}
-	if err := c.startKubelet(ctx); err != nil {
+	if err := n.startKubelet(ctx); err != nil {
 		return err
 	}
-	return c.waitFor(ctx, "kubelet", "/api/v1/nodes/"+NodeName, nodeReady)
+	return n.cluster.waitFor(ctx, "kubelet", "/api/v1/nodes/"+n.name, nodeReady)
 }
 
-func (c *Cluster) startContainerd(ctx context.Context) error {
-	config, err := c.containerdConfig()
+func (n *Node) startContainerd(ctx context.Context) error {
+	config, err := n.containerdConfig()
 	if err != nil {
 		return err
 	}
 	for name, content := range map[string]string{"containerd.toml": config, "cni.conflist": cniConfig} {
-		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(content), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(n.dir, name), []byte(content), 0o600); err != nil {
 			return fmt.Errorf("writing containerd's configuration: %w", err)
 		}
 	}
 	// The shim is looked for on the path.
-	err = c.run(ctx, "containerd", "env", append(c.trust(),
-		"PATH="+filepath.Dir(c.bin.Shim)+":/usr/sbin:/usr/bin:/sbin:/bin",
-		c.bin.Containerd, "--config", filepath.Join(c.dir, "containerd.toml"))...)
+	err = n.cluster.run(ctx, "containerd", "env", append(n.trust(),
+		"PATH="+filepath.Dir(n.bin.Shim)+":/usr/sbin:/usr/bin:/sbin:/bin",
+		n.bin.Containerd, "--config", filepath.Join(n.dir, "containerd.toml"))...)
 	if err != nil {
 		return err
 	}
-	return c.until(ctx, "containerd", func() error {
-		if out, err := c.ctr(ctx, nil, "version"); err != nil {
+	return n.cluster.until(ctx, "containerd", func() error {
+		if out, err := n.ctr(ctx, nil, "version"); err != nil {
 			return fmt.Errorf("asking it for its version: %w: %s", err, out)
 		}
 		return nil
@@ -79,8 +95,8 @@ func (c *Cluster) startContainerd(ctx context.Context) error {
 }
 
 // containerdConfig keeps everything below our folder or the sandbox's /run.
-func (c *Cluster) containerdConfig() (string, error) {
-	snapshotter, err := snapshotterFor(c.dir)
+func (n *Node) containerdConfig() (string, error) {
+	snapshotter, err := snapshotterFor(n.dir)
 	if err != nil {
 		return "", err
 	}
@@ -114,20 +130,20 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
       BinaryName = %[8]q
       SystemdCgroup = false
-`, filepath.Join(c.dir, "containerd"), containerdSocket, filepath.Join(c.dir, "opt"), snapshotter,
-		pauseImage, c.bin.CNI, c.dir, c.bin.Runc, c.Registries(), c.Verifiers()), nil
+`, filepath.Join(n.dir, "containerd"), containerdSocket, filepath.Join(n.dir, "opt"), snapshotter,
+		pauseImage, n.bin.CNI, n.dir, n.bin.Runc, n.Registries(), n.Verifiers()), nil
 }
 
 // Registries is the folder of containerd's settings for registries: HOST/hosts.toml,
 // read at each pull.
-func (c *Cluster) Registries() string { return filepath.Join(c.dir, "certs.d") }
+func (n *Node) Registries() string { return filepath.Join(n.dir, "certs.d") }
 
 // Verifiers is the folder of the programs that containerd asks of each image whether it may
 // be pulled. There is none unless somebody makes it.
-func (c *Cluster) Verifiers() string { return filepath.Join(c.dir, "verifiers") }
+func (n *Node) Verifiers() string { return filepath.Join(n.dir, "verifiers") }
 
 // StaticPods is the folder of the node's static pods.
-func (c *Cluster) StaticPods() string { return filepath.Join(c.dir, "static-pods") }
+func (n *Node) StaticPods() string { return filepath.Join(n.dir, "static-pods") }
 
 // cniConfig puts pods on a bridge. Their default route leads to the bridge,
 // where the service address and the node's are; nothing leads further.
@@ -149,57 +165,57 @@ const cniConfig = `{
 }
 `
 
-func (c *Cluster) startKubelet(ctx context.Context) error {
-	serving, err := c.ca.issue(subject{name: NodeName, hosts: []string{NodeName}, addresses: []netip.Addr{nodeAddress}})
+func (n *Node) startKubelet(ctx context.Context) error {
+	serving, err := n.cluster.ca.issue(subject{name: n.name, hosts: []string{n.name}, addresses: []netip.Addr{n.address}})
 	if err != nil {
 		return err
 	}
-	if err := serving.write(c.pki(), "kubelet"); err != nil {
+	if err := serving.write(n.cluster.pki(), "kubelet"); err != nil {
 		return err
 	}
-	identity := subject{name: "system:node:" + NodeName, groups: []string{"system:nodes"}}
-	if err := c.writeKubeconfig(c.internalKubeconfig("kubelet"), c.internalURL(), identity); err != nil {
+	identity := subject{name: "system:node:" + n.name, groups: []string{"system:nodes"}}
+	if err := n.cluster.writeKubeconfig(n.cluster.internalKubeconfig("kubelet"), n.cluster.internalURL(), identity); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(c.StaticPods(), 0o700); err != nil {
+	if err := os.MkdirAll(n.StaticPods(), 0o700); err != nil {
 		return fmt.Errorf("making the folder of static pods: %w", err)
 	}
-	config, err := json.MarshalIndent(c.kubeletConfig(), "", "  ")
+	config, err := json.MarshalIndent(n.kubeletConfig(), "", "  ")
 	if err != nil {
 		return fmt.Errorf("encoding kubelet's configuration: %w", err)
 	}
-	if err := os.WriteFile(c.kubeletFile(), config, 0o600); err != nil {
+	if err := os.WriteFile(n.kubeletFile(), config, 0o600); err != nil {
 		return fmt.Errorf("writing kubelet's configuration: %w", err)
 	}
-	return c.runKubelet(ctx)
+	return n.runKubelet(ctx)
 }
 
-func (c *Cluster) kubeletFile() string { return filepath.Join(c.dir, "kubelet.yaml") }
+func (n *Node) kubeletFile() string { return filepath.Join(n.dir, "kubelet.yaml") }
 
-func (c *Cluster) runKubelet(ctx context.Context, flags ...string) error {
-	args := append(c.trust(), c.bin.Kubelet,
-		"--config="+c.kubeletFile(), "--kubeconfig="+c.internalKubeconfig("kubelet"),
+func (n *Node) runKubelet(ctx context.Context, flags ...string) error {
+	args := append(n.trust(), n.bin.Kubelet,
+		"--config="+n.kubeletFile(), "--kubeconfig="+n.cluster.internalKubeconfig("kubelet"),
 		// In the sandbox's own /var/lib. Below our folder its sockets' names
 		// might become too long (unix(7): 107 bytes).
-		"--root-dir=/var/lib/kubelet", "--cert-dir="+c.pki(),
-		"--hostname-override="+NodeName, "--node-ip="+nodeAddress.String())
-	return c.run(ctx, "kubelet", "env", append(args, flags...)...)
+		"--root-dir=/var/lib/kubelet", "--cert-dir="+n.cluster.pki(),
+		"--hostname-override="+n.name, "--node-ip="+n.address.String())
+	return n.cluster.run(ctx, "kubelet", "env", append(args, flags...)...)
 }
 
 // RestartKubelet ends kubelet and starts it anew with further flags. Pods run on
 // meanwhile; the node counts as ready all the while, as it does to a cluster.
-func (c *Cluster) RestartKubelet(ctx context.Context, flags ...string) error {
-	c.kill("kubelet")
-	return c.runKubelet(ctx, flags...)
+func (n *Node) RestartKubelet(ctx context.Context, flags ...string) error {
+	n.cluster.kill("kubelet")
+	return n.runKubelet(ctx, flags...)
 }
 
 // KubeletLog is the file that kubelet writes its log to.
-func (c *Cluster) KubeletLog() string { return filepath.Join(c.dir, "kubelet.log") }
+func (n *Node) KubeletLog() string { return filepath.Join(n.dir, "kubelet.log") }
 
 // kubeletConfig is a node's as it should be (its own identity, nobody
 // anonymous, the API server decides who may ask it), less what would manage
 // the host.
-func (c *Cluster) kubeletConfig() map[string]any {
+func (n *Node) kubeletConfig() map[string]any {
 	type object = map[string]any
 	return object{
 		"apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -207,23 +223,23 @@ func (c *Cluster) kubeletConfig() map[string]any {
 		"authentication": object{
 			"anonymous": object{"enabled": false},
 			"webhook":   object{"enabled": true},
-			"x509":      object{"clientCAFile": c.pki("ca.crt")},
+			"x509":      object{"clientCAFile": n.cluster.pki("ca.crt")},
 		},
 		"authorization":     object{"mode": "Webhook"},
-		"address":           nodeAddress.String(),
-		"tlsCertFile":       c.pki("kubelet.crt"),
-		"tlsPrivateKeyFile": c.pki("kubelet.key"),
+		"address":           n.address.String(),
+		"tlsCertFile":       n.cluster.pki("kubelet.crt"),
+		"tlsPrivateKeyFile": n.cluster.pki("kubelet.key"),
 		"healthzPort":       0,
 
 		"containerRuntimeEndpoint": "unix://" + containerdSocket,
-		"volumePluginDir":          filepath.Join(c.dir, "volume-plugins"),
-		"staticPodPath":            c.StaticPods(),
+		"volumePluginDir":          filepath.Join(n.dir, "volume-plugins"),
+		"staticPodPath":            n.StaticPods(),
 		// Else one registry that does not answer holds all pulls up.
 		"serializeImagePulls": false,
 		"maxPods":             240, // as many as there are addresses, and a few for those that end
-		"resolvConf":          filepath.Join(c.dir, "..", "sandbox", "resolv.conf"),
+		"resolvConf":          filepath.Join(n.dir, "..", "sandbox", "resolv.conf"),
 
-		"cgroupRoot":   c.sandbox.Cgroup(),
+		"cgroupRoot":   n.cluster.sandbox.Cgroup(),
 		"cgroupDriver": "cgroupfs",
 		// Otherwise it names no cgroup for its pods, which then are in /k8s.io
 		// of the host and stay there.
@@ -242,26 +258,26 @@ func (c *Cluster) kubeletConfig() map[string]any {
 
 // trust is the environment that makes containerd and kubelet believe the
 // caller's authority, and no other.
-func (c *Cluster) trust() []string {
-	if c.caFile == "" {
+func (n *Node) trust() []string {
+	if n.cluster.caFile == "" {
 		return nil
 	}
-	return []string{"SSL_CERT_FILE=" + c.caFile, "SSL_CERT_DIR=" + c.pki("none")}
+	return []string{"SSL_CERT_FILE=" + n.cluster.caFile, "SSL_CERT_DIR=" + n.cluster.pki("none")}
 }
 
 // LoadImage gives the node an image from a tarball (of docker save, or an OCI
 // layout). Never give it the content of an image that pods shall pull: both
 // would have one ID, and kubelet's records take the one for the other.
-func (c *Cluster) LoadImage(ctx context.Context, tarball io.Reader) error {
-	if out, err := c.ctr(ctx, tarball, "images", "import", "-"); err != nil {
+func (n *Node) LoadImage(ctx context.Context, tarball io.Reader) error {
+	if out, err := n.ctr(ctx, tarball, "images", "import", "-"); err != nil {
 		return fmt.Errorf("loading an image: %w: %s", err, out)
 	}
 	return nil
 }
 
-func (c *Cluster) ctr(ctx context.Context, in io.Reader, args ...string) (string, error) {
+func (n *Node) ctr(ctx context.Context, in io.Reader, args ...string) (string, error) {
 	args = append([]string{"--address", containerdSocket, "--namespace", "k8s.io", "--timeout", "30s"}, args...)
-	cmd := c.sandbox.Command(ctx, c.bin.Ctr, args...)
+	cmd := n.cluster.sandbox.Command(ctx, n.bin.Ctr, args...)
 	cmd.Stdin = in
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err //nolint:wrapcheck // the callers say what they asked for

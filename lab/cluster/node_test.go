@@ -24,8 +24,8 @@ const testImage = "pullkey.dev/lab/incluster:1"
 var registryAddress = netip.MustParseAddr("10.0.3.1")
 
 func TestANodeRunsAPodThatReachesTheAPIServerAsItself(t *testing.T) {
-	c, s := startNode(t, t.TempDir())
-	load(t, c, "./testdata/incluster")
+	c, n, s := startNode(t, t.TempDir())
+	load(t, n, "./testdata/incluster")
 	kubectl(t, c, "create", "clusterrolebinding", "pods-see", "--clusterrole=view", "--serviceaccount=default:default")
 	began := time.Now()
 	kubectl(t, c, "run", "first", "--image="+testImage, "--image-pull-policy=Never")
@@ -82,7 +82,7 @@ func cgroupsAreOurs(t *testing.T, s *sandbox.Sandbox) {
 }
 
 // load compiles the program and gives it to the node as testImage.
-func load(t *testing.T, c *Cluster, source string) {
+func load(t *testing.T, n *Node, source string) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "program")
 	compile := exec.CommandContext(t.Context(), "go", "build", "-o", program, source)
@@ -94,7 +94,7 @@ func load(t *testing.T, c *Cluster, source string) {
 	if err := writeImage(&archive, testImage, program); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.LoadImage(t.Context(), &archive); err != nil {
+	if err := n.LoadImage(t.Context(), &archive); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -200,7 +200,7 @@ func TestAfterACrashOfItsOwnerANodeStartsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = crashing.Wait()
-	c, s := startNode(t, dir)
+	c, _, s := startNode(t, dir)
 	nothingLeft(t, cgroup)
 	stopNode(t, c, s)
 }
@@ -221,7 +221,7 @@ func TestMain(m *testing.M) {
 // holdUntilKilled runs a node with a pod, so that there are containers, mounts
 // and cgroups to be lost.
 func holdUntilKilled(ctx context.Context, dir string) error {
-	c, s, err := node(ctx, dir)
+	c, _, s, err := node(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -237,12 +237,12 @@ func holdUntilKilled(ctx context.Context, dir string) error {
 	return s.Command(ctx, "sleep", "1000").Run()
 }
 
-func startNode(t *testing.T, dir string) (*Cluster, *sandbox.Sandbox) {
+func startNode(t *testing.T, dir string) (*Cluster, *Node, *sandbox.Sandbox) {
 	t.Helper()
 	needRoot(t)
 	build(t, true)
 	began := time.Now()
-	c, s, err := node(t.Context(), dir)
+	c, n, s, err := node(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,25 +251,29 @@ func startNode(t *testing.T, dir string) (*Cluster, *sandbox.Sandbox) {
 		_ = s.Stop()
 	})
 	t.Logf("node ready after %s", time.Since(began).Round(100*time.Millisecond))
-	return c, s
+	return c, n, s
 }
 
-func node(ctx context.Context, dir string) (*Cluster, *sandbox.Sandbox, error) {
+func node(ctx context.Context, dir string) (*Cluster, *Node, *sandbox.Sandbox, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	bin, err := Build(ctx, BuildOptions{Root: "../..", Node: true, Progress: os.Stderr})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	s, err := sandbox.Start(ctx, sandbox.Options{Dir: dir, Init: bin.Pause, Addresses: append(Addresses(), registryAddress)})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	c, err := Start(ctx, Options{Dir: dir, Binaries: bin, Audit: true, Sandbox: s, Node: true, CAFile: filepath.Join(dir, "registry.crt")})
+	c, err := Start(ctx, Options{Dir: dir, Binaries: bin, Audit: true, Sandbox: s, CAFile: filepath.Join(dir, "registry.crt")})
 	if err != nil {
-		return nil, nil, errors.Join(err, s.Stop())
+		return nil, nil, nil, errors.Join(err, s.Stop())
 	}
-	return c, s, nil
+	n, err := c.StartNode(ctx, bin, NodeName)
+	if err != nil {
+		return nil, nil, nil, errors.Join(err, c.Stop(), s.Stop())
+	}
+	return c, n, s, nil
 }
 
 func needRoot(t *testing.T) {

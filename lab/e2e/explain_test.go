@@ -79,7 +79,7 @@ func (n *node) breaker(t *testing.T) *breaker.Breaker {
 	hosts := n.ACR.Instances()[0].Hosts
 	b, err := breaker.New(breaker.Options{
 		Cluster: n.plane.admin, Image: n.image, Host: hosts[0], VPC: hosts[1], Other: n.ACR.Instances()[1].Hosts[0], User: user, Password: password.Reveal(),
-		Program: text, Listen: n.Sandbox.Listen, SetNames: n.SetNames, Registries: n.Cluster.Registries(), StaticPods: n.Cluster.StaticPods(), Verifiers: n.Cluster.Verifiers(),
+		Program: text, Listen: n.Sandbox.Listen, SetNames: n.SetNames, Registries: n.Node.Registries(), StaticPods: n.Node.StaticPods(), Verifiers: n.Node.Verifiers(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ func TestThePluginsOnARealNode(t *testing.T) {
 func (n *node) pluginLines(t *testing.T) string {
 	t.Helper()
 	var lines []string
-	for line := range strings.Lines(fileText(t, n.Cluster.KubeletLog())) {
+	for line := range strings.Lines(fileText(t, n.Node.KubeletLog())) {
 		if strings.Contains(line, clients.Provider) || strings.Contains(line, "plugin.go") {
 			lines = append(lines, line)
 		}
@@ -73,7 +73,7 @@ func (n *node) plugged(t *testing.T, name, configuration string) {
 		t.Fatalf("install names the flags %q:\n%s", flags, out)
 	}
 	n.plug = flags
-	if err := n.Cluster.RestartKubelet(t.Context(), flags...); err != nil {
+	if err := n.Node.RestartKubelet(t.Context(), flags...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -112,7 +112,7 @@ func (n *node) pullsAsTheNode(t *testing.T) {
 
 func (n *node) pullsAgain(t *testing.T) {
 	before := len(n.ACR.AccessLog().Entries())
-	if err := n.Cluster.RestartKubelet(t.Context(), n.plug...); err != nil {
+	if err := n.Node.RestartKubelet(t.Context(), n.plug...); err != nil {
 		t.Fatal(err)
 	}
 	image, err := n.Push(t.Context(), n.ACR.Instances()[0].Hosts[0], "plug-"+n.tag+"/third")
@@ -248,7 +248,7 @@ func (n *node) isNobodysAccount(t *testing.T) {
 	}
 	want := "ServiceAccount plug-" + n.tag + "/stranger has no role in the configuration; to do: "
 	n.plane.eventually(t, "kubelet's log says what to do", func(context.Context) error {
-		if !strings.Contains(fileText(t, n.Cluster.KubeletLog()), want) {
+		if !strings.Contains(fileText(t, n.Node.KubeletLog()), want) {
 			return errors.New("it does not hold: " + want)
 		}
 		return nil
@@ -295,7 +295,7 @@ func (n *node) pluginTellsNoSecret(t *testing.T) {
 		t.Errorf("the provider keeps %d passwords, want %d", len(n.known), kept)
 	}
 	events, err := n.plane.admin.CoreV1().Events(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
-	for where, text := range map[string]string{"the Events": jsonText(t, events, err), "kubelet's log": fileText(t, n.Cluster.KubeletLog())} {
+	for where, text := range map[string]string{"the Events": jsonText(t, events, err), "kubelet's log": fileText(t, n.Node.KubeletLog())} {
 		if found := n.known.in(text); len(found) > 0 || text == "" {
 			t.Errorf("%s holds %q (%d bytes)", where, found, len(text))
 		}
