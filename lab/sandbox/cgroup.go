@@ -89,6 +89,15 @@ func (g cgroups) create() error {
 	return nil
 }
 
+// inner are the folders of a name in these. Who removes these removes them too.
+func (g cgroups) inner(name string) cgroups {
+	inner := cgroups{Name: filepath.Join(g.Name, name)}
+	for _, folder := range g.Folders {
+		inner.Folders = append(inner.Folders, filepath.Join(folder, name))
+	}
+	return inner
+}
+
 func (cgroups) switchControllers(folder, sign string, controllers []string) {
 	for _, controller := range controllers {
 		_ = os.WriteFile(filepath.Join(folder, "cgroup.subtree_control"), []byte(sign+controller), 0o600) // see create

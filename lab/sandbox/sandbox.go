@@ -164,6 +164,13 @@ func (s *Sandbox) enter(ctx context.Context, o Options) error {
 // started here should put its own; Stop removes it.
 func (s *Sandbox) Cgroup() string { return "/" + s.groups.Name }
 
+// MakeCgroup makes a folder in Cgroup, with the same controllers, for one who
+// needs its own, and returns what it is called there.
+func (s *Sandbox) MakeCgroup(name string) (string, error) {
+	inner := s.groups.inner(name)
+	return "/" + inner.Name, inner.create()
+}
+
 // Command runs a program inside, as root. Like any command it can be cancelled
 // through its context; killing its Process would leave the program behind, for
 // that one is nsenter(1).

@@ -215,10 +215,32 @@ func TestAfterStopNothingIsLeft(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	aCgroupInItIsAsGood(t, s)
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	nothingLeft(t, pid, groups)
+}
+
+// aCgroupInItIsAsGood makes one, which Stop must remove, and looks at what it gives to
+// those that are made in it.
+func aCgroupInItIsAsGood(t *testing.T, s *Sandbox) {
+	t.Helper()
+	name, err := s.MakeCgroup("apart")
+	if err != nil || name != s.Cgroup()+"/apart" {
+		t.Fatalf("it is called %s: %v", name, err)
+	}
+	inner := s.groups.inner("apart")
+	for i, folder := range inner.Folders {
+		// There are none in v1, where nothing is to be given.
+		outer, _ := os.ReadFile(filepath.Join(s.groups.Folders[i], "cgroup.subtree_control"))
+		if given, _ := os.ReadFile(filepath.Join(folder, "cgroup.subtree_control")); string(given) != string(outer) {
+			t.Errorf("%s gives %q to its own, not %q", folder, given, outer)
+		}
+		if _, err := os.Stat(filepath.Join(folder, "cgroup.procs")); err != nil {
+			t.Errorf("%s is no cgroup: %v", folder, err)
+		}
+	}
 }
 
 func TestAfterACrashTheKernelEndsTheProcessesAndTheNextStartClearsTheRest(t *testing.T) {
