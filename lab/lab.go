@@ -122,9 +122,7 @@ const startLimit = 4 * time.Minute
 // StartCluster builds what is not built yet and starts a Kubernetes with one
 // node, whose container runtime knows the local ACR by ACR's names.
 func (l *Lab) StartCluster(ctx context.Context) error {
-	o := l.build()
-	o.Node = true
-	bin, err := cluster.Build(ctx, o)
+	bin, err := l.buildNode(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,6 +136,25 @@ func (l *Lab) StartCluster(ctx context.Context) error {
 	}
 	l.Node, err = l.Cluster.StartNode(limited, bin, cluster.NodeName)
 	return err
+}
+
+// StartNode adds a second node to the cluster, under another name. It has none of the
+// images that the first has, and is a place for every pod that names none: cordon it to
+// keep it so.
+func (l *Lab) StartNode(ctx context.Context, name string) (*cluster.Node, error) {
+	bin, err := l.buildNode(ctx)
+	if err != nil {
+		return nil, err
+	}
+	limited, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	return l.Cluster.StartNode(limited, bin, name)
+}
+
+func (l *Lab) buildNode(ctx context.Context) (cluster.Binaries, error) {
+	o := l.build()
+	o.Node = true
+	return cluster.Build(ctx, o)
 }
 
 func (l *Lab) build() cluster.BuildOptions {

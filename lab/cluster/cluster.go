@@ -51,6 +51,7 @@ type Cluster struct {
 	address        netip.AddrPort // of the API server
 	url            string         // of the API server, from the host
 	client         *http.Client
+	nodes          int              // that were started
 	running        []*daemon.Daemon // in the order of their start
 }
 
@@ -158,7 +159,7 @@ func (c *Cluster) internalKubeconfig(component string) string {
 
 // run starts a component whose log is NAME.log.
 func (c *Cluster) run(ctx context.Context, name, program string, args ...string) error {
-	d, err := daemon.Start(ctx, name, filepath.Join(c.dir, name+".log"), func(ctx context.Context) *exec.Cmd {
+	d, err := daemon.Start(ctx, name, c.log(name), func(ctx context.Context) *exec.Cmd {
 		if c.sandbox != nil {
 			return c.sandbox.Command(ctx, program, args...)
 		}
@@ -170,6 +171,9 @@ func (c *Cluster) run(ctx context.Context, name, program string, args ...string)
 	c.running = append(c.running, d)
 	return nil
 }
+
+// log is the file of a component's log.
+func (c *Cluster) log(name string) string { return filepath.Join(c.dir, name+".log") }
 
 // kill ends one component.
 func (c *Cluster) kill(name string) {

@@ -205,7 +205,7 @@ func TestANodeWithoutASandboxIsRefused(t *testing.T) {
 // moment to take notice of.
 func eventually(t *testing.T, what string, ask func() (string, bool)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()

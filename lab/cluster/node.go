@@ -16,36 +16,61 @@ import (
 // NodeName is what the node of every lab is called.
 const NodeName = "lab-node"
 
-const (
-	podRange         = "10.0.2.0/24"
-	containerdSocket = "/run/containerd/containerd.sock" // in the sandbox's own /run
-	cniPath          = "/run/cni"                        // as above
-	pauseImage       = "pullkey.dev/lab/pause:1"
-)
+const pauseImage = "pullkey.dev/lab/pause:1"
 
-var nodeAddress = netip.MustParseAddr("10.0.1.1")
+// place is what a node has for itself in the network that all of them share.
+type place struct {
+	address netip.Addr
+	bridge  string
+	pods    string
+}
+
+var places = []place{
+	{netip.MustParseAddr("10.0.1.1"), "lab0", "10.0.2.0/24"},
+	{netip.MustParseAddr("10.0.1.2"), "lab1", "10.0.4.0/24"},
+}
 
 // Addresses are those that a sandbox needs for a cluster in it: Kubernetes'
-// service address and the node's own. Pods have 10.0.2.0/24, services
-// 10.0.0.0/24.
-func Addresses() []netip.Addr { return []netip.Addr{serviceAddress, nodeAddress} }
+// service address and the nodes' own. Pods have 10.0.2.0/24, those of a second
+// node 10.0.4.0/24, services 10.0.0.0/24.
+func Addresses() []netip.Addr {
+	addresses := []netip.Addr{serviceAddress}
+	for _, p := range places {
+		addresses = append(addresses, p.address)
+	}
+	return addresses
+}
 
 // Node is a machine of the cluster: kubelet and containerd.
 type Node struct {
+	place
+
 	cluster *Cluster
 	bin     Binaries
 	name    string
-	dir     string // of its state
-	address netip.Addr
+	apart   string // its name, where it is not the first: what its folders and programs are told apart by
+	cgroup  string
 }
 
 // StartNode adds a node to a cluster in a sandbox, and returns when it is
 // Ready. What it started ends with the cluster, also after a failure.
+//
+// A cluster may have two. Each has images, pods and an identity of its own, and
+// their pods reach each other. The sandbox is one machine to both: they share
+// its files (a hostPath is the same on both), its network (a port of the host
+// is taken on both) and the socket of device plugins, which is the second's.
 func (c *Cluster) StartNode(ctx context.Context, b Binaries, name string) (*Node, error) {
 	if c.sandbox == nil {
-		return nil, errors.New("starting a node: the cluster needs Options.Sandbox")
+		return nil, fmt.Errorf("starting node %s: the cluster needs Options.Sandbox", name)
 	}
-	n := &Node{cluster: c, bin: b, name: name, dir: c.dir, address: nodeAddress}
+	if c.nodes == len(places) {
+		return nil, fmt.Errorf("starting node %s: the cluster has %d already, and no place for more", name, c.nodes)
+	}
+	n := &Node{place: places[c.nodes], cluster: c, bin: b, name: name, cgroup: c.sandbox.Cgroup()}
+	c.nodes++
+	if c.nodes > 1 {
+		n.apart = name
+	}
 	if err := n.start(ctx); err != nil {
 		return nil, err
 	}
@@ -53,6 +78,9 @@ func (c *Cluster) StartNode(ctx context.Context, b Binaries, name string) (*Node
 }
 
 func (n *Node) start(ctx context.Context) error {
+	if err := n.makeFolders(); err != nil {
+		return err
+	}
 	if err := n.startContainerd(ctx); err != nil {
 		return err
 	}
@@ -66,7 +94,45 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.startKubelet(ctx); err != nil {
 		return err
 	}
-	return n.cluster.waitFor(ctx, "kubelet", "/api/v1/nodes/"+n.name, nodeReady)
+	return n.cluster.waitFor(ctx, n.program("kubelet"), "/api/v1/nodes/"+n.name, nodeReady)
+}
+
+// makeFolders makes what is the cluster's or the sandbox's at the first node.
+func (n *Node) makeFolders() (err error) {
+	if n.apart == "" {
+		return nil
+	}
+	for _, folder := range []string{n.path(), n.pki()} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return fmt.Errorf("making the folders of node %s: %w", n.name, err)
+		}
+	}
+	n.cgroup, err = n.cluster.sandbox.MakeCgroup(n.apart)
+	return err
+}
+
+// path is that of a file of the node's state.
+func (n *Node) path(name ...string) string {
+	return filepath.Join(append([]string{n.cluster.dir, n.apart}, name...)...)
+}
+
+func (n *Node) pki(name ...string) string {
+	return n.cluster.pki(append([]string{n.apart}, name...)...)
+}
+
+// inside is a folder of the node's in one of those that the sandbox has for
+// itself. Below our own the names of sockets might become too long (unix(7):
+// 107 bytes).
+func (n *Node) inside(folder, name string) string { return filepath.Join(folder, n.apart, name) }
+
+func (n *Node) containerdSocket() string { return n.inside("/run", "containerd/containerd.sock") }
+
+// program is what one of the node's is called among those of the cluster.
+func (n *Node) program(name string) string {
+	if n.apart == "" {
+		return name
+	}
+	return name + "-" + n.apart
 }
 
 func (n *Node) startContainerd(ctx context.Context) error {
@@ -74,19 +140,19 @@ func (n *Node) startContainerd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for name, content := range map[string]string{"containerd.toml": config, "cni.conflist": cniConfig} {
-		if err := os.WriteFile(filepath.Join(n.dir, name), []byte(content), 0o600); err != nil {
+	for name, content := range map[string]string{"containerd.toml": config, "cni.conflist": n.cniConfig()} {
+		if err := os.WriteFile(n.path(name), []byte(content), 0o600); err != nil {
 			return fmt.Errorf("writing containerd's configuration: %w", err)
 		}
 	}
 	// The shim is looked for on the path.
-	err = n.cluster.run(ctx, "containerd", "env", append(n.trust(),
+	err = n.cluster.run(ctx, n.program("containerd"), "env", append(n.trust(),
 		"PATH="+filepath.Dir(n.bin.Shim)+":/usr/sbin:/usr/bin:/sbin:/bin",
-		n.bin.Containerd, "--config", filepath.Join(n.dir, "containerd.toml"))...)
+		n.bin.Containerd, "--config", n.path("containerd.toml"))...)
 	if err != nil {
 		return err
 	}
-	return n.cluster.until(ctx, "containerd", func() error {
+	return n.cluster.until(ctx, n.program("containerd"), func() error {
 		if out, err := n.ctr(ctx, nil, "version"); err != nil {
 			return fmt.Errorf("asking it for its version: %w: %s", err, out)
 		}
@@ -96,13 +162,13 @@ func (n *Node) startContainerd(ctx context.Context) error {
 
 // containerdConfig keeps everything below our folder or the sandbox's /run.
 func (n *Node) containerdConfig() (string, error) {
-	snapshotter, err := snapshotterFor(n.dir)
+	snapshotter, err := snapshotterFor(n.path())
 	if err != nil {
 		return "", err
 	}
 	return fmt.Sprintf(`version = 3
 root = %[1]q
-state = "/run/containerd"
+state = %[11]q
 disabled_plugins = ["io.containerd.nri.v1.nri"]
 [grpc]
   address = %[2]q
@@ -130,51 +196,54 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
     [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
       BinaryName = %[8]q
       SystemdCgroup = false
-`, filepath.Join(n.dir, "containerd"), containerdSocket, filepath.Join(n.dir, "opt"), snapshotter,
-		pauseImage, n.bin.CNI, n.dir, n.bin.Runc, n.Registries(), n.Verifiers()), nil
+`, n.path("containerd"), n.containerdSocket(), n.path("opt"), snapshotter,
+		pauseImage, n.bin.CNI, n.path(), n.bin.Runc, n.Registries(), n.Verifiers(),
+		n.inside("/run", "containerd")), nil
 }
 
 // Registries is the folder of containerd's settings for registries: HOST/hosts.toml,
 // read at each pull.
-func (n *Node) Registries() string { return filepath.Join(n.dir, "certs.d") }
+func (n *Node) Registries() string { return n.path("certs.d") }
 
 // Verifiers is the folder of the programs that containerd asks of each image whether it may
 // be pulled. There is none unless somebody makes it.
-func (n *Node) Verifiers() string { return filepath.Join(n.dir, "verifiers") }
+func (n *Node) Verifiers() string { return n.path("verifiers") }
 
 // StaticPods is the folder of the node's static pods.
-func (n *Node) StaticPods() string { return filepath.Join(n.dir, "static-pods") }
+func (n *Node) StaticPods() string { return n.path("static-pods") }
 
 // cniConfig puts pods on a bridge. Their default route leads to the bridge,
 // where the service address and the node's are; nothing leads further.
-const cniConfig = `{
+func (n *Node) cniConfig() string {
+	return fmt.Sprintf(`{
   "cniVersion": "1.0.0",
-  "name": "lab",
+  "name": %[1]q,
   "plugins": [{
     "type": "bridge",
-    "bridge": "lab0",
+    "bridge": %[1]q,
     "isGateway": true,
     "hairpinMode": true,
     "ipam": {
       "type": "host-local",
-      "dataDir": "` + cniPath + `",
-      "ranges": [[{"subnet": "` + podRange + `"}]],
+      "dataDir": %[2]q,
+      "ranges": [[{"subnet": %[3]q}]],
       "routes": [{"dst": "0.0.0.0/0"}]
     }
   }]
 }
-`
+`, n.bridge, n.inside("/run", "cni"), n.pods)
+}
 
 func (n *Node) startKubelet(ctx context.Context) error {
 	serving, err := n.cluster.ca.issue(subject{name: n.name, hosts: []string{n.name}, addresses: []netip.Addr{n.address}})
 	if err != nil {
 		return err
 	}
-	if err := serving.write(n.cluster.pki(), "kubelet"); err != nil {
+	if err := serving.write(n.pki(), "kubelet"); err != nil {
 		return err
 	}
 	identity := subject{name: "system:node:" + n.name, groups: []string{"system:nodes"}}
-	if err := n.cluster.writeKubeconfig(n.cluster.internalKubeconfig("kubelet"), n.cluster.internalURL(), identity); err != nil {
+	if err := n.cluster.writeKubeconfig(n.kubeconfig(), n.cluster.internalURL(), identity); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(n.StaticPods(), 0o700); err != nil {
@@ -190,27 +259,27 @@ func (n *Node) startKubelet(ctx context.Context) error {
 	return n.runKubelet(ctx)
 }
 
-func (n *Node) kubeletFile() string { return filepath.Join(n.dir, "kubelet.yaml") }
+func (n *Node) kubeconfig() string { return n.pki("kubelet.kubeconfig") }
+
+func (n *Node) kubeletFile() string { return n.path("kubelet.yaml") }
 
 func (n *Node) runKubelet(ctx context.Context, flags ...string) error {
 	args := append(n.trust(), n.bin.Kubelet,
-		"--config="+n.kubeletFile(), "--kubeconfig="+n.cluster.internalKubeconfig("kubelet"),
-		// In the sandbox's own /var/lib. Below our folder its sockets' names
-		// might become too long (unix(7): 107 bytes).
-		"--root-dir=/var/lib/kubelet", "--cert-dir="+n.cluster.pki(),
+		"--config="+n.kubeletFile(), "--kubeconfig="+n.kubeconfig(),
+		"--root-dir="+n.inside("/var/lib", "kubelet"), "--cert-dir="+n.pki(),
 		"--hostname-override="+n.name, "--node-ip="+n.address.String())
-	return n.cluster.run(ctx, "kubelet", "env", append(args, flags...)...)
+	return n.cluster.run(ctx, n.program("kubelet"), "env", append(args, flags...)...)
 }
 
 // RestartKubelet ends kubelet and starts it anew with further flags. Pods run on
 // meanwhile; the node counts as ready all the while, as it does to a cluster.
 func (n *Node) RestartKubelet(ctx context.Context, flags ...string) error {
-	n.cluster.kill("kubelet")
+	n.cluster.kill(n.program("kubelet"))
 	return n.runKubelet(ctx, flags...)
 }
 
 // KubeletLog is the file that kubelet writes its log to.
-func (n *Node) KubeletLog() string { return filepath.Join(n.dir, "kubelet.log") }
+func (n *Node) KubeletLog() string { return n.cluster.log(n.program("kubelet")) }
 
 // kubeletConfig is a node's as it should be (its own identity, nobody
 // anonymous, the API server decides who may ask it), less what would manage
@@ -227,19 +296,20 @@ func (n *Node) kubeletConfig() map[string]any {
 		},
 		"authorization":     object{"mode": "Webhook"},
 		"address":           n.address.String(),
-		"tlsCertFile":       n.cluster.pki("kubelet.crt"),
-		"tlsPrivateKeyFile": n.cluster.pki("kubelet.key"),
+		"tlsCertFile":       n.pki("kubelet.crt"),
+		"tlsPrivateKeyFile": n.pki("kubelet.key"),
 		"healthzPort":       0,
 
-		"containerRuntimeEndpoint": "unix://" + containerdSocket,
-		"volumePluginDir":          filepath.Join(n.dir, "volume-plugins"),
+		"containerRuntimeEndpoint": "unix://" + n.containerdSocket(),
+		"volumePluginDir":          n.path("volume-plugins"),
 		"staticPodPath":            n.StaticPods(),
+		"podLogsDir":               n.inside("/var/log", "pods"), // kubelet removes there what it does not know
 		// Else one registry that does not answer holds all pulls up.
 		"serializeImagePulls": false,
 		"maxPods":             240, // as many as there are addresses, and a few for those that end
-		"resolvConf":          filepath.Join(n.dir, "..", "sandbox", "resolv.conf"),
+		"resolvConf":          filepath.Join(n.cluster.dir, "..", "sandbox", "resolv.conf"),
 
-		"cgroupRoot":   n.cluster.sandbox.Cgroup(),
+		"cgroupRoot":   n.cgroup,
 		"cgroupDriver": "cgroupfs",
 		// Otherwise it names no cgroup for its pods, which then are in /k8s.io
 		// of the host and stay there.
@@ -276,7 +346,7 @@ func (n *Node) LoadImage(ctx context.Context, tarball io.Reader) error {
 }
 
 func (n *Node) ctr(ctx context.Context, in io.Reader, args ...string) (string, error) {
-	args = append([]string{"--address", containerdSocket, "--namespace", "k8s.io", "--timeout", "30s"}, args...)
+	args = append([]string{"--address", n.containerdSocket(), "--namespace", "k8s.io", "--timeout", "30s"}, args...)
 	cmd := n.cluster.sandbox.Command(ctx, n.bin.Ctr, args...)
 	cmd.Stdin = in
 	out, err := cmd.CombinedOutput()

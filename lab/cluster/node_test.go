@@ -36,7 +36,7 @@ func TestANodeRunsAPodThatReachesTheAPIServerAsItself(t *testing.T) {
 	if said := kubectl(t, c, "logs", "first"); !strings.Contains(said, "answer: 200 OK") {
 		t.Errorf("the pod says %q", said)
 	}
-	t.Run("its cgroups are the sandbox's", func(t *testing.T) { cgroupsAreOurs(t, s) })
+	t.Run("its cgroups are the sandbox's", func(t *testing.T) { cgroupsAreOurs(t, s.Cgroup(), 2) }) // the pod's pause and its program
 	t.Run("the kubelet is a node and no more", func(t *testing.T) { kubeletIsANode(t, c, s) })
 	t.Run("a stranger is refused at the kubelet's own port", func(t *testing.T) {
 		if status := askKubelet(t, c, s); status != http.StatusUnauthorized {
@@ -55,9 +55,9 @@ func TestANodeRunsAPodThatReachesTheAPIServerAsItself(t *testing.T) {
 	stopNode(t, c, s)
 }
 
-// cgroupsAreOurs looks from the host at where the pod's process is: in every
-// hierarchy it must be below the folder that Stop removes.
-func cgroupsAreOurs(t *testing.T, s *sandbox.Sandbox) {
+// cgroupsAreOurs looks from the host at where the pods' processes are: in every
+// hierarchy they must be below the folder.
+func cgroupsAreOurs(t *testing.T, cgroup string, pods int) {
 	t.Helper()
 	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -66,18 +66,18 @@ func cgroupsAreOurs(t *testing.T, s *sandbox.Sandbox) {
 	var seen int
 	for _, process := range processes {
 		groups, err := os.ReadFile(filepath.Join(process, "cgroup"))
-		if err != nil || !bytes.Contains(groups, []byte(s.Cgroup()+"/")) {
+		if err != nil || !bytes.Contains(groups, []byte(cgroup+"/")) {
 			continue // ended meanwhile, or not of a pod here
 		}
 		seen++
 		for group := range strings.Lines(string(groups)) {
-			if !strings.Contains(group, ":"+s.Cgroup()+"/") {
+			if !strings.Contains(group, ":"+cgroup+"/") {
 				t.Errorf("%s is also in %s", process, group)
 			}
 		}
 	}
-	if seen != 2 { // the pod's pause and its program
-		t.Errorf("%d processes are in %s, not 2", seen, s.Cgroup())
+	if seen != pods {
+		t.Errorf("%d processes are in %s, not %d", seen, cgroup, pods)
 	}
 }
 
@@ -164,6 +164,88 @@ func trustsTheRegistry(t *testing.T, c *Cluster, s *sandbox.Sandbox) {
 	case <-ctx.Done():
 		t.Errorf("the registry was not asked:\n%s", kubectl(t, c, "describe", "pod", "pulls"))
 	}
+}
+
+func TestASecondNodeHasItsOwnPodsAndImages(t *testing.T) {
+	c, first, s := startNode(t, t.TempDir())
+	second := startSecond(t, c, first.bin)
+	load(t, second, "./testdata/incluster")
+	kubectl(t, c, "create", "clusterrolebinding", "pods-see", "--clusterrole=view", "--serviceaccount=default:default")
+	kubectl(t, c, "wait", "--for=condition=Ready", "--timeout=60s", "node/"+NodeName, "node/"+secondName)
+	for _, on := range []string{NodeName, secondName} {
+		runOn(t, c, on, "bridged-"+on, pauseImage, false)
+		runOn(t, c, on, "host-"+on, pauseImage, true)
+		runOn(t, c, on, "asks-"+on, testImage, false)
+	}
+	for _, pod := range []string{"bridged-" + NodeName, "host-" + NodeName, "bridged-" + secondName, "host-" + secondName, "asks-" + secondName} {
+		if out, err := c.Kubectl(t.Context(), "wait", "--for=condition=Ready", "--timeout=60s", "pod/"+pod).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s\n%s", err, out, kubectl(t, c, "describe", "pod", pod))
+		}
+	}
+	t.Run("a pod of the second reaches the API server, which reads its log there", func(t *testing.T) {
+		if said := kubectl(t, c, "logs", "asks-"+secondName); !strings.Contains(said, "answer: 200 OK") {
+			t.Errorf("the pod says %q", said)
+		}
+	})
+	t.Run("an image that one has the other has not", func(t *testing.T) {
+		eventually(t, "a pod of an image that is not there", func() (string, bool) {
+			reason := kubectl(t, c, "get", "pod", "asks-"+NodeName, "-o", "jsonpath={.status.containerStatuses[0].state.waiting.reason}")
+			return reason, reason == "ErrImageNeverPull"
+		})
+		eventually(t, "an image that the second has", func() (string, bool) { // kubelet looks twice a minute
+			images := imagesOf(t, c, secondName)
+			return images, strings.Contains(images, testImage)
+		})
+		if images := imagesOf(t, c, NodeName); !strings.Contains(images, pauseImage) || strings.Contains(images, testImage) {
+			t.Errorf("the first has %s", images)
+		}
+	})
+	t.Run("its cgroups are its own", func(t *testing.T) {
+		cgroupsAreOurs(t, s.Cgroup()+"/"+secondName, 6) // of three pods a pause and a program
+	})
+	stopNode(t, c, s)
+}
+
+const secondName = "node-2"
+
+func startSecond(t *testing.T, c *Cluster, b Binaries) *Node {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	began := time.Now()
+	n, err := c.StartNode(ctx, b, secondName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("second node ready after %s", time.Since(began).Round(100*time.Millisecond))
+	return n
+}
+
+// runOn makes a pod that no scheduler sees.
+func runOn(t *testing.T, c *Cluster, on, name, image string, ofTheHost bool) {
+	t.Helper()
+	kubectl(t, c, "run", name, "--image="+image, "--image-pull-policy=Never",
+		fmt.Sprintf(`--overrides={"spec": {"nodeName": %q, "hostNetwork": %t}}`, on, ofTheHost))
+}
+
+func imagesOf(t *testing.T, c *Cluster, node string) string {
+	t.Helper()
+	return kubectl(t, c, "get", "node", node, "-o", "jsonpath={.status.images[*].names}")
+}
+
+func TestOfASecondNodeThatDoesNotStartNothingIsLeft(t *testing.T) {
+	c, first, s := startNode(t, t.TempDir())
+	bin := first.bin
+	bin.Kubelet = "/bin/false"
+	_, err := c.StartNode(t.Context(), bin, secondName)
+	if err == nil || !strings.Contains(err.Error(), "starting kubelet-"+secondName+": it ended by itself: exit status 1") {
+		t.Errorf("%v", err)
+	}
+	_, err = c.StartNode(t.Context(), first.bin, "node-3")
+	if err == nil || err.Error() != "starting node node-3: the cluster has 2 already, and no place for more" {
+		t.Errorf("%v", err)
+	}
+	stopNode(t, c, s)
 }
 
 // stopNode stops both and looks for what is left.
