@@ -16,7 +16,7 @@ import (
 
 // nodeFlags say whether and how a node is asked what it sees.
 type nodeFlags struct {
-	from, image string
+	from, image, secret string
 	folders     []string
 }
 
@@ -24,17 +24,21 @@ func (f *nodeFlags) define(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.StringVar(&f.from, "from-node", "", "`namespace` in which a pod is made for seconds, on the pod's node, that tells what the\nregistry looks like from there; it must allow pods in the node's network")
 	s.StringVar(&f.image, "node-image", "", "`image` of pullkey's that is on the node; else the one that the node lists")
+	s.StringVar(&f.secret, "node-secret", "", "`name` of the Secret, in the namespace of --from-node, that pulls that image; kubelet\nfrom 1.35 on wants to see it for a private one")
 	s.StringSliceVar(&f.folders, "node-folder", nodepod.Folders(), "`folder` of the node that the pod reads, for containerd's certs.d, additions\nof systemd and certificate authorities; repeatable")
 }
 
 func (f *nodeFlags) check(cmd *cobra.Command) error {
-	for _, name := range []string{"node-image", "node-folder"} {
+	for _, name := range []string{"node-image", "node-secret", "node-folder"} {
 		if cmd.Flags().Changed(name) && f.from == "" {
 			return usageError{errors.New("--" + name + " is of --from-node, which is not given"), cmd.CommandPath()}
 		}
 	}
 	if f.from != "" && !isNamespace(f.from) {
 		return usageError{fmt.Errorf("--from-node: %q is no name of a namespace", f.from), cmd.CommandPath()}
+	}
+	if f.secret != "" && !isObject(f.secret) {
+		return usageError{fmt.Errorf("--node-secret: %q is no name of a Secret", f.secret), cmd.CommandPath()}
 	}
 	for _, folder := range f.folders {
 		if !strings.HasPrefix(folder, "/") || strings.Contains(folder, "..") || strings.ContainsAny(folder, ":\n") {
@@ -113,7 +117,7 @@ func (p *program) view(cmd *cobra.Command, f *probeFlags, cluster *clusterFlags,
 		facts.Node = node
 	}
 	return nodepod.Look(cmd.Context(), nodepod.Options{
-		API: api, Namespace: f.node.from, Node: facts.Node, Image: f.node.image, Reference: image, Folders: f.node.folders, Timeout: timeout, Now: p.Now,
+		API: api, Namespace: f.node.from, Node: facts.Node, Image: f.node.image, Secret: f.node.secret, Reference: image, Folders: f.node.folders, Timeout: timeout, Now: p.Now,
 		Before: func(pod *corev1.Pod) {
 			p.note("--from-node makes a pod in namespace %s on node %s, of the image %s, and removes it", pod.Namespace, name, pod.Spec.Containers[0].Image)
 		},
@@ -142,7 +146,7 @@ func (p *program) viewText(b *strings.Builder, v *explain.View) {
 	}
 	b.WriteString(lines.String())
 	for i := range v.Hosts {
-		status, text := v.Hosts[i].Summary()
+		status, text := v.Summary(v.Hosts[i])
 		host := facts{margin: "    "}
 		host.lines(v.Hosts[i].URL + ": " + text)
 		b.WriteString("  " + p.sign(status) + " " + strings.TrimPrefix(host.String(), host.margin))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
 )
 
@@ -24,6 +25,17 @@ func TestTheTextOfEveryVerdict(t *testing.T) {
 	if err := json.Unmarshal(data, &all); err != nil {
 		t.Fatal(err)
 	}
+	one := all["PULL-NET-TIMEOUT, proven"]
+	one.View = &explain.View{
+		Node: "worker-1", File: "/etc/containerd/certs.d/reg.example.com/hosts.toml", Proxies: []string{"HTTPS_PROXY=http://proxy.example.com:3128"}, AheadMs: new(int64(-90_000)),
+		Unread: []string{"/etc/ssl/certs: it may not be read"},
+		Hosts: []explain.ViewHost{
+			{URL: "https://mirror.example.com", Capabilities: []string{"pull", "resolve"}, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Text: "it wants a login"}}},
+			{URL: "https://old.example.com/v2/hub", NotAsked: "it has a path of its own"},
+			{URL: "https://reg.example.com", Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Stopped: &explain.Stopped{Obstacle: explain.NoAnswer, Text: "no answer came in time"}}},
+		},
+	}
+	all["PULL-NET-TIMEOUT, proven, and seen from the node"] = one
 	p := &program{}
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(all)) {

@@ -45,8 +45,8 @@ type ViewHost struct {
 	Tried    *Tried `json:"tried,omitempty"`
 }
 
-// Summary is what became of it.
-func (h *ViewHost) Summary() (StepStatus, string) {
+// Summary is what became of one of the hosts.
+func (v *View) Summary(h ViewHost) (StepStatus, string) {
 	t := h.Tried
 	switch {
 	case t == nil:
@@ -56,7 +56,16 @@ func (h *ViewHost) Summary() (StepStatus, string) {
 	case t.Refused():
 		return Pass, "it answers, and gives nobody the image without a login"
 	}
-	return t.Stopped.status(), t.Stopped.Text
+	return v.status(t), t.Stopped.Text
+}
+
+// status is what is known of a link at which the node's asking ended: of a certificate
+// nothing, where it is not known whom the node trusts.
+func (v *View) status(t *Tried) StepStatus {
+	if t.Stopped.Obstacle == UnknownCA && len(v.Trust) == 0 {
+		return Unknown
+	}
+	return t.Stopped.status()
 }
 
 // ClockText tells how the node's clock stands, as far as whole seconds tell; empty where
@@ -147,6 +156,9 @@ func (w *walk) way(t *Tried) {
 	for _, s := range mine {
 		if !slices.Contains([]cause.Link{cause.Network, cause.TLS, cause.Challenge}, s.Link) {
 			continue
+		}
+		if s.Status == Fail {
+			s.Status = w.Facts.View.status(t)
 		}
 		at := slices.IndexFunc(w.Steps, func(o Step) bool { return o.Link == s.Link })
 		if at < 0 {

@@ -1,7 +1,7 @@
 // Package nodepod has a node tell what it sees of the way to a registry: by a pod that
 // lives for seconds there, of an image of pullkey's that the node has already.
 //
-// Its one rule: what it made is gone when it returns. The pod has no credential, neither
+// Its one rule: what it made is gone when it returns. The pod holds no credential, neither
 // the cluster's nor a registry's, changes nothing on the node, and ends by itself.
 package nodepod
 
@@ -35,6 +35,10 @@ type Options struct {
 	// it; empty for the one that it lists.
 	Node  *corev1.Node
 	Image string
+	// Secret is one of the namespace's, with which that image was pulled; empty for none.
+	// From 1.35 on kubelet lets a private image that is there be used by pods alone that
+	// name a login which pulls it.
+	Secret string
 	// Reference is the image whose registry is looked for.
 	Reference string
 	// Folders are those of the node that the pod reads.
@@ -144,13 +148,17 @@ func (p *place) pod(image string) *corev1.Pod {
 		mounts = append(mounts, corev1.VolumeMount{Name: name, MountPath: path.Join(root, folder), ReadOnly: true})
 		args = append(args, "--folder="+folder)
 	}
+	var secrets []corev1.LocalObjectReference
+	if p.Secret != "" {
+		secrets = []corev1.LocalObjectReference{{Name: p.Secret}}
+	}
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "pullkey-look-", Namespace: p.Namespace, Labels: map[string]string{label: "true"}},
 		Spec: corev1.PodSpec{
 			NodeName: p.Node.Name, HostNetwork: true, DNSPolicy: corev1.DNSDefault, RestartPolicy: corev1.RestartPolicyNever,
 			ActiveDeadlineSeconds: new(int64(math.Ceil(p.Timeout.Seconds()))), TerminationGracePeriodSeconds: new(int64(0)),
 			AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
-			Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}}, Volumes: volumes,
+			Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}}, Volumes: volumes, ImagePullSecrets: secrets,
 			Containers: []corev1.Container{{
 				Name: "look", Image: image, ImagePullPolicy: corev1.PullNever, Args: args, VolumeMounts: mounts,
 				SecurityContext: &corev1.SecurityContext{
@@ -183,7 +191,7 @@ func (p *place) await(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error)
 			return pod, nil
 		}
 		if w := waiting(pod); w != nil && slices.Contains([]string{"ErrImageNeverPull", "InvalidImageName", "CreateContainerError", "CreateContainerConfigError"}, w.Reason) {
-			return nil, because("name one that it has with --node-image", "the pod does not start on node %s: %s %s", p.Node.Name, w.Reason, w.Message)
+			return nil, because("name an image that it has with --node-image, and, of a private one, the Secret in "+p.Namespace+" that pulls it with --node-secret: from 1.35 on kubelet wants to see it", "the pod does not start on node %s: %s %s", p.Node.Name, w.Reason, w.Message)
 		}
 		select {
 		case <-ctx.Done():

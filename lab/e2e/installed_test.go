@@ -28,6 +28,7 @@ func TestTheChartOnARealNode(t *testing.T) {
 		{"with no controller 200 deployments' pods are born with the name", (*node).injectsAlone},
 		{"without the right on ServiceAccounts none is written and pods run", (*node).leavesServiceAccounts},
 		{"moving over from another writer and back fails no start of a pod", (*node).movesOver},
+		{"its image on the node tells what the node sees of a registry", (*node).seesFromTheNode},
 		{"a release that is uninstalled leaves the Secrets, and the pods run on", (*node).uninstalls},
 	})
 }

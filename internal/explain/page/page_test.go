@@ -62,6 +62,19 @@ func refused() explain.Diagnosis {
 	}
 }
 
+// seen is what a node sees: a mirror that is silent, and the registry.
+func seen() *explain.View {
+	return &explain.View{
+		Node: "node-3", File: "/etc/containerd/certs.d/registry.example.com/hosts.toml", Proxies: []string{"HTTPS_PROXY=http://proxy:3128"}, AheadMs: new(int64(90_000)),
+		Unread: []string{"read /etc/ssl: it was not given"},
+		Hosts: []explain.ViewHost{
+			{URL: "https://mirror.example.com", Capabilities: []string{"pull", "resolve"}, Headers: []string{"X-Key"}, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtTCP, Stopped: &explain.Stopped{Obstacle: explain.NoAnswer, Text: "no answer came in time"}}},
+			{URL: "https://old.example.com/v2/hub", NotAsked: "it has a path of its own"},
+			{URL: "https://registry.example.com", Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.Done, Digest: "sha256:00"}},
+		},
+	}
+}
+
 func TestThePageHasAllOfADiagnosis(t *testing.T) {
 	t.Parallel()
 	two := refused()
@@ -69,7 +82,7 @@ func TestThePageHasAllOfADiagnosis(t *testing.T) {
 		Status: explain.Broken, Finding: explain.Finding{Code: cause.RepoMissing, Certainty: cause.Possible, Sentence: "there is no such repository"},
 		Alternatives: []explain.Finding{{Code: cause.ScopeDenied, Sentence: "the login may not pull it", Fixes: []explain.Fix{{Title: "give it the right"}}}},
 	}
-	two.Tried, two.Target.Workload = nil, "replicaset/web"
+	two.Tried, two.Target.Workload, two.View = nil, "replicaset/web", seen()
 	for name, all := range map[string][]explain.Diagnosis{"one": {refused()}, "two": {refused(), two}, "none": nil} {
 		got := page.Of(all, page.Options{At: at, Names: map[cause.Link]string{cause.Keyring: "kubelet's match"}})
 		if name != "one" { // which a browser is shown (lab/chromium)
@@ -95,6 +108,7 @@ func TestThePageHasAllOfADiagnosis(t *testing.T) {
 func TestNothingOfAClusterOrARegistryIsHTML(t *testing.T) {
 	t.Parallel()
 	d := refused()
+	d.View = seen()
 	const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(2)><a href=javascript:x>&lt;` + "\u202e\x1b[31m\x00" + `</style></title>{{.}} %s`
 	n := spoil(reflect.ValueOf(&d).Elem(), hostile)
 	if n < 60 {

@@ -75,7 +75,7 @@ func (p *page) view(v *explain.View) {
 	}
 	p.add("</dl>\n<ol class=\"chain\">\n")
 	for i := range v.Hosts {
-		status, text := v.Hosts[i].Summary()
+		status, text := v.Summary(v.Hosts[i])
 		p.add("<li class=\"%s\" data-sign=\"%s\"><b>%s</b><br><span>%s</span></li>\n", status, signs[string(status)], v.Hosts[i].URL, text)
 	}
 	p.add("</ol>\n")
