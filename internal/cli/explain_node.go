@@ -17,7 +17,7 @@ import (
 // nodeFlags say whether and how a node is asked what it sees.
 type nodeFlags struct {
 	from, image, secret string
-	folders     []string
+	folders             []string
 }
 
 func (f *nodeFlags) define(cmd *cobra.Command) {
