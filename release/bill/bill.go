@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ func OfModule(m *debug.Module) (cyclonedx.Component, error) {
 	return part, nil
 }
 
-// File is a file that an image holds besides its program, and the module that
+// File is a file that an image holds besides its programs, and the module that
 // it was made from, if it was made from one.
 type File struct {
 	Path    string
@@ -84,17 +85,26 @@ type File struct {
 	From    *debug.Module
 }
 
-// OfImage is the bill of an image that holds the program and the files. The
-// digest is that of its manifest for the platform.
-func (b *Bill) OfImage(name, version, digest, architecture string, files ...File) (*Bill, error) {
+// Image is what a bill says of an image. The digest is that of its manifest for
+// the platform.
+type Image struct {
+	Name, Version, Digest, Architecture string
+	Created                             time.Time
+}
+
+// OfImage is the bill of an image that holds the programs and the files. A module
+// that several programs are linked from is listed once.
+func OfImage(of Image, programs []*Bill, files ...File) (*Bill, error) {
 	image := cyclonedx.Component{
-		Type: cyclonedx.ComponentTypeContainer, Name: name, Version: version,
-		PackageURL: "pkg:oci/" + name + "@" + strings.Replace(digest, ":", "%3A", 1) + "?arch=" + architecture + "&tag=" + version,
+		Type: cyclonedx.ComponentTypeContainer, Name: of.Name, Version: of.Version,
+		PackageURL: "pkg:oci/" + of.Name + "@" + strings.Replace(of.Digest, ":", "%3A", 1) + "?arch=" + of.Architecture + "&tag=" + of.Version,
 	}
 	image.BOMRef = image.PackageURL
-	holds := []cyclonedx.Component{b.subject}
-	parts := append([]cyclonedx.Component{b.subject}, b.parts...)
-	uses := b.uses
+	var holds, parts []cyclonedx.Component
+	var uses []cyclonedx.Dependency
+	for _, p := range programs {
+		holds, parts, uses = append(holds, p.subject), append(append(parts, p.subject), p.parts...), append(uses, p.uses...)
+	}
 	for _, f := range files {
 		file := cyclonedx.Component{Type: cyclonedx.ComponentTypeFile, Name: f.Path, BOMRef: "file:" + f.Path, Hashes: sum(f.Content)}
 		holds, parts = append(holds, file), append(parts, file)
@@ -108,7 +118,17 @@ func (b *Bill) OfImage(name, version, digest, architecture string, files ...File
 		parts = append(parts, module)
 		uses = append(uses, dependency(file, []cyclonedx.Component{module}))
 	}
-	return &Bill{subject: image, parts: parts, created: b.created, uses: append([]cyclonedx.Dependency{dependency(image, holds)}, uses...)}, nil
+	return &Bill{subject: image, parts: once(parts), created: of.Created, uses: append([]cyclonedx.Dependency{dependency(image, holds)}, uses...)}, nil
+}
+
+// once are the parts, each where it is first.
+func once(parts []cyclonedx.Component) []cyclonedx.Component {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(parts, func(c cyclonedx.Component) bool {
+		again := seen[c.BOMRef]
+		seen[c.BOMRef] = true
+		return again
+	})
 }
 
 // JSON is the bill as a document. The same bill is the same bytes.

@@ -24,8 +24,9 @@ import (
 
 var created = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 
-// built is a program that was linked from modules.
-var built string
+// built is a program that was linked from modules, second another that was linked
+// from some of them.
+var built, second string
 
 func TestMain(m *testing.M) { os.Exit(withProgram(m.Run)) }
 
@@ -35,10 +36,16 @@ func withProgram(run func() int) int {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	built = filepath.Join(folder, "release")
-	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", built, "../cmd/release").CombinedOutput(); err != nil {
-		_, _ = os.Stderr.Write(out)
-		return 1
+	built, second = filepath.Join(folder, "release"), filepath.Join(folder, "authorities")
+	source := filepath.Join(folder, "authorities.go")
+	if err := os.WriteFile(source, []byte("package main\n\nimport _ \"golang.org/x/crypto/x509roots/fallback/bundle\"\n\nfunc main() {}\n"), 0o600); err != nil {
+		panic(err)
+	}
+	for target, from := range map[string]string{built: "../cmd/release", second: source} {
+		if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", target, from).CombinedOutput(); err != nil {
+			_, _ = os.Stderr.Write(out)
+			return 1
+		}
 	}
 	return run()
 }
@@ -64,10 +71,16 @@ func ofProgram(t *testing.T) *bill.Bill {
 	return b
 }
 
-// ofImage is the bill of an image with this test and a file.
+// ofImage is the bill of an image with two programs, which share all modules, and two
+// files.
 func ofImage(t *testing.T) *bill.Bill {
 	t.Helper()
-	b, err := ofProgram(t).OfImage("thing", "v1.2.3", "sha256:"+strings.Repeat("ab", 32), "arm64", bill.File{
+	image := bill.Image{Name: "thing", Version: "v1.2.3", Digest: "sha256:" + strings.Repeat("ab", 32), Architecture: "arm64", Created: created}
+	other, err := bill.OfProgram(second, "v1.2.3", created)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bill.OfImage(image, []*bill.Bill{ofProgram(t), other}, bill.File{
 		Path: "etc/list", Content: []byte("list"),
 		From: &debug.Module{Path: "example.com/List", Version: "v1.0.0+incompatible", Sum: "h1:" + strings.Repeat("A", 43) + "="},
 	}, bill.File{Path: "text", Content: []byte("text")})
@@ -126,7 +139,7 @@ func TestABillNamesEveryModuleOfTheProgramAndTheProgramItself(t *testing.T) {
 	}
 }
 
-func TestTheBillOfAnImageNamesItsProgramAndItsFiles(t *testing.T) {
+func TestTheBillOfAnImageNamesItsProgramsAndItsFiles(t *testing.T) {
 	t.Parallel()
 	info, _ := program(t)
 	read := decode(t, ofImage(t))
@@ -142,7 +155,7 @@ func TestTheBillOfAnImageNamesItsProgramAndItsFiles(t *testing.T) {
 			t.Errorf("it does not list %q", want)
 		}
 	}
-	if got, want := len(*read.Components), 5+len(info.Deps); got != want { // program, std, two files, the module of one
+	if got, want := len(*read.Components), 6+len(info.Deps); got != want { // two programs, std, two files, the module of one
 		t.Errorf("it lists %d parts, not %d", got, want)
 	}
 }

@@ -31,7 +31,7 @@ type Release struct {
 
 // Image makes the image alone.
 func (r *Release) Image(ctx context.Context) error {
-	return r.make(ctx, buildController, controllerImage)
+	return r.make(ctx, buildHeld, controllerImage)
 }
 
 // All makes all of a release.
@@ -113,7 +113,7 @@ func (r *Release) built(name string, p program.Platform) string {
 
 func (r *Release) source() program.Source { return program.Source{Root: r.Root, Version: r.Version} }
 
-func buildController(ctx context.Context, r *Release) error { return r.build(ctx, controller) }
+func buildHeld(ctx context.Context, r *Release) error { return r.build(ctx, held()...) }
 
 func (r *Release) build(ctx context.Context, names ...string) error {
 	for _, p := range program.Platforms() {

@@ -14,7 +14,12 @@ import (
 	"github.com/pullkey/pullkey/release/roots"
 )
 
+// controller names the image, and is what runs where nothing else is said.
 const controller = "pullkey-controller"
+
+// held are the programs that the image holds: the controller, and what the chart's
+// DaemonSet places on nodes.
+func held() []string { return []string{controller, "pullkey-credential-provider"} }
 
 func (r *Release) about() image.About {
 	return image.About{
@@ -71,11 +76,11 @@ func controllerImage(ctx context.Context, r *Release) error {
 	return r.archive(layout, name+".tar")
 }
 
-// licences is the file of the image with what its program may be handed on
+// licences is the file of the image with what its programs may be handed on
 // under.
 const licences = "licenses.txt"
 
-// beside are the files that the image holds beside its program.
+// beside are the files that the image holds beside its programs.
 func (r *Release) beside(ctx context.Context) ([]bill.File, error) {
 	list, err := roots.PEM()
 	if err != nil {
@@ -85,7 +90,7 @@ func (r *Release) beside(ctx context.Context) ([]bill.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	texts, err := licence.Of(ctx, r.Root, r.everyBuilt(controller)...)
+	texts, err := licence.Of(ctx, r.Root, r.everyBuilt(held()...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -93,11 +98,14 @@ func (r *Release) beside(ctx context.Context) ([]bill.File, error) {
 }
 
 func (r *Release) imageFor(p program.Platform, beside []bill.File) (v1.Image, error) {
-	content, err := os.ReadFile(r.built(controller, p))
-	if err != nil {
-		return nil, fmt.Errorf("make the image for %s: %w", p, err)
+	var files []image.File
+	for _, name := range held() {
+		content, err := os.ReadFile(r.built(name, p))
+		if err != nil {
+			return nil, fmt.Errorf("make the image for %s: %w", p, err)
+		}
+		files = append(files, image.File{Path: name, Content: content, Executable: true})
 	}
-	files := []image.File{{Path: controller, Content: content, Executable: true}}
 	for _, f := range beside {
 		files = append(files, image.File{Path: f.Path, Content: f.Content})
 	}
@@ -109,11 +117,16 @@ func (r *Release) imageBill(of v1.Image, p program.Platform, beside []bill.File)
 	if err != nil {
 		return nil, fmt.Errorf("digest of the image for %s: %w", p, err)
 	}
-	program, err := bill.OfProgram(r.built(controller, p), r.Version, r.Commit.Date)
-	if err != nil {
-		return nil, err
+	var programs []*bill.Bill
+	for _, name := range held() {
+		program, err := bill.OfProgram(r.built(name, p), r.Version, r.Commit.Date)
+		if err != nil {
+			return nil, err
+		}
+		programs = append(programs, program)
 	}
-	whole, err := program.OfImage(controller, r.Version, digest.String(), p.Architecture, beside...)
+	about := bill.Image{Name: controller, Version: r.Version, Digest: digest.String(), Architecture: p.Architecture, Created: r.Commit.Date}
+	whole, err := bill.OfImage(about, programs, beside...)
 	if err != nil {
 		return nil, err
 	}

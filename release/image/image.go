@@ -1,5 +1,5 @@
-// Package image makes the image of one static program for several platforms,
-// without a container engine. Its one rule: the same program and the same
+// Package image makes the image of static programs for several platforms,
+// without a container engine. Its one rule: the same programs and the same
 // commit give the same digests.
 package image
 

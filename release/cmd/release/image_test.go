@@ -79,18 +79,21 @@ func contentOf(t *testing.T, image v1.Image) map[string][]byte {
 // What the image holds.
 const (
 	controller  = "pullkey-controller"
+	provider    = "pullkey-credential-provider"
 	authorities = "etc/ssl/certs/ca-certificates.crt"
 	licences    = "licenses.txt"
 )
 
-func imageIsTheProgramAndWhatItNeeds(t *testing.T, folder string, p program.Platform) {
+func imageIsTheProgramsAndWhatTheyNeed(t *testing.T, folder string, p program.Platform) {
 	image := imageFor(t, folder, p)
 	files := contentOf(t, image)
-	if len(files) != 3 || files[controller] == nil || files[authorities] == nil || files[licences] == nil {
+	if len(files) != 4 || files[authorities] == nil || files[licences] == nil {
 		t.Fatalf("the image holds %d files", len(files))
 	}
-	if !bytes.Equal(files[controller], read(t, filepath.Join(folder, controller+"-"+version+"-"+p.Suffix()))) {
-		t.Error("the program in the image is not the one that is released beside it")
+	for _, name := range []string{controller, provider} {
+		if !bytes.Equal(files[name], read(t, filepath.Join(folder, name+"-"+version+"-"+p.Suffix()))) {
+			t.Errorf("the %s in the image is not the one that is released beside it", name)
+		}
 	}
 	config, err := image.ConfigFile()
 	if err != nil {
@@ -124,7 +127,8 @@ func billListsTheImage(t *testing.T, folder string, p program.Platform) {
 		}
 	}
 	files := contentOf(t, image)
-	for file, listed := range map[string]string{controller: "github.com/pullkey/pullkey/cmd/pullkey-controller", authorities: authorities, licences: licences} {
+	const commands = "github.com/pullkey/pullkey/cmd/"
+	for file, listed := range map[string]string{controller: commands + controller, provider: commands + provider, authorities: authorities, licences: licences} {
 		if sum := sha256.Sum256(files[file]); sums[listed] != hex.EncodeToString(sum[:]) {
 			t.Errorf("the bill lists %s with %s", listed, sums[listed])
 		}
@@ -247,14 +251,16 @@ func runs(t *testing.T, folder string) {
 			t.Fatal(err)
 		}
 	}
-	help := exec.CommandContext(t.Context(), "/pullkey-controller", "--help")
-	help.Dir, help.Env = "/", []string{}
-	help.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
-	out, err := help.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "keeps them in an image pull Secret") {
-		t.Errorf("%v\n%s", err, out)
+	for name, says := range map[string]string{controller: "keeps them in an image pull Secret", provider: "gives kubelet credentials"} {
+		help := exec.CommandContext(t.Context(), "/"+name, "--help")
+		help.Dir, help.Env = "/", []string{}
+		help.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
+		out, err := help.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), says) {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
 	}
-	if diff := cmp.Diff([]string{"etc", licences, controller}, names(t, root)); diff != "" {
+	if diff := cmp.Diff([]string{"etc", licences, controller, provider}, names(t, root)); diff != "" {
 		t.Errorf("the image's root afterwards (-want +got):\n%s", diff)
 	}
 }

@@ -124,7 +124,7 @@ func TestARelease(t *testing.T) {
 	t.Run("has every program for every platform", func(t *testing.T) { programsAreThere(t, folder) })
 	for _, p := range program.Platforms() {
 		t.Run("has an image for "+p.String()+" that is the program and what it needs", func(t *testing.T) {
-			imageIsTheProgramAndWhatItNeeds(t, folder, p)
+			imageIsTheProgramsAndWhatTheyNeed(t, folder, p)
 		})
 		t.Run("has a bill of the image for "+p.String()+" that lists all of it", func(t *testing.T) { billListsTheImage(t, folder, p) })
 	}
