@@ -2,17 +2,21 @@ package nodeplugin
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pullkey/pullkey/internal/alicloud"
+	"github.com/pullkey/pullkey/internal/openapi"
 )
 
 // nodeFile is what install calls kubelet's configuration.
@@ -35,7 +39,24 @@ func (p *Process) install(args []string) error {
 	if err := p.parse(flags, providerUsage, args); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 || f.print == (f.dir != "") || f.print && (f.binDir != "" || f.root != "") {
+	if err := f.check(flags.NArg()); err != nil {
+		return err
+	}
+	c, err := loadNode(f.config)
+	if err != nil {
+		return err
+	}
+	document := kubeletConfig(c, f.at())
+	if f.print {
+		_, err := p.Stdout.Write(document)
+		return err
+	}
+	return p.place(f, document)
+}
+
+// check looks at what the flags say together.
+func (f installFlags) check(arguments int) error {
+	if arguments > 0 || f.print == (f.dir != "") || f.print && (f.binDir != "" || f.root != "") {
 		return misuse{errors.New("install wants either --print, or --dir with or without --bin-dir and --root, and no argument")}
 	}
 	for _, dir := range []string{f.dir, f.binDir} {
@@ -43,20 +64,34 @@ func (p *Process) install(args []string) error {
 			return misuse{fmt.Errorf("%s does not begin with /: kubelet is told the folder as it is written", dir)}
 		}
 	}
-	c, err := loadNode(f.config)
-	if err != nil {
-		return err
+	if f.root != "" && filepath.Clean(f.dir) == filepath.Dir(DefaultConfig) {
+		return misuse{fmt.Errorf("--dir cannot be %s: kubelet would read %s too, which is not for it", f.dir, DefaultConfig)}
 	}
-	at := f.config
+	return nil
+}
+
+// at is where the configuration is on the node.
+func (f installFlags) at() string {
 	if f.root != "" {
-		at = DefaultConfig
+		return DefaultConfig
 	}
-	document := kubeletConfig(c, at)
-	if f.print {
-		_, err := p.Stdout.Write(document)
+	return f.config
+}
+
+// wait returns when the process is told to end. Pods of a DaemonSet have to run on
+// when all is placed, and process 1 of a container is not ended by a signal that it
+// does not look at.
+func (p *Process) wait(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		return misuse{fmt.Errorf("wait takes no argument, and is given %q", args[0])}
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if _, err := fmt.Fprintln(p.Stdout, providerName+" waits until it is told to end"); err != nil {
 		return err
 	}
-	return p.place(f, document)
+	<-ctx.Done()
+	return nil
 }
 
 // kubeletConfig is what kubelet is to be told. The names of hosts are in full: a
@@ -151,15 +186,16 @@ func (f installFlags) make(dir string) (*os.Root, error) {
 	return root.OpenRoot(below)
 }
 
-// checkOthers looks at the other files that kubelet reads from the folder: one
-// that it cannot read, or a second provider of our name, and it does not start.
+// checkOthers looks at what kubelet reads from the folder. A file that it cannot
+// read, or a second provider of our name, and it does not start. What stands under
+// the name of our file and has the providers of others was not written by install.
 func checkOthers(dir *os.Root) error {
 	entries, err := fs.ReadDir(dir.FS(), ".")
 	if err != nil {
 		return fmt.Errorf("look at what is there: %w", err)
 	}
 	for _, e := range entries {
-		if e.Name() == nodeFile || !slices.Contains([]string{".json", ".yaml", ".yml"}, filepath.Ext(e.Name())) {
+		if !slices.Contains([]string{".json", ".yaml", ".yml"}, filepath.Ext(e.Name())) {
 			continue
 		}
 		path := filepath.Join(dir.Name(), e.Name())
@@ -167,17 +203,29 @@ func checkOthers(dir *os.Root) error {
 		if err != nil {
 			return fmt.Errorf("look at what is there: %w", err)
 		}
-		var other struct {
-			Kind      string                  `yaml:"kind"`
-			Providers []struct{ Name string } `yaml:"providers"`
+		if err := checkOther(path, data); err != nil {
+			return err
 		}
-		if yaml.Unmarshal(data, &other) != nil || other.Kind != "CredentialProviderConfig" {
-			return advise("repair it or take it out of the folder", "look at what is there: %s is no CredentialProviderConfig, and kubelet would not start", path)
-		}
-		for _, provider := range other.Providers {
-			if provider.Name == providerName {
-				return advise("take it out of that file", "look at what is there: %s has a provider %s too, and kubelet would not start", path, providerName)
-			}
+	}
+	return nil
+}
+
+func checkOther(path string, data []byte) error {
+	var file struct {
+		Kind      string                  `yaml:"kind"`
+		Providers []struct{ Name string } `yaml:"providers"`
+	}
+	if yaml.Unmarshal(data, &file) != nil || file.Kind != "CredentialProviderConfig" {
+		return advise("repair it or take it out of the folder", "look at what is there: %s is no CredentialProviderConfig, and kubelet would not start", path)
+	}
+	own := filepath.Base(path) == nodeFile
+	for _, provider := range file.Providers {
+		switch {
+		case own && provider.Name != providerName:
+			return advise("move it to a file of another name beside it: kubelet reads all files of the folder",
+				"look at what is there: %s has the provider %s of others, which install would take away", path, openapi.Printable(provider.Name))
+		case !own && provider.Name == providerName:
+			return advise("take it out of that file", "look at what is there: %s has a provider %s too, and kubelet would not start", path, providerName)
 		}
 	}
 	return nil

@@ -1,12 +1,14 @@
 package nodeplugin
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -141,6 +143,73 @@ func TestInstallLooksAtWhatIsThere(t *testing.T) {
 		_, err := os.Stat(filepath.Join(o.dir, "pullkey.yaml"))
 		if c.says == "" && (got.code != exitDone || err != nil) || c.says != "" && (got.code != exitFailed || err == nil || !strings.Contains(got.stderr, c.says)) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
+// The file of our name is install's to replace only while it has no provider of others.
+func TestInstallTakesNoProviderOfOthersAway(t *testing.T) {
+	t.Parallel()
+	for text, refused := range map[string]bool{
+		"kind: CredentialProviderConfig\nproviders: [{name: pullkey-credential-provider}, {name: ecr}]\n": true,
+		"kind: CredentialProviderConfig\nproviders: [{name: pullkey-credential-provider}]\n":              false,
+		"kind: KubeletConfiguration\n": true,
+	} {
+		o := openOffice(t)
+		o.config(t, "")
+		folder := filepath.Join(o.dir, "kubelet")
+		must(t, os.Mkdir(folder, 0o755))
+		o.write(t, "kubelet/pullkey.yaml", text)
+		got := o.run(t.Context(), Provider, "", nil, "install", "--config", filepath.Join(o.dir, "config.yaml"), "--dir", folder)
+		after, err := os.ReadFile(filepath.Join(folder, "pullkey.yaml"))
+		must(t, err)
+		if refused != (string(after) == text) || refused != (got.code == exitFailed) {
+			t.Errorf("%q: got %+v, and then it is\n%s", text, got, after)
+		}
+	}
+}
+
+// kubelet reads all that ends as its files do, and does not start with one that is
+// none of them.
+func TestInstallKeepsTheConfigurationOutOfKubeletsFolder(t *testing.T) {
+	t.Parallel()
+	o := openOffice(t)
+	o.config(t, "")
+	got := o.run(t.Context(), Provider, "", nil, "install", "--config", filepath.Join(o.dir, "config.yaml"), "--root", t.TempDir(), "--dir", "/etc/pullkey/")
+	if got.code != exitMisused || !strings.Contains(got.stderr, "kubelet would read "+DefaultConfig+" too") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// waits is set in the process that TestWaitEndsWhenItIsTold starts of itself.
+const waits = "PULLKEY_TEST_WAITS"
+
+func TestWaitEndsWhenItIsTold(t *testing.T) {
+	if os.Getenv(waits) != "" {
+		if code := Provider(t.Context(), Process{Args: []string{"wait"}, Stdout: os.Stdout, Stderr: os.Stderr}); code != exitDone {
+			t.Errorf("got %d", code)
+		}
+		return
+	}
+	t.Parallel()
+	o := openOffice(t)
+	if got := o.run(t.Context(), Provider, "", nil, "wait", "long"); got.code != exitMisused || !strings.Contains(got.stderr, `"long"`) {
+		t.Errorf("got %+v", got)
+	}
+	program, err := os.Executable()
+	must(t, err)
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestWaitEndsWhenItIsTold$")
+		cmd.Env = append(os.Environ(), waits+"=yes")
+		said, err := cmd.StdoutPipe()
+		must(t, err)
+		must(t, cmd.Start())
+		if line, err := bufio.NewReader(said).ReadString('\n'); err != nil || !strings.Contains(line, "waits") {
+			t.Errorf("it says %q, %v", line, err)
+		}
+		must(t, cmd.Process.Signal(signal))
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: got %v", signal, err)
 		}
 	}
 }

@@ -29,6 +29,7 @@ const providerUsage = `pullkey-credential-provider gives kubelet credentials for
 usage:
   pullkey-credential-provider [--config FILE] [--cache DIR]    kubelet runs it so
   pullkey-credential-provider install [--config FILE] (--print | --dir DIR [--bin-dir DIR] [--root DIR])
+  pullkey-credential-provider wait    does nothing until it is told to end, after install in a pod
   pullkey-credential-provider version
 
 `
@@ -39,6 +40,8 @@ func Provider(ctx context.Context, p Process) int {
 		switch p.Args[0] {
 		case "install":
 			return p.end(p.install(p.Args[1:]))
+		case "wait":
+			return p.end(p.wait(ctx, p.Args[1:]))
 		case "version":
 			_, err := fmt.Fprintln(p.Stdout, providerName, p.Version())
 			return p.end(err)
