@@ -13,7 +13,8 @@ import (
 // the program to become and the addresses. It says "ready" on descriptor 3.
 //
 // Where resolv.conf is a link into /run (systemd-resolved), its target is made
-// anew there, since that folder is hidden.
+// anew there, since that folder is hidden. /etc is a copy, which programs of a node
+// may write to.
 const arrange = `
 dir=$1 init=$2
 shift 2
@@ -23,6 +24,11 @@ echo pullkey-lab > /proc/sys/kernel/hostname
 for folder in /run /var/lib /var/log; do
 	mount -t tmpfs -o mode=755 tmpfs "$folder"
 done
+mkdir /run/etc
+mount -t tmpfs -o mode=755 tmpfs /run/etc
+cp -a /etc/. /run/etc
+mount --move /run/etc /etc
+rmdir /run/etc
 cover() {
 	target=$(readlink -m "$2")
 	case $target in
@@ -40,9 +46,9 @@ echo ready >&3
 exec 3>&- "$init"
 `
 
-// masked are the folders that are empty inside: kubelet, containerd and the
-// CNI plugins write there whatever they are told.
-func masked() []string { return []string{"/run", "/var/run", "/var/lib", "/var/log"} }
+// masked are the folders of which there are others inside. All but /etc are empty
+// there: kubelet, containerd and the CNI plugins write there whatever they are told.
+func masked() []string { return []string{"/run", "/var/run", "/var/lib", "/var/log", "/etc"} }
 
 // Hides says whether a path of the host is not seen inside.
 func Hides(path string) bool {

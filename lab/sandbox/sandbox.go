@@ -4,7 +4,7 @@
 //
 // Inside there is a loopback interface and nothing else, no route leads out,
 // and the host's name service is not asked. Files are the host's, except for
-// those that a container runtime writes at fixed places.
+// those that a container runtime writes at fixed places, and /etc, which is a copy.
 package sandbox
 
 import (

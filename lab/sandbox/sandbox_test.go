@@ -31,6 +31,7 @@ func TestWhatHappensInsideIsNotSeenOutside(t *testing.T) {
 		{"names of its own exist", "getent hosts registry.example | tr -s ' '", "10.0.3.1 registry.example"},
 		{"names of the world do not", "getent hosts debian.org || echo unknown", "unknown"},
 		{"a runtime's fixed places are empty", "rm -rf /run/mount /run/systemd; ls -A /run /var/lib /var/log | grep -v ':$' | tr -d '\\n'; echo .", "."}, // mount(8)'s own, and resolv.conf's target
+		{"what is written to /etc is written to a copy", "touch /etc/pullkey-lab-was-here && test -s /etc/passwd && echo there", "there"},
 		{"kubelet reads the settings it wants", "cat /proc/sys/vm/overcommit_memory /proc/sys/kernel/panic | tr '\\n' ' '", "1 10"},
 		{"and writes to files of ours", "echo 0 > /proc/sys/vm/overcommit_memory; echo written", "written"},
 	} {
@@ -42,6 +43,9 @@ func TestWhatHappensInsideIsNotSeenOutside(t *testing.T) {
 	}
 	if out, err := exec.CommandContext(t.Context(), "getent", "hosts", "registry.example").Output(); err == nil {
 		t.Errorf("the host knows the sandbox's name: %s", out)
+	}
+	if _, err := os.Lstat("/etc/pullkey-lab-was-here"); err == nil {
+		t.Error("the host's /etc was written to")
 	}
 }
 
