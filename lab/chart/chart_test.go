@@ -281,7 +281,8 @@ func TestWhatLimitsFailsClosedAndWhatInjectsFailsOpen(t *testing.T) {
 func TestEverythingOfTheValues(t *testing.T) {
 	t.Parallel()
 	text := render(t, "--values", "testdata/everything.yaml", "--api-versions", monitor, "--api-versions", rule, "--set", "metrics.dashboard.enabled=false",
-		"--show-only", "templates/deployment.yaml", "--show-only", "templates/configuration.yaml", "--show-only", "templates/metrics.yaml")
+		"--show-only", "templates/deployment.yaml", "--show-only", "templates/configuration.yaml", "--show-only", "templates/metrics.yaml",
+		"--show-only", "templates/provider.yaml")
 	golden(t, "testdata/everything.golden", text)
 }
 

@@ -49,6 +49,13 @@ func TestAValueThatCannotBeIsRefusedByItsPlace(t *testing.T) {
 		{"identity=me", "at '/identity': value must be one of 'auto', 'access-key', 'rrsa', 'ecs-role', 'token-file'"},
 		{"region=Hangzhou", "at '/region'"},
 		{"nodes.serviceAccountTokens=yes", "at '/nodes/serviceAccountTokens': got string, want boolean"},
+		{"nodes.provider.enabled=true", "at '/nodes/provider/configuration': missing property 'instances'"},
+		{"nodes.provider.configuration.instance=cri-1", "at '/nodes/provider/configuration': additional properties 'instance' not allowed"},
+		{"nodes.provider.configuration.fallback=other", "at '/nodes/provider/configuration': additional properties 'fallback' not allowed"},
+		{"nodes.provider.binDir=/", "at '/nodes/provider/binDir'"},
+		{"nodes.provider.binDir=/usr", "at '/nodes/provider/binDir'"},
+		{"nodes.provider.binDir=/usr/../etc", "at '/nodes/provider/binDir'"},
+		{"nodes.provider.configDir=/etc/pullkey", "at '/nodes/provider/configDir': 'not' failed"},
 		{"rrsa.roleARN=role/pull", "at '/rrsa/roleARN'"},
 		{"rrsa.serviceAccount=helper", "at '/rrsa/serviceAccount'"},
 		{"proxy.https=http://user:password@proxy.example.com", "at '/proxy/https'"},
@@ -119,7 +126,7 @@ func held(t *testing.T, at string, values *yaml.Node, s schema) {
 // plain are the values that their neighbour's comment, or their name, explains.
 func plain() []string {
 	return []string{
-		"/image/repository", "/image/pullPolicy", "/endpoints/sts", "/ca/key", "/tolerations", "/affinity", "/podAnnotations", "/resources/requests", "/resources/limits",
+		"/image/repository", "/image/pullPolicy", "/nodes/provider/resources/requests", "/nodes/provider/resources/limits", "/endpoints/sts", "/ca/key", "/tolerations", "/affinity", "/podAnnotations", "/resources/requests", "/resources/limits",
 		"/metrics/serviceMonitor/enabled", "/metrics/serviceMonitor/interval", "/metrics/serviceMonitor/labels",
 		"/metrics/prometheusRule/enabled", "/metrics/prometheusRule/labels", "/metrics/dashboard/enabled", "/metrics/dashboard/labels",
 	}

@@ -8,6 +8,18 @@ app.kubernetes.io/name: pullkey
 app.kubernetes.io/component: controller
 {{- end }}
 
+{{- /* The pods that place the credential provider on nodes. */ -}}
+{{- define "pullkey.placer" -}}
+app.kubernetes.io/name: pullkey
+app.kubernetes.io/component: credential-provider
+{{- end }}
+
+{{- /* The folders of the node that they write into, each once, in JSON. The first is
+where the provider looks for its configuration. */ -}}
+{{- define "pullkey.folders" -}}
+{{- list "/etc/pullkey" .configDir .binDir | uniq | toJson }}
+{{- end }}
+
 {{- define "pullkey.identity" -}}
 system:serviceaccount:{{ .Release.Namespace }}:pullkey-controller
 {{- end }}
