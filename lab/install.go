@@ -1,14 +1,20 @@
 package lab
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/pullkey/pullkey/lab/chart"
 	"github.com/pullkey/pullkey/lab/localacr"
@@ -76,21 +82,71 @@ func (l *Lab) helm(ctx context.Context, args ...string) error {
 	return err
 }
 
-// pushController makes the controller's image and pushes it into the local ACR.
-func (l *Lab) pushController(ctx context.Context) (host, repository, digest string, err error) {
+// LoadController makes the controller's image and gives it to the node under the name,
+// as docs/guides/own-image.md says of a node without a registry.
+func (l *Lab) LoadController(ctx context.Context, name string) error {
+	layout, err := l.makeImage(ctx)
+	if err != nil {
+		return err
+	}
+	named, err := nameLayout(layout, name)
+	if err != nil {
+		return err
+	}
+	return l.Node.LoadImage(ctx, named)
+}
+
+// nameLayout archives a layout whose image has the name in full.
+func nameLayout(folder, name string) (io.Reader, error) {
+	const at = "index.json"
+	text, err := os.ReadFile(filepath.Join(folder, at))
+	if err != nil {
+		return nil, fmt.Errorf("name the controller's image: %w", err)
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(text, &index); err != nil {
+		return nil, fmt.Errorf("name the controller's image: %w", err)
+	}
+	index.Manifests = index.Manifests[:1] // the image; after it come bills
+	index.Manifests[0].Annotations[ocispec.AnnotationRefName] = name
+	if text, err = json.Marshal(index); err != nil {
+		return nil, fmt.Errorf("name the controller's image: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, at), text, 0o600); err != nil {
+		return nil, fmt.Errorf("name the controller's image: %w", err)
+	}
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	if err := errors.Join(w.AddFS(os.DirFS(folder)), w.Close()); err != nil {
+		return nil, fmt.Errorf("name the controller's image: %w", err)
+	}
+	return &out, nil
+}
+
+// makeImage makes the controller's image and returns the folder with its layout.
+func (l *Lab) makeImage(ctx context.Context) (string, error) {
 	folder := l.path("image")
 	build := exec.CommandContext(ctx, "go", "-C", filepath.Join(l.Root, "release"), "run", "./cmd/release", //nolint:gosec // our own program
 		"--root", "..", "--folder", folder, "image")
 	build.Env = append(os.Environ(), "GOWORK=off")
 	if err := progress.Run(l.Progress, "building the controller's image", build); err != nil {
-		return "", "", "", fmt.Errorf("build the controller's image: %w", err)
+		return "", fmt.Errorf("build the controller's image: %w", err)
 	}
 	layouts, err := filepath.Glob(filepath.Join(folder, "*.oci"))
 	if err != nil || len(layouts) != 1 {
-		return "", "", "", fmt.Errorf("build the controller's image: it makes %d layouts, want one", len(layouts))
+		return "", fmt.Errorf("build the controller's image: it makes %d layouts, want one", len(layouts))
+	}
+	return layouts[0], nil
+}
+
+// pushController makes the controller's image and pushes it into the local ACR.
+func (l *Lab) pushController(ctx context.Context) (host, repository, digest string, err error) {
+	layout, err := l.makeImage(ctx)
+	if err != nil {
+		return "", "", "", err
 	}
 	host, repository = l.ACR.Instances()[0].Hosts[0], "ops/pullkey-controller"
-	digest, err = l.ACR.Push(ctx, host, repository, "lab", localacr.Image{Layout: layouts[0]})
+	digest, err = l.ACR.Push(ctx, host, repository, "lab", localacr.Image{Layout: layout})
 	return host, repository, digest, err
 }
 

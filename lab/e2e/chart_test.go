@@ -85,12 +85,14 @@ func TestTheAPIServerTakesAllThatTheChartMakes(t *testing.T) {
 	elsewhere := p.namespace(t, "elsewhere")
 	everything := []string{
 		"--values", filepath.Join("..", "chart", "testdata", "everything.yaml"), "--set", "inject.pods=true",
-		"--set", "webhook.certificate.from=chart", "--set", "configuration=" + elsewhere + "/acr", "--set", "accessKeySecret=" + elsewhere + "/cloud", "--set", "createNamespace=true",
+		"--set", "nodes.provider.enabled=false", "--set", "webhook.certificate.from=chart", "--set", "configuration=" + elsewhere + "/acr", "--set", "accessKeySecret=" + elsewhere + "/cloud", "--set", "createNamespace=true",
 		"--api-versions", "monitoring.coreos.com/v1/ServiceMonitor", "--api-versions", "monitoring.coreos.com/v1/PrometheusRule",
 	}
 	for _, values := range [][]string{nil, everything, asTheVendor, {"--set", "inject.serviceAccounts=false,accessKeys=null"}} {
 		p.apply(t, rendered(t, values...), "--dry-run=server")
 	}
+	// Its pods mount folders of the node, of which the namespace would warn.
+	p.apply(t, rendered(t, "--values", filepath.Join("..", "chart", "testdata", "everything.yaml"), "--namespace", elsewhere, "--show-only", "templates/provider.yaml"), "--dry-run=server")
 	p.eventually(t, "pods are made for the Deployment", func(ctx context.Context) error {
 		found, err := p.admin.AppsV1().Deployments(home).Get(ctx, "pullkey-controller", metav1.GetOptions{})
 		if err == nil && found.Status.Replicas != 2 {
@@ -128,6 +130,11 @@ func TestAReleaseThatIsUninstalledTakesNoSecretAlong(t *testing.T) {
 	says(run("install", "pullkey", c.Folder, "--take-ownership", "--force-conflicts"), "Next: push the image to a registry of yours")
 	says(run("upgrade", "pullkey", c.Folder, "--set", "image.registry=acr.example.com,inject.serviceAccounts=false", "--force-conflicts"),
 		"Next: tell it what to serve. ConfigMap kube-system/acr-configuration is not there yet")
+	says(run("upgrade", "pullkey", c.Folder, "--reuse-values", "--set", "nodes.provider.enabled=true,nodes.provider.configuration.instances[0].instanceId=,nodes.provider.configuration.instances[0].regionId=cn-hangzhou", "--force-conflicts"),
+		"--image-credential-provider-config=/etc/pullkey/kubelet --image-credential-provider-bin-dir=/usr/local/lib/pullkey")
+	if there := p.ofTheChart(t); !strings.Contains(there, "daemonset.apps/pullkey-credential-provider") {
+		t.Errorf("there is no DaemonSet:\n%s", there)
+	}
 	if left := p.ofTheChart(t); strings.Contains(left, "serviceaccounts") {
 		t.Errorf("there are still policies for ServiceAccounts, which pullkey has no right on any more:\n%s", left)
 	}
@@ -158,7 +165,7 @@ func (p *plane) mutatingPolicies() string {
 func (p *plane) ofTheChart(t *testing.T) string {
 	t.Helper()
 	out, err := p.Kubectl(t.Context(), "get", "--all-namespaces", "--output", "name", "--selector", "app.kubernetes.io/name=pullkey",
-		"deployments,services,poddisruptionbudgets,configmaps,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,"+
+		"deployments,daemonsets,services,poddisruptionbudgets,configmaps,serviceaccounts,roles,rolebindings,clusterroles,clusterrolebindings,"+
 			"secrets,mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings"+p.mutatingPolicies()).Output()
 	if err != nil {
 		t.Fatal(err)

@@ -19,19 +19,22 @@ import (
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
+	"github.com/pullkey/pullkey/lab"
 	clients "github.com/pullkey/pullkey/lab/client"
 	"github.com/pullkey/pullkey/lab/localacr"
 )
 
-// No controller, no Secret: the real kubelet asks pullkey-credential-provider, which
+// No controller, no Secret: the chart's DaemonSet places what kubelet needs, the real kubelet asks pullkey-credential-provider, which
 // asks the cloud. The witnesses are the cloud's access log and the pods.
 func TestThePluginsOnARealNode(t *testing.T) {
 	n := onNode(t)
 	n.take(t, func() string { return n.pluginLines(t) }, []step{
 		{"a pod runs in the name of the node", (*node).pullsAsTheNode},
 		{"kubelet that is started anew asks nobody", (*node).pullsAgain},
+		{"the DaemonSet's next pod changes nothing", (*node).isPlacedAgain},
 		{"two ServiceAccounts pull in the name of their own roles, and one is refused", (*node).pullsAsAccounts},
 		{"a ServiceAccount without a role gets nothing", (*node).isNobodysAccount},
+		{"without the DaemonSet kubelet starts and pods pull", (*node).outlivesTheDaemonSet},
 		{"nothing that was seen holds a secret", (*node).pluginTellsNoSecret},
 	})
 }
@@ -48,34 +51,76 @@ func (n *node) pluginLines(t *testing.T) string {
 	return strings.Join(lines[max(0, len(lines)-20):], "")
 }
 
-// plugged has the provider install what kubelet wants into a folder, and starts
-// kubelet with the flags that it then names.
-func (n *node) plugged(t *testing.T, name, configuration string) {
+// plugged has the chart's DaemonSet place the provider on the node, and starts kubelet
+// with the flags that the log of its pod then names.
+func (n *node) plugged(t *testing.T, configuration string) {
 	t.Helper()
-	folder := filepath.Join(n.Dir, "plugin-"+name)
-	if err := os.Mkdir(folder, 0o755); err != nil {
+	values := filepath.Join(t.TempDir(), "values.yaml")
+	text := fmt.Sprintf("nodes:\n  serviceAccountTokens: true\n  provider:\n    enabled: true\n    binDir: %s\n    configuration:\n      %s\n",
+		filepath.Join(n.Dir, "bin"), strings.ReplaceAll(strings.TrimSpace(configuration), "\n", "\n      "))
+	if err := os.WriteFile(values, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	program, err := clients.BuildCommand(t.Context(), root, folder, clients.Provider, os.Stderr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := filepath.Join(folder, "credential-provider.yaml")
-	if err := os.WriteFile(config, []byte(configuration), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := n.Inside(t.Context(), program, "install", "--config", config, "--dir", filepath.Join(folder, "config"), "--bin-dir", filepath.Join(folder, "bin")).CombinedOutput()
-	if err != nil {
-		t.Fatalf("install: %v\n%s", err, out)
-	}
-	flags := regexp.MustCompile(`--image-credential-provider-[a-z-]+=[^ ,]+`).FindAllString(string(out), -1)
+	n.apply(t, rendered(t, "--values", values, "--show-only", "templates/provider.yaml", "--show-only", "templates/nodes.yaml"))
+	said := n.placed(t)
+	flags := regexp.MustCompile(`--image-credential-provider-[a-z-]+=[^ ,]+`).FindAllString(said, -1)
 	if len(flags) != 2 {
-		t.Fatalf("install names the flags %q:\n%s", flags, out)
+		t.Fatalf("install names the flags %q:\n%s", flags, said)
 	}
 	n.plug = flags
 	if err := n.Node.RestartKubelet(t.Context(), flags...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// placer is the DaemonSet.
+const placer = "daemonset/" + clients.Provider
+
+// placed waits until the pods of the DaemonSet run as it has them now, and returns what
+// they say of what they did.
+func (n *node) placed(t *testing.T) string {
+	t.Helper()
+	if _, err := n.Kubectl(t.Context(), "", "rollout", "status", placer, "--namespace", lab.Namespace, "--timeout=2m"); err != nil {
+		pods, _ := n.Kubectl(t.Context(), "", "describe", "pods", "--namespace", lab.Namespace)
+		t.Fatalf("%v\n%s", err, pods)
+	}
+	said, err := n.Kubectl(t.Context(), "", "logs", placer, "--container=install", "--namespace", lab.Namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the DaemonSet:\n%s", said)
+	return said
+}
+
+// isPlacedAgain makes the DaemonSet's pod anew, which has nothing to do.
+func (n *node) isPlacedAgain(t *testing.T) {
+	if _, err := n.Kubectl(t.Context(), "", "rollout", "restart", placer, "--namespace", lab.Namespace); err != nil {
+		t.Fatal(err)
+	}
+	if said := n.placed(t); strings.Count(said, " is as it should be") != 3 {
+		t.Errorf("it says %q", said)
+	}
+	for path, want := range map[string]string{"/etc/pullkey/credential-provider.yaml": "600 root", "/etc/pullkey/kubelet/pullkey.yaml": "644 root", filepath.Join(n.Dir, "bin", clients.Provider): "755 root"} {
+		if out, err := n.Inside(t.Context(), "stat", "--format=%a %U", path).CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%s: got %s, %v", path, out, err)
+		}
+	}
+}
+
+// outlivesTheDaemonSet takes the DaemonSet away, as helm uninstall does. A kubelet that
+// is told of a program that is not there does not start.
+func (n *node) outlivesTheDaemonSet(t *testing.T) {
+	if _, err := n.Kubectl(t.Context(), "", "delete", placer, "configmap/"+clients.Provider, "--namespace", lab.Namespace); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Node.RestartKubelet(t.Context(), n.plug...); err != nil {
+		t.Fatal(err)
+	}
+	image, err := n.Push(t.Context(), n.ACR.Instances()[0].Hosts[0], "shop-"+n.tag+"/later")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.runs(t, n.bare(t, "later", "shop", image))
 }
 
 // instanceList is both editions as the provider's configuration has them.
@@ -94,7 +139,11 @@ func (n *node) pullsAsTheNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.apply(t, namespaceOf("plug-"+n.tag))
-	n.plugged(t, "node", n.instanceList())
+	if err := n.LoadController(t.Context(), "registry.example.com/pullkey/pullkey-controller:v0.0.0"); err != nil {
+		t.Fatal(err)
+	}
+	n.apply(t, "{apiVersion: v1, kind: Namespace, metadata: {name: "+lab.Namespace+"}}")
+	n.plugged(t, n.instanceList())
 	for _, i := range n.ACR.Instances() {
 		for _, repository := range []string{"first", "second"} { // kubelet keeps the answer for the host
 			name := repository + "-" + orPersonal(i.ID)
@@ -213,9 +262,7 @@ func (n *node) pullsAsAccounts(t *testing.T) {
 		})
 		configuration += fmt.Sprintf("- serviceAccount: plug-%s/%s\n  roleARN: %s\n  oidcProviderARN: %s\n", n.tag, account, roles[account], provider)
 	}
-	// As the chart has it, and nothing else of the chart.
-	n.apply(t, rendered(t, "--set", "nodes.serviceAccountTokens=true", "--show-only", "templates/nodes.yaml"))
-	n.plugged(t, "accounts", configuration)
+	n.plugged(t, configuration)
 	images := map[string]string{}
 	for account := range roles {
 		image, err := n.Push(t.Context(), enterprise.Hosts[0], account+"-"+n.tag+"/own")
