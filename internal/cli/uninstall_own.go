@@ -36,6 +36,7 @@ func (c *cleaner) manifests(ctx context.Context) error {
 	const rbac, monitoring = "/apis/rbac.authorization.k8s.io/v1", "/apis/monitoring.coreos.com/v1"
 	return c.remove(ctx, []kind{
 		{"Deployment", "/apis/apps/v1", "deployments"},
+		{"DaemonSet", "/apis/apps/v1", "daemonsets"},
 		{"PodDisruptionBudget", "/apis/policy/v1", "poddisruptionbudgets"},
 		{"ServiceMonitor", monitoring, "servicemonitors"},
 		{"PrometheusRule", monitoring, "prometheusrules"},
@@ -66,7 +67,7 @@ func (c *cleaner) ownNamespace(ctx context.Context) error {
 // that give rights elsewhere.
 func (c *cleaner) ofTheChart(ctx context.Context, k kind) ([]metav1.PartialObjectMetadata, error) {
 	namespace := ""
-	if slices.Contains([]string{"Deployment", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "Service", "ConfigMap", "ServiceAccount"}, k.name) {
+	if slices.Contains([]string{"Deployment", "DaemonSet", "PodDisruptionBudget", "ServiceMonitor", "PrometheusRule", "Service", "ConfigMap", "ServiceAccount"}, k.name) {
 		namespace = c.namespace
 	}
 	found, err := c.metadata(ctx, k, namespace, chartLabel)

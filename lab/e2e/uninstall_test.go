@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/lab/chart"
+	clients "github.com/pullkey/pullkey/lab/client"
 )
 
 // Installed by Helm and by kubectl, at work, and gone: not a trace is left, and
@@ -152,7 +154,17 @@ func (v *visit) byKubectl(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.works(t)
+	place := v.Kubectl(t.Context(), "apply", "--filename", "-")
+	place.Stdin = strings.NewReader(rendered(t, "--values", filepath.Join("..", "chart", "testdata", "everything.yaml"), "--show-only", "templates/provider.yaml"))
+	if out, err := place.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 	g, said := v.cli.uninstall(t, 0, "--yes", "--all")
+	for _, kind := range []string{"DaemonSet", "ConfigMap"} {
+		if !g.did("deleted", kind, home, clients.Provider) {
+			t.Errorf("%s %s was not deleted: %v", kind, clients.Provider, g.Done)
+		}
+	}
 	if len(g.Remains) != 1 || g.Remains[0] != "kubectl delete namespace "+home {
 		t.Fatalf("got %v, remains %q\n%s", g.Done, g.Remains, said)
 	}
