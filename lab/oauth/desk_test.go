@@ -22,12 +22,6 @@ import (
 // noon is when the guide begins.
 var noon = time.Date(2031, 5, 6, 12, 0, 0, 0, time.UTC)
 
-// What the person at the browser does.
-const (
-	approves = "approve"
-	denies   = "deny"
-)
-
 // desk is somebody's terminal, with a local ACR and a browser nearby: what is
 // typed there and what is printed.
 type desk struct {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pullkey/pullkey/lab/document"
 	"github.com/pullkey/pullkey/lab/localacr"
+	"github.com/pullkey/pullkey/lab/oauth"
 )
 
 // TestTheGuideShowsWhatHappens runs every command of docs/guides/oauth.md and
@@ -113,18 +114,18 @@ func (d *desk) password() {
 }
 
 func (d *desk) web() {
-	d.person = approves
+	d.person = oauth.Approve
 	d.pullkey(0, "", "login", d.p.host, "--web", "--trace")
 }
 
 func (d *desk) denied() {
-	d.person = denies
+	d.person = oauth.Deny
 	d.pullkey(1, "", "login", d.p.host, "--web")
 }
 
 func (d *desk) device() {
 	d.patience = 2 // the person is slower than the first question
-	d.person = approves
+	d.person = oauth.Approve
 	d.pullkey(0, "", "login", d.p.host, "--device", "--trace")
 }
 
@@ -205,7 +206,7 @@ func (d *desk) leak() {
 		"response_type": {"token"}, "client_id": {"pullkey"}, "redirect_uri": {"http://127.0.0.1:50003/callback"},
 		"scope": {pullApp}, "service": {d.p.service()},
 	}
-	last, err := d.p.decide(d.t.Context(), d.p.issuer()+"/authorize?"+question.Encode(), "approve")
+	last, err := d.p.decide(d.t.Context(), d.p.issuer()+"/authorize?"+question.Encode(), oauth.Approve)
 	if err != nil {
 		d.t.Fatal(err)
 	}

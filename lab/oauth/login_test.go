@@ -3,70 +3,25 @@ package oauth_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"html"
 	"net/http"
-	"net/http/cookiejar"
-	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/internal/registry"
+	"github.com/pullkey/pullkey/lab/oauth"
 )
 
-var (
-	formAction = regexp.MustCompile(`<form method="post" action="([^"]+)">`)
-	hidden     = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
-)
-
-// decide does what a person does in the browser, without one: it opens a page,
-// signs in as alice and approves, or does else what do says. It returns where
-// that led.
-func (p *place) decide(ctx context.Context, address, do string) (last string, err error) {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		return "", err
-	}
-	browser := p.client()
-	browser.Jar = jar
-	browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
-		if last = r.URL.String(); r.URL.Fragment != "" {
-			return http.ErrUseLastResponse // nobody listens there
-		}
-		return nil
-	}
-	defer browser.CloseIdleConnections()
-	visit := func(method, address string, form url.Values) (string, error) {
-		r, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
-		if err != nil {
-			return "", err
-		}
-		if method == http.MethodPost {
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		}
-		return text(browser.Do(r))
-	}
-	page, err := visit(http.MethodGet, address, nil)
-	for _, filled := range []url.Values{{"user": {"alice"}, "password": {p.password}}, {"do": {do}}} {
-		action := formAction.FindStringSubmatch(page)
-		if err != nil || action == nil {
-			return "", fmt.Errorf("the page has no form: %w: %s", err, page)
-		}
-		for _, field := range hidden.FindAllStringSubmatch(page, -1) {
-			filled.Set(field[1], html.UnescapeString(field[2]))
-		}
-		page, err = visit(http.MethodPost, p.issuer()+action[1], filled)
-	}
-	return last, err
+// decide has alice do something on a page, without a browser.
+func (p *place) decide(ctx context.Context, page, do string) (last string, err error) {
+	return oauth.Person{Transport: p.client().Transport, Name: "alice", Password: credential.NewSecret(p.password)}.Decide(ctx, page, do)
 }
 
 // opening is a browser that a person consents in as soon as it opens.
 func (p *place) opening(ctx context.Context, page string) error {
 	go func() {
-		if _, err := p.decide(ctx, page, "approve"); err != nil {
+		if _, err := p.decide(ctx, page, oauth.Approve); err != nil {
 			p.t.Error(err)
 		}
 	}()
@@ -81,7 +36,7 @@ func (p *place) ways() map[string]func(context.Context, *registry.Client, ...reg
 		},
 		"device": func(ctx context.Context, c *registry.Client, scopes ...registry.Scope) (registry.LoggedIn, error) {
 			return c.LoginDevice(ctx, registry.DeviceOptions{Scopes: scopes, Show: func(ctx context.Context, d registry.DevicePrompt) error {
-				_, err := p.decide(ctx, d.PageWithCode, "approve")
+				_, err := p.decide(ctx, d.PageWithCode, oauth.Approve)
 				return err
 			}})
 		},

@@ -1,6 +1,3 @@
-// Package oauth_test shows the ways of OAuth 2.0 with all their parties: the
-// local ACR, pullkey, and a person with a real browser. Its one rule: what the
-// guide shows was seen in the run that tests it.
 package oauth_test
 
 import (
