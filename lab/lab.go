@@ -42,14 +42,15 @@ const (
 
 // Options say what to start.
 type Options struct {
-	Root         string        // the repository's root
-	Dir          string        // state and logs; ours alone
-	Lifetime     time.Duration // of the ACR's temporary users; 0 means an hour
-	Audit        bool          // the API server records every request
-	AuditSecrets bool          // and what it wrote into Secrets
-	Admin        bool          // the local ACR takes faults at run time, on loopback in the sandbox
-	Older        bool          // the API server is of 1.34, where no policy injects
-	Progress     io.Writer     // builds and installations; nil for nowhere
+	Root         string              // the repository's root
+	Dir          string              // state and logs; ours alone
+	Lifetime     time.Duration       // of the ACR's temporary users; 0 means an hour
+	Audit        bool                // the API server records every request
+	AuditSecrets bool                // and what it wrote into Secrets
+	Admin        bool                // the local ACR takes faults at run time, on loopback in the sandbox
+	Older        bool                // the API server is of 1.34, where no policy injects
+	Instances    []localacr.Instance // of the local ACR; nil for one of each edition
+	Progress     io.Writer           // builds and installations; nil for nowhere
 
 	// Wrap puts a witness around the local ACR's servers; nil means none.
 	Wrap func(localacr.ServerKind, http.Handler) http.Handler
@@ -101,7 +102,7 @@ func (l *Lab) open(ctx context.Context) error {
 		return fmt.Errorf("open the local ACR's access log: %w", err)
 	}
 	l.ACR, err = localacr.Start(ctx, localacr.Options{
-		Address: registryAddress, MetadataAddress: metadataAddress, Listen: l.Sandbox.Listen, CredentialLifetime: l.Lifetime, Log: l.accessLog,
+		Instances: l.Instances, Address: registryAddress, MetadataAddress: metadataAddress, Listen: l.Sandbox.Listen, CredentialLifetime: l.Lifetime, Log: l.accessLog,
 		Dir: l.path("acr-content"), Admin: l.Admin, Wrap: l.Wrap,
 	})
 	if err != nil {

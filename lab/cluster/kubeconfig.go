@@ -35,6 +35,13 @@ func (c *Cluster) Kubectl(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, c.bin.Kubectl, args...) //nolint:gosec // the caller's own arguments
 }
 
+// KubeconfigInside writes the admin's kubeconfig for use beside the API server
+// (in the sandbox, where there is one), and returns its path.
+func (c *Cluster) KubeconfigInside() (string, error) {
+	path := c.internalKubeconfig("admin")
+	return path, c.writeKubeconfig(path, c.internalURL(), admin)
+}
+
 // KubeconfigOf writes a kubeconfig with the token of a ServiceAccount, for a
 // program that runs beside the API server (in the sandbox, where there is
 // one), and returns its path.
