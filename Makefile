@@ -1,10 +1,10 @@
 # pullkey: `make` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help check fmt lint unit test demo lab-up lab-down lab-exec localacr bench bench-controller bench-node bench-pulls drill fuzz golden manifests tools image release
+.PHONY: help check fmt lint unit test demo tour lab-up lab-down lab-exec localacr bench bench-controller bench-node bench-pulls drill fuzz golden manifests tools image release
 
 GO ?= go
 # The tests of lab that need neither root nor a Kubernetes.
-LAB_UNIT := ./localacr/... ./oracles/... ./oauth/... ./cmd/... ./progress/... ./program/... ./document/... ./bench/... ./chart/...
+LAB_UNIT := ./localacr/... ./oracles/... ./oauth/... ./cmd/... ./progress/... ./program/... ./document/... ./bench/... ./chart/... ./tour/...
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,10 @@ test: ## all tests: unit, real API server, real node (root, Linux)
 demo: ## pullkey's main job on real parts, told as it happens (root, Linux)
 	@lab/run.sh lab demo
 
-lab-up: ## the same, left running for play
+tour: ## the chain from OAuth to a pod that runs, link by link (root, Linux); PAGE=docs/guides/the-chain.zh-CN.md in Chinese
+	@lab/run.sh lab tour $(PAGE)
+
+lab-up: ## the demo's parts, left running for play
 	@lab/run.sh lab up
 
 lab-down: ## stop it

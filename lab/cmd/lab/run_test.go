@@ -21,6 +21,7 @@ func TestTheCommandLineSaysWhatItTakes(t *testing.T) {
 		{"an unknown command is wrong usage", []string{"dmeo"}, 2, "", "Usage: lab COMMAND"},
 		{"an unknown flag is wrong usage", []string{"-rot", "."}, 2, "", "flag provided but not defined: -rot"},
 		{"a command that takes no argument is given one", []string{"up", "--help"}, 2, "", "Usage: lab COMMAND"},
+		{"a page that is none of the tour's is named", []string{"tour", "README.md"}, 1, "", "lab tour: README.md is no page of the tour; there are docs/guides/the-chain.md and docs/guides/the-chain.zh-CN.md"},
 		{"stopping without a lab is no error", []string{"down"}, 0, "No lab is up.\n", ""},
 		{"running something in a lab needs one", []string{"exec", "true"}, 1, "", "lab exec: no lab is up; make lab-up starts one\n"},
 	} {

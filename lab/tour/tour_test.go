@@ -1,0 +1,98 @@
+package tour
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pullkey/pullkey/lab/document"
+)
+
+const root = "../.."
+
+func TestBothPagesShowTheSame(t *testing.T) {
+	t.Parallel()
+	for _, p := range parts() {
+		var shown []string
+		for _, page := range Pages() {
+			text, err := document.Part(filepath.Join(root, page), p.name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			shown = append(shown, text)
+		}
+		if diff := cmp.Diff(shown[0], shown[1]); diff != "" {
+			t.Errorf("%s differs in the two pages (-%s +%s):\n%s", p.name, Pages()[0], Pages()[1], diff)
+		}
+	}
+}
+
+func TestEachPageHasEveryPartInItsOrder(t *testing.T) {
+	t.Parallel()
+	for _, page := range Pages() {
+		sections, err := read(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range sections {
+			if strings.TrimSpace(s.words) == "" {
+				t.Errorf("%s says nothing between two parts", page)
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(root, Pages()[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, wrong := range map[string]string{
+		"is not the next mark":   strings.Replace(string(text), mark+"login", mark+"logout", 1),
+		"nothing ends":           strings.ReplaceAll(string(text), end, ""),
+		"a mark after the last":  string(text) + mark + "more -->\n" + end,
+		`"born" is not the next`: string(text)[:strings.Index(string(text), mark+"born")],
+	} {
+		path := filepath.Join(t.TempDir(), "page.md")
+		if err := os.WriteFile(path, []byte(wrong), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(path); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("of a page whose fault is %q it says %v", what, err)
+		}
+	}
+}
+
+func TestARemedyIsCopiedAsItIsPrinted(t *testing.T) {
+	t.Parallel()
+	printed := "  fix  add it\n       pullkey secret add-host acr b.example.com \\\n         --like a.example.com -n shop\n\n  fix  have it made anew\n       kubectl -n shop delete pod cart\n"
+	for begins, want := range map[string]string{
+		"pullkey secret":             "pullkey secret add-host acr b.example.com \\\n    --like a.example.com -n shop",
+		"kubectl -n shop delete pod": "kubectl -n shop delete pod cart",
+	} {
+		if got, err := remedy(printed, begins); err != nil || got != want {
+			t.Errorf("what begins with %q is %q, %v", begins, got, err)
+		}
+	}
+	if _, err := remedy(printed, "rm"); err == nil {
+		t.Error("it finds a command that is not there")
+	}
+}
+
+func TestWhatDiffersIsLetters(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"< 200 OK, after less than 1 ms\n< 200 OK, after 12 ms":                                                  "< 200 OK, after N ms\n< 200 OK, after N ms",
+		"cart   1/1     Running   0          7s\n":                                                               "cart   1/1     Running   0          Ns\n",
+		"expires 2031-05-06T12:05:00Z, in 5m0s":                                                                  "expires YYYY-MM-DDTHH:MM:SSZ, in Nm",
+		"sha256:" + strings.Repeat("0a", 32) + " in " + home + "/.docker/config.json":                            "sha256:DIGEST in ~/.docker/config.json",
+		"Pod fair/till-7c9d-x2lbv":                                                                               "Pod fair/till-7c9d-xxxxx",
+		"as it is: registry.aliyuncs.com:cn-hangzhou:china:cri-demo, 1 of 1 keys":                                "as it is: registry.aliyuncs.com:cn-hangzhou:china:cri-demo, 1 of 1 keys",
+		"  when (UTC)\n    2031-05-06 12:00:00 Pulling, 2 times\n                        (kubelet)\npullkey: no": "  when (UTC)\n    …\npullkey: no",
+		"0s ago, by controller\n               v0.0.0-1-dirty\n":                                                 "Ns ago, by controller VERSION\n",
+	} {
+		if got := stable(text); got != want {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
