@@ -55,6 +55,35 @@ func TestTheDocumentsNameTestsThatExist(t *testing.T) {
 	}
 }
 
+// TestTheReadmeHasTheSameCommandsInBothLanguages compares the blocks of code, less
+// their comments and the picture, which are translated.
+func TestTheReadmeHasTheSameCommandsInBothLanguages(t *testing.T) {
+	t.Parallel()
+	block := regexp.MustCompile("(?ms)^ *```\n(.*?)^ *```\n")
+	comment := regexp.MustCompile(`(?m) *# .*$`)
+	commands := func(path string) (all []string) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range block.FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(m[1], "▶") {
+				all = append(all, comment.ReplaceAllString(m[1], ""))
+			}
+		}
+		return all
+	}
+	english, chinese := commands("README.md"), commands("README.zh-CN.md")
+	if len(english) == 0 || len(english) != len(chinese) {
+		t.Fatalf("there are %d blocks of code in English, %d in Chinese", len(english), len(chinese))
+	}
+	for i := range english {
+		if english[i] != chinese[i] {
+			t.Errorf("the commands differ; in English:\n%s\nin Chinese:\n%s", english[i], chinese[i])
+		}
+	}
+}
+
 func TestTheLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
