@@ -94,7 +94,7 @@ func (w *walk) notThere() (cause.Link, cause.Code, Finding, bool) {
 	}
 	return cause.PodSecrets, cause.SecretMissing, Finding{
 		Certainty: sure,
-		Sentence:  fmt.Sprintf("Secret %s/%s, which the pod names, does not exist: kubelet goes on without it and says nothing", w.Pod.Namespace, name),
+		Sentence:  fmt.Sprintf("Secret %s/%s, which the pod names, does not exist: kubelet goes on without it, and says so in an Event alone", w.Pod.Namespace, name),
 		Evidence:  []string{fmt.Sprintf("Pod %s/%s names [%s]; not there: %s", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "), strings.Join(w.missing, ", "))},
 		Fixes: []Fix{
 			{Title: "make it in this namespace: a pod cannot use one of another", Command: w.newSecret(name, w.parsed.Host())},
