@@ -28,7 +28,7 @@ func (w *walk) elsewhere() (cause.Link, cause.Code, Finding, bool) {
 			Evidence: []string{w.names(), fmt.Sprintf("Secret %s/%s has a login for %s", s.Namespace, s.Name, w.parsed.Host())},
 			Fixes: []Fix{
 				{"make it in this namespace; a copy is not renewed with the original", w.newSecret(s.Name, w.parsed.Host())},
-				w.anew(),
+				w.again(),
 			},
 		}
 		if w.File {

@@ -121,6 +121,15 @@ func (w *walk) anew() Fix {
 	return Fix{Title: "make the pod anew: nobody else does, since it has no owner"}
 }
 
+// again has kubelet try again, where a Secret that the pod names was mended: it reads
+// Secrets anew before each attempt, and the pod can stay.
+func (w *walk) again() Fix {
+	if f := w.anew(); f.Title == "" || f.Command != "" {
+		return f
+	}
+	return Fix{Title: "wait: kubelet tries again within 5 minutes, and the pod can stay as it is"}
+}
+
 // attach names a Secret in the pod's ServiceAccount. Its list has no keys: it is
 // replaced where it is empty, and added to where it is not.
 func (w *walk) attach(secret string) Fix { return attach(w.ServiceAccount, secret) }

@@ -98,7 +98,7 @@ func (w *walk) notThere() (cause.Link, cause.Code, Finding, bool) {
 		Evidence:  []string{fmt.Sprintf("Pod %s/%s names [%s]; not there: %s", w.Pod.Namespace, w.Pod.Name, strings.Join(references(w.Pod.Spec.ImagePullSecrets), ", "), strings.Join(w.missing, ", "))},
 		Fixes: []Fix{
 			{Title: "make it in this namespace: a pod cannot use one of another", Command: w.newSecret(name, w.parsed.Host())},
-			w.anew(),
+			w.again(),
 		},
 	}, true
 }

@@ -99,8 +99,10 @@ func (w *walk) miss(all []keyring.Comparison, wanted func(cause.Code) bool) (cau
 	for _, d := range best.Differences {
 		f.Evidence = append(f.Evidence, difference(d))
 	}
+	after := w.anew
 	switch {
 	case w.addable(code, e):
+		after = w.again
 		f.Fixes = append(f.Fixes, Fix{"add this registry with the same login", fmt.Sprintf("pullkey secret add-host %s %s --like %s -n %s", quote(e.Secret), quote(host), quote(e.Index), quote(w.Pod.Namespace))})
 	case code == cause.KeyHostMismatch || code == cause.KeyDefaultServer:
 		// The login is another registry's: it is not to be shown to this one.
@@ -108,7 +110,7 @@ func (w *walk) miss(all []keyring.Comparison, wanted func(cause.Code) bool) (cau
 	default:
 		f.Fixes = append(f.Fixes, w.secretAnew(e.Secret, host))
 	}
-	f.Fixes = append(f.Fixes, w.anew())
+	f.Fixes = append(f.Fixes, after())
 	return cause.Keyring, code, f, true
 }
 
