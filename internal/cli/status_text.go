@@ -81,7 +81,7 @@ func namespacesText(s status.Status) []string {
 		lines = append(lines, "HANDED BACK: all pull Secrets are left to others, and nothing is injected")
 	}
 	if s.Leaving > 0 {
-		lines = append(lines, fmt.Sprintf("%d not watched any more, where pods still name the pull Secret: it stays until none does", s.Leaving))
+		lines = append(lines, fmt.Sprintf("%d not watched any more, with the pull Secret still there: it stays until no pod names it", s.Leaving))
 	}
 	if s.Refused > 0 {
 		lines = append(lines, fmt.Sprintf("%d WHERE THE API SERVER REFUSES the pull Secret or its name: see the Events WriteRefused", s.Refused))
