@@ -245,6 +245,7 @@ func bringUp(ctx context.Context, l *lab.Lab) (running, error) {
 		"kubectl create namespace mine",
 		"kubectl -n mine run app --image " + image,
 		"kubectl -n mine get pods",
+		"go run ./cmd/pullkey status",
 		fmt.Sprintf("make lab-exec CMD='docker login %s -u %s --password-stdin' < %s", host, user, file),
 		fmt.Sprintf("make lab-exec CMD='skopeo inspect docker://%s'", image),
 		fmt.Sprintf(`make lab-exec CMD='curl -d {\"fault\":\"throttle\"} %s/faults'`, l.ACR.Admin()),
