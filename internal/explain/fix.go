@@ -166,6 +166,9 @@ var blanks = regexp.MustCompile(`\b[A-Z][A-Z]{2,}\b`)
 // ofPage is what to do about a cause of which words alone tell: what its page says, with
 // its first command where all that it leaves open is known, and else what shows more.
 func (w *walk) ofPage(c *cause.Cause, host string) []Fix {
+	if c.Code == cause.AuthRealmUnreachable {
+		host = w.parsed.Host() // it is the registry that names its token server
+	}
 	title, _, _ := strings.Cut(c.Fix, "\n")
 	first := Fix{Title: strings.TrimRight(title, ":.")}
 	if r := []rune(first.Title); len(r) > 1 && unicode.IsLower(r[1]) {

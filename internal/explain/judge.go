@@ -176,6 +176,7 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 		Code: code, Certainty: sure, Sentence: fmt.Sprintf(known.sentence, cmp.Or(err.Host, w.parsed.Host(), "the registry")),
 		Evidence: []string{w.Observed.From + ", reason " + w.Observed.Reason + ": " + err.Text},
 	}
+	f.Sentence += w.farRealm(code, err.Host)
 	if c, found := cause.Find(string(code)); found {
 		f.Link = c.Link
 		f.Fixes = w.ofPage(&c, cmp.Or(err.Host, w.parsed.Host()))

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -92,8 +93,9 @@ func (w *walk) miss(all []keyring.Comparison, wanted func(cause.Code) bool) (cau
 		cause.KeyHostMismatch:       "the pod's pull Secrets are for other registries",
 	}
 	code := nearness[at]
+	between := apart(code, host, e.Index)
 	f := Finding{
-		Sentence: sentences[code] + ", so that kubelet has no login",
+		Sentence: cmp.Or(between, sentences[code]) + ", so that kubelet has no login",
 		Compare:  &Compare{ImageIs: w.beside(shown(e.Key)), KeyIs: shown(e.Key), Of: fmt.Sprintf("Secret %s/%s", w.Pod.Namespace, e.Secret)},
 	}
 	for _, d := range best.Differences {
@@ -104,6 +106,9 @@ func (w *walk) miss(all []keyring.Comparison, wanted func(cause.Code) bool) (cau
 	case w.addable(code, e):
 		after = w.again
 		f.Fixes = append(f.Fixes, Fix{"add this registry with the same login", fmt.Sprintf("pullkey secret add-host %s %s --like %s -n %s", quote(e.Secret), quote(host), quote(e.Index), quote(w.Pod.Namespace))})
+	case between != "" && w.kept(e):
+		after = w.again
+		f.Fixes = append(f.Fixes, serve(host))
 	case code == cause.KeyHostMismatch || code == cause.KeyDefaultServer:
 		// The login is another registry's: it is not to be shown to this one.
 		f.Fixes = append(f.Fixes, Fix{"make a Secret for this registry, and name it beside the other in the ServiceAccount, or in the pod's template", w.newSecret("pull-secret", host)})
