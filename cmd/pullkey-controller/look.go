@@ -90,13 +90,23 @@ func (f *lookFlags) look(ctx context.Context, stdout io.Writer) error {
 	return nil
 }
 
-// fit writes a view, without what was asked of the first hosts where it is too long.
+// fit writes a view, and leaves out what does not fit: what came of the first hosts, then
+// the proxies and what could not be read.
 func fit(v explain.View) ([]byte, error) {
+	less := []func(){}
+	for i := range v.Hosts[:max(len(v.Hosts)-1, 0)] {
+		less = append(less, func() { v.Hosts[i].Tried, v.Hosts[i].NotAsked = nil, "what it answered does not fit into the message" })
+	}
+	const told = "more does not fit into the message"
+	less = append(less, func() { v.Proxies = []string{told} }, func() { v.Unread = []string{told} }, func() { v.Hosts = v.Hosts[max(len(v.Hosts)-1, 0):] })
 	for i := 0; ; i++ {
 		text, err := json.Marshal(v)
-		if err != nil || len(text) <= longestMessage || i >= len(v.Hosts) {
+		if err != nil || len(text) <= longestMessage {
 			return text, err //nolint:wrapcheck // the caller does
 		}
-		v.Hosts[i].Tried, v.Hosts[i].NotAsked = nil, "what it answered does not fit into the message"
+		if i == len(less) {
+			return nil, fmt.Errorf("it has %d bytes, and kubelet takes %d", len(text), longestMessage)
+		}
+		less[i]()
 	}
 }

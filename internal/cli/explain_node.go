@@ -23,8 +23,8 @@ type nodeFlags struct {
 func (f *nodeFlags) define(cmd *cobra.Command) {
 	s := cmd.Flags()
 	s.StringVar(&f.from, "from-node", "", "`namespace` in which a pod is made for seconds, on the pod's node, that tells what the\nregistry looks like from there; it must allow pods in the node's network")
-	s.StringVar(&f.image, "node-image", "", "`image` of pullkey's that is on the node; else the one that the node lists")
-	s.StringVar(&f.secret, "node-secret", "", "`name` of the Secret, in the namespace of --from-node, that pulls that image; kubelet\nfrom 1.35 on wants to see it for a private one")
+	s.StringVar(&f.image, "node-image", "", "`image` of pullkey's that is on the node; else that of pullkey's pod there, in that namespace")
+	s.StringVar(&f.secret, "node-secret", "", "`name` of the Secret, in the namespace of --from-node, that pulls the image of --node-image;\nkubelet from 1.35 on wants to see it for a private one")
 	s.StringSliceVar(&f.folders, "node-folder", nodepod.Folders(), "`folder` of the node that the pod reads, for containerd's certs.d, additions\nof systemd and certificate authorities; repeatable")
 }
 
@@ -63,8 +63,12 @@ func (p *program) ask(cmd *cobra.Command, f *probeFlags, cluster *clusterFlags, 
 		return advise(err, "without -c it is the first whose image fails")
 	}
 	_, _, err = imageNamed(d.Target.Image)
-	if err != nil || d.Verdict.Status == explain.OK && d.Observed == nil && facts.Pod.Status.Phase == corev1.PodRunning {
+	if err != nil {
 		return nil //nolint:nilerr // explain says what is wrong with the name
+	}
+	if d.Verdict.Status == explain.OK && d.Observed == nil && facts.Pod.Status.Phase == corev1.PodRunning {
+		facts.Unread = append(facts.Unread, unseen(facts.Pod.Spec.NodeName, errors.New("the image is there, and nobody was asked")))
+		return nil
 	}
 	view, err := p.view(cmd, f, cluster, facts, d.Target.Image, until.Sub(p.Now()))
 	if cmd.Context().Err() != nil {

@@ -94,7 +94,7 @@ func (w *walk) clock() {
 	const harmless = 15 * time.Second
 	ahead, whose := w.Clock, "the API server"
 	told := fmt.Sprintf("Lease kube-node-lease/%s: what kubelet wrote as the time, and when the API server stored it", w.Target.Node)
-	if v := w.Facts.View; v != nil && ahead.Abs() <= harmless {
+	if v := w.Facts.View; v != nil && w.NoClock {
 		ahead, whose, told = v.ahead(), "the registry", "asked from the node: its own time beside the Date of the registry's answer"
 	}
 	if ahead.Abs() <= harmless {

@@ -20,10 +20,12 @@ type View struct {
 	File string `json:"file,omitempty"`
 	// Hosts are whom containerd asks, in its order; the registry is the last.
 	Hosts []ViewHost `json:"hosts,omitempty"`
-	// Proxies are the variables of the services of the node, without what logs in.
+	// Proxies are the variables of the services of the node, without what logs in. Proxied
+	// tells that one may be set: the runtime then goes another way than was gone here.
 	Proxies []string `json:"proxies,omitempty"`
-	// Trust are the files of certificate authorities that were trusted; without one it is
-	// not known whom the node trusts.
+	Proxied bool     `json:"proxied,omitempty"`
+	// Trust are the files of certificate authorities that were trusted. Whether they are
+	// all whom the runtime trusts is not known.
 	Trust []string `json:"trust,omitempty"`
 	// AheadMs is how far the node's clock is before the registry's, which tells whole
 	// seconds; left out where none answered.
@@ -51,6 +53,8 @@ func (v *View) Summary(h ViewHost) (StepStatus, string) {
 	switch {
 	case t == nil:
 		return Skip, "not asked: " + h.NotAsked
+	case !t.went():
+		return Skip, "not asked: " + t.Stopped.Text
 	case t.Stopped == nil:
 		return Pass, "all of the image would come"
 	case t.Refused():
@@ -59,14 +63,17 @@ func (v *View) Summary(h ViewHost) (StepStatus, string) {
 	return v.status(t), t.Stopped.Text
 }
 
-// status is what is known of a link at which the node's asking ended: of a certificate
-// nothing, where it is not known whom the node trusts.
+// status is what is known of a link at which the node's asking ended: nothing of one that
+// the runtime may pass by a proxy, or since it trusts others.
 func (v *View) status(t *Tried) StepStatus {
-	if t.Stopped.Obstacle == UnknownCA && len(v.Trust) == 0 {
+	if v.Proxied || t.Stopped.Obstacle == UnknownCA {
 		return Unknown
 	}
 	return t.Stopped.status()
 }
+
+// went tells whether anybody was asked: pullkey does not ask everywhere.
+func (t *Tried) went() bool { return obstacleOf(t) != NotSent }
 
 // ClockText tells how the node's clock stands, as far as whole seconds tell; empty where
 // that is not known.
@@ -100,8 +107,8 @@ func (v *View) ahead() time.Duration {
 	return time.Duration(*v.AheadMs) * time.Millisecond
 }
 
-// fromNode looks at what the node sees: of the way to the registry it proves what nobody else
-// can, and what is seen from here of that way counts no more.
+// fromNode looks at what the node sees: of the way to the registry it proves what nobody
+// else can, and what is seen from here of that way counts no more.
 func (w *walk) fromNode() {
 	v := w.Facts.View
 	if v == nil {
@@ -109,7 +116,7 @@ func (w *walk) fromNode() {
 	}
 	w.Diagnosis.View = v
 	t := v.Registry()
-	if t == nil {
+	if t == nil || !t.went() {
 		return
 	}
 	w.findings = slices.DeleteFunc(w.findings, func(f accounted) bool { return f.seen == cause.Client && f.ofWay })
@@ -118,15 +125,21 @@ func (w *walk) fromNode() {
 	if !ok || known.code == cause.RegRateLimit {
 		return
 	}
-	sure := cause.Proven
-	const long = 5 * time.Second
-	short := t.Stopped.Obstacle == NoAnswer && time.Duration(t.TookMs)*time.Millisecond < long
-	if short || t.Stopped.Obstacle == UnknownCA && len(v.Trust) == 0 {
-		sure = cause.Possible
+	code, accounts := known.code, func(e runtimeerror.Error) bool {
+		return e.Mirror == "" && e.Stage != runtimeerror.Blob && slices.Contains(known.heard, e.Kind)
 	}
-	code, heard := known.code, known.heard
-	if t.Reach == AtToken {
-		code, heard = cause.AuthRealmUnreachable, kinds(runtimeerror.TokenUnreachable)
+	switch t.Reach {
+	case AtToken:
+		code, accounts = cause.AuthRealmUnreachable, func(e runtimeerror.Error) bool { return e.Kind == runtimeerror.TokenUnreachable }
+	case AtLayers:
+		code, accounts = cause.BlobStorageUnreachable, func(e runtimeerror.Error) bool {
+			return e.Stage == runtimeerror.Blob && slices.Contains(known.heard, e.Kind)
+		}
+	default:
+	}
+	sure := v.proves(t)
+	if sure == cause.Possible { // what kubelet has said is worth more
+		accounts = func(runtimeerror.Error) bool { return false }
 	}
 	c, _ := cause.Find(string(code))
 	w.findings = append(w.findings, accounted{
@@ -134,8 +147,20 @@ func (w *walk) fromNode() {
 			Code: code, Certainty: sure, Link: c.Link, Sentence: "from node " + v.Node + " " + fmt.Sprintf(known.sentence, t.Stopped.Host),
 			Evidence: []string{t.answer(w.Pod.Namespace)}, Fixes: w.ofPage(&c, t.Stopped.Host),
 		},
-		accounts: func(e runtimeerror.Error) bool { return e.Mirror == "" && slices.Contains(heard, e.Kind) }, seen: cause.Node,
+		accounts: accounts, seen: cause.Node,
 	})
+}
+
+// proves is how sure an end is from the node. The runtime may have a proxy, and trust
+// authorities that were not read; a silence proves something where nobody ever answered,
+// and after a while.
+func (v *View) proves(t *Tried) cause.Certainty {
+	const long = 5 * time.Second
+	late := time.Duration(t.TookMs)*time.Millisecond >= long && t.Reach.Before(AtTLS)
+	if v.Proxied || t.Stopped.Obstacle == UnknownCA || t.Stopped.Obstacle == NoAnswer && !late {
+		return cause.Possible
+	}
+	return cause.Proven
 }
 
 // obstacleOf is what ended an attempt; empty where nothing did.
@@ -154,7 +179,8 @@ func (w *walk) way(t *Tried) {
 	mine := slices.Clone(w.Steps[before:])
 	w.Steps = w.Steps[:before]
 	for _, s := range mine {
-		if !slices.Contains([]cause.Link{cause.Network, cause.TLS, cause.Challenge}, s.Link) {
+		ofWay := slices.Contains([]cause.Link{cause.Network, cause.TLS, cause.Challenge}, s.Link)
+		if !ofWay && (!t.ofWay() || !w.failsAt(t, Reach(s.Link))) {
 			continue
 		}
 		if s.Status == Fail {
@@ -186,7 +212,7 @@ func (w *walk) besideView(err runtimeerror.Error) {
 		return
 	}
 	t := v.Registry()
-	if t == nil || !slices.Contains(ofTheNode, err.Kind) {
+	if t == nil || !t.went() || v.Proxied || !slices.Contains(ofTheNode, err.Kind) {
 		return
 	}
 	if !t.ofWay() {

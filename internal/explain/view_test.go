@@ -32,14 +32,21 @@ func stoppedAt(at explain.Reach, by explain.Obstacle) explain.ViewHost {
 	return viewed("https://"+host, t)
 }
 
-func untrusting(f *explain.Facts) { f.View.Trust = nil }
+func proxied(f *explain.Facts) { f.View.Proxied = true }
 
-func aheadBy(ms int64) change { return func(f *explain.Facts) { f.View.AheadMs = &ms } }
+// aheadBy is the node's clock beside the registry's, where the API server may not be asked.
+func aheadBy(ms int64) change {
+	return func(f *explain.Facts) { f.View.AheadMs, f.NoClock = &ms, true }
+}
+
+func leaseRead(f *explain.Facts) { f.NoClock = false }
 
 func quick(h explain.ViewHost) explain.ViewHost {
 	h.Tried.TookMs = 900
 	return h
 }
+
+var unknownCA = backOff(`failed to do request: Head "https://reg.example.com/v2/a/manifests/1": tls: failed to verify certificate: x509: certificate signed by unknown authority`)
 
 // TestWhatTheNodeSeesDecidesOfItsWay: each row beside its twin that looks like it.
 func TestWhatTheNodeSeesDecidesOfItsWay(t *testing.T) {
@@ -57,8 +64,15 @@ func TestWhatTheNodeSeesDecidesOfItsWay(t *testing.T) {
 		{"before a pull, the node comes as far as a login", quiet(seen(wants)), fine, "", "", nil},
 		{"from here nobody answers, and the node comes as far as a login", quiet(tried(silent), seen(wants)), open, "", "", nil},
 		{"the node does not reach the token server", quiet(seen(stoppedAt(explain.AtToken, explain.NoHost))), broken, cause.AuthRealmUnreachable, cause.Proven, nil},
-		{"a certificate of somebody whom the node does not know", quiet(seen(stoppedAt(explain.AtTLS, explain.UnknownCA))), broken, cause.TLSUnknownCA, cause.Proven, nil},
-		{"the same, and whom the node knows was not read", quiet(seen(stoppedAt(explain.AtTLS, explain.UnknownCA)), untrusting), fine, "", "", []cause.Code{cause.TLSUnknownCA}},
+		{"a certificate of another name", quiet(seen(stoppedAt(explain.AtTLS, explain.WrongName))), broken, cause.TLSName, cause.Proven, nil},
+		{"a certificate of somebody whom the runtime may know", quiet(seen(stoppedAt(explain.AtTLS, explain.UnknownCA))), fine, "", "", []cause.Code{cause.TLSUnknownCA}},
+		{"a certificate that kubelet has refused, and the same is seen", own(unknownCA, seen(stoppedAt(explain.AtTLS, explain.UnknownCA))), broken, cause.TLSUnknownCA, cause.Proven, nil},
+		{"no address, and the runtime has a proxy", quiet(seen(stoppedAt(explain.AtDNS, explain.NoHost)), proxied), fine, "", "", []cause.Code{cause.NetDNS}},
+		{"kubelet's proxy finds no address, and the direct way is open", own(noHost, seen(wants), proxied), broken, cause.NetDNS, cause.Proven, nil},
+		{"pullkey does not ask that address", quiet(seen(stoppedAt(explain.AtChallenge, explain.NotSent))), fine, "", "", nil},
+		{"kubelet had no address, and pullkey does not ask the one that is there", own(noHost, seen(stoppedAt(explain.AtChallenge, explain.NotSent))), broken, cause.NetDNS, cause.Proven, nil},
+		{"the storage of a public image is not found", quiet(seen(stoppedAt(explain.AtLayers, explain.NoHost))), broken, cause.BlobStorageUnreachable, cause.Proven, nil},
+		{"a conversation that is slow to its end", quiet(seen(stoppedAt(explain.AtLayers, explain.NoAnswer))), fine, "", "", []cause.Code{cause.BlobStorageUnreachable}},
 		{"no answer for nine seconds", quiet(seen(stoppedAt(explain.AtTCP, explain.NoAnswer))), broken, cause.NetTimeout, cause.Proven, nil},
 		{"no answer for one second", quiet(seen(quick(stoppedAt(explain.AtTCP, explain.NoAnswer)))), fine, "", "", []cause.Code{cause.NetTimeout}},
 		{"the node had no address, and has none", own(noHost, seen(stoppedAt(explain.AtDNS, explain.NoHost))), broken, cause.NetDNS, cause.Proven, nil},
@@ -66,6 +80,7 @@ func TestWhatTheNodeSeesDecidesOfItsWay(t *testing.T) {
 		{"a login that was refused, and the way is gone since", own(refused, seen(stoppedAt(explain.AtDNS, explain.NoHost))), broken, cause.AuthInvalid, cause.Strong, []cause.Code{cause.NetDNS}},
 		{"a mirror that refuses goes before the registry", own(viaMirror, seen(mirror, wants)), broken, cause.MirrorMasks, cause.Strong, nil},
 		{"a certificate that ended, and the clock is an hour ahead", own(expired, seen(wants), aheadBy(3600_000)), broken, cause.ClockSkew, cause.Strong, []cause.Code{""}},
+		{"the same, and the API server knows the node's clock to be right", own(expired, seen(wants), aheadBy(3600_000), leaseRead), broken, cause.TLSExpired, cause.Proven, []cause.Code{""}},
 		{"a certificate that ended, and the clock is right", own(expired, seen(stoppedAt(explain.AtTLS, explain.NotValidNow)), aheadBy(900)), broken, cause.TLSExpired, cause.Proven, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -102,6 +117,24 @@ func TestTheWayIsTheNodesWhereItWasAsked(t *testing.T) {
 	for link, want := range map[cause.Link]cause.Vantage{cause.Network: cause.Node, cause.TLS: cause.Node, cause.Challenge: cause.Node, cause.Token: cause.Client, cause.Manifest: cause.Client} {
 		if got[link] != want {
 			t.Errorf("%s is seen from %q, want %q", link, got[link], want)
+		}
+	}
+}
+
+func TestALinkThatNobodyWentIsNotTold(t *testing.T) {
+	t.Parallel()
+	for name, facts := range map[string]*explain.Facts{
+		"an address that pullkey does not ask": failing(image1, "", join(named(host), seen(stoppedAt(explain.AtChallenge, explain.NotSent)))...),
+		"a node whose runtime has a proxy":     failing(image1, "", join(named(host), seen(stoppedAt(explain.AtDNS, explain.NoHost)), proxied)...),
+	} {
+		d, err := explain.Pod(facts, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range d.Steps {
+			if s.Vantage == cause.Node && (s.Status == explain.Pass || s.Status == explain.Fail) {
+				t.Errorf("%s: %s is told as %s: %s", name, s.Link, s.Status, s.Summary)
+			}
 		}
 	}
 }

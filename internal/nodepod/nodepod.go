@@ -31,13 +31,13 @@ type Options struct {
 	// Namespace is where the pod is made. It must allow pods in the node's network with
 	// its folders (Pod Security: privileged).
 	Namespace string
-	// Node is whose view it is. Image is an image of pullkey's that it has, as it lists
-	// it; empty for the one that it lists.
+	// Node is whose view it is. Image is an image of pullkey's that it has; empty for that
+	// of a pod of pullkey's which runs there in the namespace.
 	Node  *corev1.Node
 	Image string
-	// Secret is one of the namespace's, with which that image was pulled; empty for none.
-	// From 1.35 on kubelet lets a private image that is there be used by pods alone that
-	// name a login which pulls it.
+	// Secret is one of the namespace's, with which that image was pulled; empty for none, or
+	// for those of that pod. From 1.35 on kubelet lets a private image that is there be used
+	// by pods alone that name a login which pulls it.
 	Secret string
 	// Reference is the image whose registry is looked for.
 	Reference string
@@ -52,6 +52,9 @@ type Options struct {
 
 // Folders are those of a node with containerd under systemd, by which a pod can tell most.
 func Folders() []string { return []string{"/etc/containerd", "/etc/systemd/system", "/etc/ssl"} }
+
+// container is the one that looks; admission may add others.
+const container = "look"
 
 // label is on every pod of this package.
 const label = "pullkey.dev/look"
@@ -77,26 +80,30 @@ func because(hint, format string, args ...any) *Error {
 
 // Look makes the pod, waits for what it tells, and removes it.
 func Look(ctx context.Context, o Options) (view explain.View, err error) {
-	image := o.Image
-	if image == "" {
-		if image = imageOn(o.Node); image == "" {
-			return view, because("name one that it has with --node-image, or have pullkey's on every node: the chart's nodes.provider does",
-				"node %s lists no image of pullkey's, and none is pulled to find out why pulls fail", o.Node.Name)
-		}
-	}
 	p := &place{Options: o}
-	if err := p.sweep(ctx); err != nil {
+	there, err := p.there(ctx)
+	if err != nil {
 		return view, err
 	}
-	wanted := p.pod(image)
+	if err := p.sweep(ctx, there); err != nil {
+		return view, err
+	}
+	image, secrets := o.Image, []corev1.LocalObjectReference{{Name: o.Secret}}
+	if image == "" {
+		if image, secrets = p.ours(there); image == "" {
+			return view, because("name the namespace of pullkey's pods, where one runs on the node (the chart's nodes.provider has one on each), or an image that the node has with --node-image",
+				"no pod of pullkey's runs in %s on node %s, and no image is guessed or pulled to find out why pulls fail", o.Namespace, o.Node.Name)
+		}
+	}
+	wanted := p.pod(image, slices.DeleteFunc(secrets, func(s corev1.LocalObjectReference) bool { return s.Name == "" }))
 	if o.Before != nil {
 		o.Before(wanted)
 	}
-	made := &corev1.Pod{}
-	if err := p.pods().Body(wanted).Do(ctx).Into(made); err != nil {
-		return view, p.refused("make", err)
+	made, err := p.make(ctx, wanted)
+	if err != nil {
+		return view, err
 	}
-	defer func() { err = errors.Join(err, p.remove(context.WithoutCancel(ctx), made.Name)) }()
+	defer func() { err = errors.Join(err, p.remove(context.WithoutCancel(ctx), made)) }()
 	ended, err := p.await(ctx, made)
 	if err != nil {
 		return view, err
@@ -107,34 +114,54 @@ func Look(ctx context.Context, o Options) (view explain.View, err error) {
 // place is a namespace with such pods.
 type place struct{ Options }
 
-func (p *place) pods() *rest.Request {
-	return p.API.Post().Namespace(p.Namespace).Resource("pods")
+// brief is how long the API server may take to make the pod, and to remove it: what was
+// begun is ended, also after an interruption.
+const brief = 10 * time.Second
+
+func (p *place) make(ctx context.Context, wanted *corev1.Pod) (*corev1.Pod, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), brief)
+	defer cancel()
+	made := &corev1.Pod{}
+	if err := p.API.Post().Namespace(p.Namespace).Resource("pods").Body(wanted).Do(ctx).Into(made); err != nil {
+		return nil, p.refused("make", err)
+	}
+	return made, nil
 }
 
-// imageOn is an image of pullkey's that the node lists, by its digest where it has one:
-// then it is the one that is there, whatever became of its tag.
-func imageOn(node *corev1.Node) string {
-	var found string
-	for _, i := range node.Status.Images {
-		for _, name := range i.Names {
-			parsed, err := imagename.Parse(name)
-			if err != nil || path.Base(parsed.Repository()) != "pullkey-controller" {
-				continue
+// there are the pods of the namespace.
+func (p *place) there(ctx context.Context) ([]corev1.Pod, error) {
+	all := &corev1.PodList{}
+	if err := p.API.Get().Namespace(p.Namespace).Resource("pods").Do(ctx).Into(all); err != nil {
+		return nil, p.refused("look for", err)
+	}
+	return all.Items, nil
+}
+
+// ours is the image of a pod of pullkey's that runs on the node, and what pulls it. Whoever
+// may make pods in this namespace may have one in the node's network anyway; what the node
+// lists is of whoever has had it pull something.
+func (p *place) ours(there []corev1.Pod) (string, []corev1.LocalObjectReference) {
+	for _, pod := range there {
+		if pod.Spec.NodeName != p.Node.Name || pod.Status.Phase != corev1.PodRunning || pod.Labels[label] != "" {
+			continue
+		}
+		for _, c := range pod.Spec.Containers {
+			if parsed, err := imagename.Parse(c.Image); err == nil && path.Base(parsed.Repository()) == "pullkey-controller" {
+				return c.Image, slices.Clone(pod.Spec.ImagePullSecrets)
 			}
-			if parsed.Digest != "" {
-				return name
-			}
-			found = name
 		}
 	}
-	return found
+	return "", nil
 }
 
 // pod is what is made. It is in the node's network, since the runtime is; it reads the
 // folders as root without any capability, since settings with headers are root's.
-func (p *place) pod(image string) *corev1.Pod {
+func (p *place) pod(image string, secrets []corev1.LocalObjectReference) *corev1.Pod {
 	const root = "/host"
-	args := []string{"look", "--node=" + p.Node.Name, "--image=" + p.Reference, "--root=" + root, "--timeout=" + p.looks().String(), "--out=" + corev1.TerminationMessagePathDefault}
+	args := []string{"look", "--node=" + p.Node.Name, "--image=" + p.Reference, "--root=" + root, "--timeout=" + p.patience().String(), "--out=" + corev1.TerminationMessagePathDefault}
 	for _, a := range p.Node.Status.Addresses {
 		if a.Type == corev1.NodeInternalIP || a.Type == corev1.NodeExternalIP {
 			args = append(args, "--refuse="+a.Address)
@@ -148,10 +175,6 @@ func (p *place) pod(image string) *corev1.Pod {
 		mounts = append(mounts, corev1.VolumeMount{Name: name, MountPath: path.Join(root, folder), ReadOnly: true})
 		args = append(args, "--folder="+folder)
 	}
-	var secrets []corev1.LocalObjectReference
-	if p.Secret != "" {
-		secrets = []corev1.LocalObjectReference{{Name: p.Secret}}
-	}
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "pullkey-look-", Namespace: p.Namespace, Labels: map[string]string{label: "true"}},
 		Spec: corev1.PodSpec{
@@ -160,7 +183,7 @@ func (p *place) pod(image string) *corev1.Pod {
 			AutomountServiceAccountToken: new(false), EnableServiceLinks: new(false),
 			Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}}, Volumes: volumes, ImagePullSecrets: secrets,
 			Containers: []corev1.Container{{
-				Name: "look", Image: image, ImagePullPolicy: corev1.PullNever, Args: args, VolumeMounts: mounts,
+				Name: container, Image: image, ImagePullPolicy: corev1.PullNever, Args: args, VolumeMounts: mounts,
 				SecurityContext: &corev1.SecurityContext{
 					RunAsUser: new(int64(0)), RunAsNonRoot: new(false), ReadOnlyRootFilesystem: new(true), AllowPrivilegeEscalation: new(false),
 					Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
@@ -171,8 +194,8 @@ func (p *place) pod(image string) *corev1.Pod {
 	}
 }
 
-// looks is how long the pod may look: it takes seconds until it begins.
-func (p *place) looks() time.Duration {
+// patience is how long the pod may look: it takes seconds until it begins.
+func (p *place) patience() time.Duration {
 	const start = 5 * time.Second
 	return max(p.Timeout-start, p.Timeout/2) //nolint:mnd // half of what is short
 }
@@ -190,7 +213,7 @@ func (p *place) await(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error)
 		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 			return pod, nil
 		}
-		if w := waiting(pod); w != nil && slices.Contains([]string{"ErrImageNeverPull", "InvalidImageName", "CreateContainerError", "CreateContainerConfigError"}, w.Reason) {
+		if w := looks(pod).Waiting; w != nil && slices.Contains([]string{"ErrImageNeverPull", "InvalidImageName", "CreateContainerError", "CreateContainerConfigError"}, w.Reason) {
 			return nil, because("name an image that it has with --node-image, and, of a private one, the Secret in "+p.Namespace+" that pulls it with --node-secret: from 1.35 on kubelet wants to see it", "the pod does not start on node %s: %s %s", p.Node.Name, w.Reason, w.Message)
 		}
 		select {
@@ -209,18 +232,18 @@ func (p *place) await(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error)
 	}
 }
 
-// waiting is why its container has not begun, if it is known.
-func waiting(pod *corev1.Pod) *corev1.ContainerStateWaiting {
+// looks is the state of the container that looks.
+func looks(pod *corev1.Pod) corev1.ContainerState {
 	for _, s := range pod.Status.ContainerStatuses {
-		if s.State.Waiting != nil {
-			return s.State.Waiting
+		if s.Name == container {
+			return s.State
 		}
 	}
-	return nil
+	return corev1.ContainerState{}
 }
 
 func state(pod *corev1.Pod) string {
-	if w := waiting(pod); w != nil {
+	if w := looks(pod).Waiting; w != nil {
 		return w.Reason
 	}
 	if pod.Status.Phase == "" {
@@ -232,43 +255,40 @@ func state(pod *corev1.Pod) string {
 // told reads what the pod has left.
 func told(pod *corev1.Pod) (explain.View, error) {
 	var view explain.View
-	for _, s := range pod.Status.ContainerStatuses {
-		if t := s.State.Terminated; t != nil {
-			if err := json.Unmarshal([]byte(t.Message), &view); err != nil || t.ExitCode != 0 {
-				return explain.View{}, because("its image may be of a pullkey that cannot look yet: name a newer one with --node-image",
-					"the pod told nothing that can be read, and ended with %d", t.ExitCode)
-			}
-			return view, nil
+	if t := looks(pod).Terminated; t != nil {
+		if err := json.Unmarshal([]byte(t.Message), &view); err != nil || t.ExitCode != 0 {
+			return explain.View{}, because("its image may be of a pullkey that cannot look yet: name a newer one with --node-image",
+				"the pod told nothing that can be read, and ended with %d", t.ExitCode)
 		}
+		return view, nil
 	}
 	return view, because("give it more time with --timeout", "the pod ended before it told anything: %s %s", pod.Status.Reason, pod.Status.Message)
 }
 
-// remove removes the pod at once.
-func (p *place) remove(ctx context.Context, name string) error {
-	const patience = 10 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// remove removes the pod at once, and no other of its name.
+func (p *place) remove(ctx context.Context, pod *corev1.Pod) error {
+	ctx, cancel := context.WithTimeout(ctx, brief)
 	defer cancel()
-	err := p.API.Delete().Namespace(p.Namespace).Resource("pods").Name(name).Body(&metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}).Do(ctx).Error()
-	if err == nil || apierrors.IsNotFound(err) {
+	now := &metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), Preconditions: &metav1.Preconditions{UID: &pod.UID}}
+	err := p.API.Delete().Namespace(p.Namespace).Resource("pods").Name(pod.Name).Body(now).Do(ctx).Error()
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return &Error{
-		error: fmt.Errorf("remove pod %s/%s: %w", p.Namespace, name, err), hint: fmt.Sprintf("it has ended, or will soon; remove it: kubectl -n %s delete pod %s", p.Namespace, name),
+		error: fmt.Errorf("remove pod %s/%s: %w", p.Namespace, pod.Name, err), hint: fmt.Sprintf("it has ended, or will soon; remove it: kubectl -n %s delete pod %s", p.Namespace, pod.Name),
 		Rule: p.rule(err),
 	}
 }
 
-// sweep removes what a run left that was killed.
-func (p *place) sweep(ctx context.Context) error {
-	const old = 5 * time.Minute // longer than any lives
-	all := &corev1.PodList{}
-	if err := p.API.Get().Namespace(p.Namespace).Resource("pods").Param("labelSelector", label).Do(ctx).Into(all); err != nil {
-		return p.refused("look for", err)
-	}
-	for _, pod := range all.Items {
-		if p.Now().Sub(pod.CreationTimestamp.Time) > old+p.Timeout {
-			if err := p.remove(ctx, pod.Name); err != nil {
+// sweep removes what runs have left that were killed: pods of ours whose time is over.
+func (p *place) sweep(ctx context.Context, there []corev1.Pod) error {
+	for _, pod := range there {
+		if pod.Labels[label] == "" || pod.Spec.ActiveDeadlineSeconds == nil {
+			continue
+		}
+		end := pod.CreationTimestamp.Add(time.Duration(*pod.Spec.ActiveDeadlineSeconds)*time.Second + time.Minute)
+		if p.Now().After(end) {
+			if err := p.remove(ctx, &pod); err != nil {
 				return err
 			}
 		}

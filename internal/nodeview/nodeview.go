@@ -128,10 +128,13 @@ func (l *look) ask(ctx context.Context, h host, timeout time.Duration) explain.V
 	}
 	tried := probe.Ask(ctx, ref, []explain.Attempt{{Who: explain.Nobody}}, probe.Options{
 		Timeout: timeout, Vantage: cause.Node,
-		Registry: registry.Options{RootCAs: l.roots(h), PlainHTTP: h.url.Scheme == "http", Proxy: noProxy, Refuse: l.Refuse, Now: l.Now, Version: l.Version, Trace: l.clock},
+		Registry: registry.Options{RootCAs: l.roots(h), PlainHTTP: h.url.Scheme == "http", Proxy: noProxy, Refuse: l.Refuse, Now: l.Now, Version: l.Version, Trace: l.clock(h)},
 	})
 	if len(tried) > 0 {
 		tried[0].Requests = nil // the whole must fit into a message
+		if s := tried[0].Stopped; s != nil {
+			s.Text, _, _ = strings.Cut(s.Text, "; it says: ") // the words of whoever answers
+		}
 		told.Tried = &tried[0]
 	}
 	return told
@@ -196,10 +199,13 @@ func (l *look) unread(path string, err error) {
 	l.view.Unread = append(l.view.Unread, strings.ReplaceAll(err.Error(), filepath.Join(l.Root, path), path))
 }
 
-// clock compares the node's time with the first answer's.
-func (l *look) clock(s registry.Step) {
-	if s.Answer != nil && !s.Answer.Date.IsZero() && l.view.AheadMs == nil {
-		l.view.AheadMs = new(l.Now().Sub(s.Answer.Date).Milliseconds())
+// clock compares the node's time with the registry's, as its first answer has it.
+func (l *look) clock(h host) func(registry.Step) {
+	return func(s registry.Step) {
+		its := s.Kind == registry.KindManifest || s.Kind == registry.KindPing
+		if h.registry && its && s.Answer != nil && !s.Answer.Date.IsZero() && l.view.AheadMs == nil {
+			l.view.AheadMs = new(s.Answer.At.Sub(s.Answer.Date).Milliseconds())
+		}
 	}
 }
 

@@ -28,7 +28,8 @@ func (l *look) proxies() {
 					l.unread(file, err)
 					continue
 				}
-				l.view.Proxies = append(l.view.Proxies, proxiesIn(string(text))...)
+				all, proxied := proxiesIn(string(text))
+				l.view.Proxies, l.view.Proxied = append(l.view.Proxies, all...), l.view.Proxied || proxied
 			}
 		}
 	}
@@ -36,11 +37,16 @@ func (l *look) proxies() {
 	l.view.Proxies = slices.Compact(l.view.Proxies)
 }
 
-// proxiesIn are the variables of proxies in a unit's file, without who logs in there.
-func proxiesIn(text string) []string {
-	var all []string
+// proxiesIn are the variables of proxies in a unit's file, without who logs in there, and
+// whether one is set or may be, in a file that is not read.
+func proxiesIn(text string) (all []string, proxied bool) {
 	for line := range strings.Lines(text) {
-		settings, is := strings.CutPrefix(strings.TrimSpace(line), "Environment=")
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "EnvironmentFile=") {
+			proxied = true
+			continue
+		}
+		settings, is := strings.CutPrefix(line, "Environment=")
 		if !is {
 			continue
 		}
@@ -50,11 +56,11 @@ func proxiesIn(text string) []string {
 			case "NO_PROXY":
 				all = append(all, name+"="+value)
 			case "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY":
-				all = append(all, name+"="+proxy(value))
+				all, proxied = append(all, name+"="+proxy(value)), true
 			}
 		}
 	}
-	return all
+	return all, proxied
 }
 
 // proxy is its address, without who logs in.
@@ -64,7 +70,7 @@ func proxy(value string) string {
 		full = "http://" + full
 	}
 	u, err := url.Parse(full)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || u.User == nil && strings.Contains(value, "@") { // a password with a slash would be half of it
 		return "(no address)"
 	}
 	return u.Scheme + "://" + u.Host

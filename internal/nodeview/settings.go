@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"net/url"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -36,10 +37,14 @@ func (l *look) hosts() []host {
 	}
 	for _, folder := range l.Folders {
 		for _, name := range folders(l.ref.Host()) {
-			file := path.Join(folder, certs, name, "hosts.toml")
+			at := path.Join(folder, certs, name)
+			if !l.isFolder(at) {
+				continue
+			}
+			file := path.Join(at, "hosts.toml")
 			text, err := l.read(file)
 			if errors.Is(err, fs.ErrNotExist) {
-				continue
+				return []host{l.bare(self, at)}
 			}
 			all, err := parse(text, err, path.Dir(file), self)
 			if err != nil {
@@ -51,6 +56,28 @@ func (l *look) hosts() []host {
 		}
 	}
 	return []host{self}
+}
+
+func (l *look) isFolder(at string) bool {
+	here, ok := l.at(at)
+	info, err := os.Stat(here)
+	return ok && err == nil && info.IsDir()
+}
+
+// bare is the registry where its folder has no hosts.toml, as docker had it: authorities in
+// *.crt, and pairs of *.cert and *.key.
+func (l *look) bare(self host, at string) host {
+	here, _ := l.at(at)
+	entries, _ := os.ReadDir(here) // where there is none, there is none
+	for _, e := range entries {
+		switch path.Ext(e.Name()) {
+		case ".crt":
+			self.authorities = append(self.authorities, path.Join(at, e.Name()))
+		case ".cert", ".key":
+			self.client = true
+		}
+	}
+	return self
 }
 
 // folders are the names under which containerd looks for a host.
@@ -115,7 +142,7 @@ func (s section) of(address, folder string) host {
 		address = "https://" + address
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || u.User == nil && strings.Contains(address, "@") { // a password with a slash would be half of it
 		h.problem = "its address is none"
 		return h
 	}

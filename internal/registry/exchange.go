@@ -61,7 +61,8 @@ func (c *Client) exchange(ctx context.Context, a ask) (*http.Response, []byte, e
 	}
 	c.settle(a.req.URL)
 	date, _ := http.ParseTime(resp.Header.Get("Date")) // zero if it is none
-	step.Answer = &Answer{Status: resp.StatusCode, Took: c.options.Now().Sub(began), Headers: c.showHeaders(resp.Header), Date: date}
+	at := c.options.Now()
+	step.Answer = &Answer{Status: resp.StatusCode, Took: at.Sub(began), Headers: c.showHeaders(resp.Header), Date: date, At: at}
 	var body []byte
 	if most := max(a.read, maxErrorBody); a.read > 0 || resp.StatusCode >= http.StatusBadRequest {
 		body, err = io.ReadAll(io.LimitReader(resp.Body, most+1))

@@ -55,8 +55,8 @@ type Answer struct {
 	Status  int           `json:"status"`
 	Took    time.Duration `json:"tookNanoseconds"`
 	Headers []Field       `json:"headers,omitempty"`
-	// Date is the server's time, zero where it does not tell.
-	Date time.Time `json:"-"`
+	// Date is the server's time, zero where it does not tell; At is when it came.
+	Date, At time.Time `json:"-"`
 	// Body is the beginning of an error's body.
 	Body string `json:"body,omitempty"`
 }

@@ -63,6 +63,7 @@ func (n *node) seesFromTheNode(t *testing.T) {
 	}
 	t.Run("a mirror that goes before the registry", l.seesAMirror)
 	t.Run("a certificate, where it is not known whom the node trusts", l.knowsNoAuthority)
+	t.Run("pullkey's own image is taken, and no other", l.takesOursAlone)
 	t.Run("loopback is not asked", l.refusesLoopback)
 	t.Run("an interruption leaves nothing", l.isInterrupted)
 	t.Run("a namespace that forbids it says so", l.isForbidden)
@@ -99,6 +100,18 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: lookout}
 subjects: [{kind: ServiceAccount, name: lookout, namespace: %[2]s}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: lookout, namespace: %[3]s}
+rules:
+- {apiGroups: [""], resources: [pods], verbs: [create, delete, get, list]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: lookout, namespace: %[3]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: lookout}
+subjects: [{kind: ServiceAccount, name: lookout, namespace: %[2]s}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: %[2]s}
 rules:
@@ -110,25 +123,13 @@ kind: ClusterRoleBinding
 metadata: {name: %[2]s}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[2]s}
 subjects: [{kind: ServiceAccount, name: lookout, namespace: %[2]s}]
-`, l.namespaces.pods, l.namespaces.looks))
+`, l.namespaces.pods, l.namespaces.looks, lab.Namespace))
 	var err error
 	if l.settings, err = n.Cluster.KubeconfigOf(t.Context(), l.namespaces.looks, "lookout"); err != nil {
 		t.Fatal(err)
 	}
 	n.grantsItsImage(t, l.namespaces.looks)
 	n.program(t)
-	n.plane.eventually(t, "the node lists pullkey's image", func(ctx context.Context) error {
-		nodes, err := n.plane.admin.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return err
-		}
-		for _, i := range nodes.Items[0].Status.Images {
-			if slices.ContainsFunc(i.Names, func(name string) bool { return strings.Contains(name, "pullkey-controller@") }) {
-				return nil
-			}
-		}
-		return errors.New("it does not") // kubelet looks from time to time
-	})
 	return l
 }
 
@@ -178,13 +179,19 @@ func (l *lookout) fails(t *testing.T, on, image string) string {
 }
 
 func (l *lookout) command(ctx context.Context, pod, looks string, more ...string) *exec.Cmd {
-	args := []string{"explain", "pod/" + pod, "-n", l.namespaces.pods, "--from-node", looks, "--kubeconfig", l.settings, "-o", "json", "--node-secret", imageSecret, "--node-folder", l.Dir, "--node-folder", filepath.Dir(l.Node.Registries())}
+	args := []string{"explain", "pod/" + pod, "-n", l.namespaces.pods, "--from-node", looks, "--kubeconfig", l.settings, "-o", "json", "--node-folder", l.Dir, "--node-folder", filepath.Dir(l.Node.Registries())}
 	return l.Inside(ctx, l.cli, append(args, more...)...)
 }
 
-func (l *lookout) explain(t *testing.T, pod string, more ...string) explain.Diagnosis {
+// explain asks the node by an image that is named, with what pulls it.
+func (l *lookout) explain(t *testing.T, pod string) explain.Diagnosis {
 	t.Helper()
-	return l.told(t, l.command(t.Context(), pod, l.namespaces.looks, more...))
+	return l.told(t, l.command(t.Context(), pod, l.namespaces.looks, l.ours(t)...))
+}
+
+func (l *lookout) ours(t *testing.T) []string {
+	t.Helper()
+	return []string{"--node-image", l.controllers(t)[0].Spec.Containers[0].Image, "--node-secret", imageSecret}
 }
 
 func (l *lookout) told(t *testing.T, cmd *exec.Cmd) explain.Diagnosis {
@@ -242,7 +249,7 @@ func (l *lookout) knowsNoAuthority(t *testing.T) {
 		t.Fatalf("got %s", text(t, &d))
 	}
 	at := slices.IndexFunc(d.Steps, func(s explain.Step) bool { return s.Link == cause.TLS })
-	if d.Steps[at].Status != explain.Unknown || d.Verdict.Code == cause.TLSUnknownCA {
+	if at < 0 || d.Steps[at].Status != explain.Unknown || d.Verdict.Code == cause.TLSUnknownCA {
 		t.Errorf("it is told as known: %s", text(t, &d))
 	}
 }
@@ -256,14 +263,14 @@ func (l *lookout) lacksTheImage(t *testing.T) {
 	if _, err := l.Kubectl(t.Context(), "", "cordon", second); err != nil {
 		t.Fatal(err)
 	}
-	d := l.explain(t, l.fails(t, second, "nowhere-"+l.tag+".example/shop/app:5"))
+	d := l.told(t, l.command(t.Context(), l.fails(t, second, "nowhere-"+l.tag+".example/shop/app:5"), lab.Namespace))
 	said := func(n explain.NotChecked) bool {
-		return strings.Contains(n.Why, "node "+second+" lists no image of pullkey's, and none is pulled")
+		return strings.Contains(n.Why, "no pod of pullkey's runs in "+lab.Namespace+" on node "+second)
 	}
 	if d.View != nil || !slices.ContainsFunc(d.NotChecked, said) {
 		t.Errorf("got %s", text(t, &d))
 	}
-	d = l.explain(t, l.fails(t, second, "nowhere-"+l.tag+".example/shop/app:6"), "--node-image", l.ownImage(t))
+	d = l.explain(t, l.fails(t, second, "nowhere-"+l.tag+".example/shop/app:6"))
 	said = func(n explain.NotChecked) bool {
 		return strings.Contains(n.Why, "the pod does not start on node "+second+": ErrImageNeverPull")
 	}
@@ -272,10 +279,19 @@ func (l *lookout) lacksTheImage(t *testing.T) {
 	}
 }
 
-// ownImage is what the controllers run.
-func (l *lookout) ownImage(t *testing.T) string {
-	t.Helper()
-	return l.controllers(t)[0].Spec.Containers[0].Image
+// takesOursAlone: beside pullkey's own pods its image is taken, and with it what pulls it. In
+// a namespace without one none is guessed, whatever the node lists.
+func (l *lookout) takesOursAlone(t *testing.T) {
+	pod := l.fails(t, "", "nowhere-"+l.tag+".example/shop/app:7")
+	d := l.told(t, l.command(t.Context(), pod, lab.Namespace))
+	if d.View == nil || d.View.Registry().Reach != explain.AtDNS {
+		t.Errorf("got %s", text(t, &d))
+	}
+	d = l.told(t, l.command(t.Context(), pod, l.namespaces.looks))
+	said := func(n explain.NotChecked) bool { return strings.Contains(n.Why, "no image is guessed") }
+	if d.View != nil || !slices.ContainsFunc(d.NotChecked, said) {
+		t.Errorf("got %s", text(t, &d))
+	}
 }
 
 func (l *lookout) refusesLoopback(t *testing.T) {
@@ -291,6 +307,10 @@ func (l *lookout) refusesLoopback(t *testing.T) {
 	d := l.explain(t, l.fails(t, "", host+"/shop/app:1"))
 	if d.View == nil || d.View.Registry().Stopped == nil || d.View.Registry().Stopped.Obstacle != explain.NotSent {
 		t.Errorf("got %s", text(t, &d))
+	}
+	told := func(s explain.Step) bool { return s.Vantage == cause.Node }
+	if slices.ContainsFunc(d.Steps, told) || len(d.AlsoNoticed) > 1 { // that it has no login
+		t.Errorf("what nobody asked is told: %s", text(t, &d))
 	}
 	if d.Verdict.Status != explain.Broken || d.Verdict.Link != cause.Network { // no address, for some seconds, or nobody there
 		t.Errorf("what kubelet said does not count any more: %s", text(t, &d))
@@ -309,7 +329,7 @@ func (l *lookout) isInterrupted(t *testing.T) {
 	})
 	pod := l.fails(t, "", "nowhere-"+l.tag+".example/shop/app:2")
 	l.settle(t, "nowhere-"+l.tag+".example", fmt.Sprintf("server = %q\n", "https://"+l.ACR.Instances()[0].Hosts[1]))
-	cmd := l.command(t.Context(), pod, l.namespaces.looks, "--timeout", "5m")
+	cmd := l.command(t.Context(), pod, l.namespaces.looks, append(l.ours(t), "--timeout", "5m")...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as a shell has it
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -351,7 +371,7 @@ func (l *lookout) isForbidden(t *testing.T) {
 	if d.View != nil || !slices.ContainsFunc(d.NotChecked, told(label+"=privileged")) {
 		t.Errorf("got %s", text(t, &d))
 	}
-	d = l.told(t, l.command(t.Context(), l.fails(t, "", "nowhere-"+l.tag+".example/shop/app:4"), l.namespaces.pods))
+	d = l.told(t, l.command(t.Context(), l.fails(t, "", "nowhere-"+l.tag+".example/shop/app:4"), l.namespaces.pods, l.ours(t)...))
 	lacks := func(n explain.NotChecked) bool { return strings.Contains(n.Rule, "verbs: [create, delete, get, list]") }
 	if d.View != nil || !slices.ContainsFunc(d.NotChecked, lacks) {
 		t.Errorf("got %s", text(t, &d))
