@@ -1,6 +1,8 @@
 package chart
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,31 +23,20 @@ type placer struct {
 		Template struct {
 			Metadata struct{ Annotations map[string]string }
 			Spec     struct {
-				AutomountServiceAccountToken *bool                  `yaml:"automountServiceAccountToken"`
-				InitContainers               []container            `yaml:"initContainers"`
-				Containers                   []container            `yaml:"containers"`
-				Volumes                      []map[string]yaml.Node `yaml:"volumes"`
+				InitContainers []container            `yaml:"initContainers"`
+				Containers     []container            `yaml:"containers"`
+				Volumes        []map[string]yaml.Node `yaml:"volumes"`
 			}
 		}
 	}
 }
 
 type container struct {
-	Command         []string
-	SecurityContext security `yaml:"securityContext"`
-	VolumeMounts    []struct {
+	Command      []string
+	VolumeMounts []struct {
 		MountPath string `yaml:"mountPath"`
 	} `yaml:"volumeMounts"`
 }
-
-type security struct {
-	ReadOnlyRootFilesystem   bool  `yaml:"readOnlyRootFilesystem"`
-	AllowPrivilegeEscalation *bool `yaml:"allowPrivilegeEscalation"`
-	RunAsUser                int   `yaml:"runAsUser"`
-	Capabilities             capabilities
-}
-
-type capabilities struct{ Drop, Add []string }
 
 // placers are the ConfigMap and the DaemonSet.
 func placers(t *testing.T, more ...string) (configuration string, daemonSet placer) {
@@ -135,29 +126,80 @@ func written(t *testing.T, root string) []string {
 
 // The pods write into folders of the node and have nothing else: no identity, no
 // capability, no root that they could write to.
+// ofTheNode are the folders of the node that a pod has; besides it has ConfigMaps alone.
+func ofTheNode(t *testing.T, pod map[string]any) (folders []string) {
+	t.Helper()
+	volumes, _ := pod["volumes"].([]any)
+	for _, v := range volumes {
+		volume, _ := v.(map[string]any)
+		if at, ofTheNode := volume["hostPath"].(map[string]any); ofTheNode {
+			folders = append(folders, fmt.Sprint(at["path"]))
+		} else if _, ours := volume["configMap"]; !ours {
+			t.Errorf("there is the volume %v", volume)
+		}
+	}
+	return folders
+}
+
+// securityOf is the security context of the one container of a list.
+func securityOf(t *testing.T, pod map[string]any, list string) any {
+	t.Helper()
+	all, _ := pod[list].([]any)
+	if len(all) != 1 {
+		t.Fatalf("got %d %s, want 1", len(all), list)
+	}
+	one, _ := all[0].(map[string]any)
+	return one["securityContext"]
+}
+
 func TestThePodsThatPlaceTheProviderHaveNoMoreThanTheyNeed(t *testing.T) {
 	t.Parallel()
 	_, daemonSet := placers(t)
 	pod := daemonSet.Spec.Template.Spec
-	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
+	var spec struct {
+		Spec struct {
+			Template struct{ Spec map[string]any }
+		}
+	}
+	documents := yaml.NewDecoder(strings.NewReader(render(t, "--values", "testdata/everything.yaml", "--show-only", "templates/provider.yaml")))
+	for range 2 { // the DaemonSet is the second
+		if err := documents.Decode(&spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := spec.Spec.Template.Spec
+	for _, field := range []string{"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "serviceAccountName"} {
+		if value, there := whole[field]; there {
+			t.Errorf("they have %s: %v", field, value)
+		}
+	}
+	if whole["automountServiceAccountToken"] != false {
 		t.Error("they have a token of a ServiceAccount")
 	}
-	no := false
-	want := security{ReadOnlyRootFilesystem: true, AllowPrivilegeEscalation: &no, Capabilities: capabilities{Drop: []string{"ALL"}}}
-	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
-		want.RunAsUser = c.SecurityContext.RunAsUser
-		if diff := cmp.Diff(want, c.SecurityContext); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", c.Command, diff)
+	bounded := func(more map[string]any) map[string]any {
+		maps.Copy(more, map[string]any{"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": map[string]any{"drop": []any{"ALL"}}})
+		return more
+	}
+	for list, want := range map[string]map[string]any{
+		"initContainers": bounded(map[string]any{"runAsUser": 0, "runAsGroup": 0}),
+		"containers":     bounded(map[string]any{"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532}),
+	} {
+		if diff := cmp.Diff(want, securityOf(t, whole, list)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", list, diff)
 		}
 	}
-	if waits := pod.Containers[0]; len(pod.Containers) != 1 || waits.SecurityContext.RunAsUser == 0 || len(waits.VolumeMounts) > 0 {
-		t.Errorf("what runs on is %+v", pod.Containers)
+	if len(pod.Containers[0].VolumeMounts) > 0 {
+		t.Errorf("what runs on has %v", pod.Containers[0].VolumeMounts)
 	}
-	for _, volume := range pod.Volumes {
-		_, ofTheNode := volume["hostPath"]
-		if _, ours := volume["configMap"]; !ofTheNode && !ours {
-			t.Errorf("there is the volume %v", volume)
+	folders := ofTheNode(t, whole)
+	want := pod.InitContainers[0].Command
+	for _, folder := range folders {
+		if folder != "/etc/pullkey" && !slices.ContainsFunc(want, func(arg string) bool { return strings.HasSuffix(arg, "="+folder) }) {
+			t.Errorf("they have the folder %s, which %q does not name", folder, want)
 		}
+	}
+	if len(folders) != 3 {
+		t.Errorf("got the folders %q, want 3", folders)
 	}
 }
 

@@ -86,8 +86,6 @@ func (t *tour) follow(ctx context.Context, c command) error {
 			t.printed = text
 			_, _ = io.WriteString(t.Out, text)
 			return nil
-		case c.until == "":
-			return nil
 		}
 		select {
 		case <-ctx.Done():
