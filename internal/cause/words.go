@@ -72,7 +72,7 @@ const sent = "The runtime confirms it with `failed to fetch anonymous token` or 
 // undecided says of a cause that is not to be seen in objects of the API what
 // explain makes of it. The sentence goes on with where the text points to it.
 func undecided(where string) string {
-	return "`pullkey explain` asks no node, and the registry with `--probe` alone. Without, it goes by what the runtime has said: it names this " + where
+	return "`pullkey explain` asks the registry with `--probe` alone, and the node with `--from-node`. Without, it goes by what the runtime has said: it names this " + where
 }
 
 // recreate is what to do after a change that reaches new pods alone.
@@ -193,8 +193,8 @@ func observed() []string { return []string{"pods", "events"} }
 
 // fromNode is a request from the node's network, by an image that is there.
 func fromNode(url string) string {
-	return text("From the node itself any HTTP status will do, 401 included:",
-		sh(`curl -sS -o /dev/null -w '%{http_code}\n' `+url))
+	return text("From the node itself any HTTP status will do, 401 included; the second has the node say so, from here:",
+		sh(`curl -sS -o /dev/null -w '%{http_code}\n' `+url, "pullkey explain pod/POD -n NAMESPACE --from-node pullkey-system"))
 }
 
 // hosts is the file by which containerd knows a registry, and asks at another
