@@ -283,17 +283,19 @@ func (p *place) remove(ctx context.Context, pod *corev1.Pod) error {
 // sweep removes what runs have left that were killed: pods of ours whose time is over.
 func (p *place) sweep(ctx context.Context, there []corev1.Pod) error {
 	for _, pod := range there {
-		if pod.Labels[label] == "" || pod.Spec.ActiveDeadlineSeconds == nil {
-			continue
-		}
-		end := pod.CreationTimestamp.Add(time.Duration(*pod.Spec.ActiveDeadlineSeconds)*time.Second + time.Minute)
-		if p.Now().After(end) {
+		if over(&pod, p.Now()) {
 			if err := p.remove(ctx, &pod); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// over tells whether a pod is one of ours whose time is over, and that of who made it.
+func over(pod *corev1.Pod, now time.Time) bool {
+	life := pod.Spec.ActiveDeadlineSeconds
+	return pod.Labels[label] != "" && life != nil && now.After(pod.CreationTimestamp.Add(time.Duration(*life)*time.Second+time.Minute))
 }
 
 // refused is an error of the API server.
