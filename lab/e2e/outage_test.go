@@ -269,7 +269,7 @@ var (
 	durations = regexp.MustCompile(`\b(in |for )?(\d+h)?(\d+m)?\d+s( ago)?\b|\bjust now\b|\bnow\b`)
 	counts    = regexp.MustCompile(`(namespaces +)\d+`) // they may lag a minute behind
 	spaces    = regexp.MustCompile(` +\n`)
-	leaving   = regexp.MustCompile(`(?m)^ +\d+ not watched any more, [^\n]+\n +it stays until none does *\n`)
+	leaving   = regexp.MustCompile(`(?m)^ +\d+ not watched any more, [^\n]+\n[^\n]*stays until [^\n]*\n`)
 )
 
 // program returns the path of pullkey, which is built once.
