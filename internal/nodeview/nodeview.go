@@ -211,6 +211,9 @@ func (l *look) clock(h host) func(registry.Step) {
 
 // withoutUser is a URL without who logs in, and without a query.
 func withoutUser(u url.URL) string {
+	if u.Host == "" {
+		return noAddress
+	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
 }

@@ -63,6 +63,9 @@ func proxiesIn(text string) (all []string, proxied bool) {
 	return all, proxied
 }
 
+// noAddress stands for one that cannot be read, or not without what logs in.
+const noAddress = "(no address)"
+
 // proxy is its address, without who logs in.
 func proxy(value string) string {
 	full := value
@@ -71,7 +74,7 @@ func proxy(value string) string {
 	}
 	u, err := url.Parse(full)
 	if err != nil || u.Host == "" || u.User == nil && strings.Contains(value, "@") { // a password with a slash would be half of it
-		return "(no address)"
+		return noAddress
 	}
 	return u.Scheme + "://" + u.Host
 }
