@@ -33,6 +33,9 @@ func words() []means {
 		// containerd: core/images, core/transfer/local, core/content, core/unpack.
 		{"no match for platform in manifest: not found$", NoPlatform, Manifest, ""},
 		{"no match for platform in manifest sha256:", NoPlatform, Manifest, ""},
+		{"unexpected media type text/html for ", WebPage, Manifest, ""},
+		{"unexpected media type ", NotImage, Manifest, ""},
+		{"mismatched image rootfs and manifest layers$", NotImage, "", ""}, // 1.x, of a chart: there are no files for its configuration
 		{"schema 1 image manifests are no longer supported: ", Schema1, Manifest, ""},
 		{`media type "application/vnd.docker.distribution.manifest.v1+prettyjws" is no longer supported`, Schema1, Manifest, ""},
 		{"application/vnd.docker.distribution.manifest.v1+prettyjws not supported$", Schema1, Manifest, ""},
@@ -107,6 +110,7 @@ func (r *reading) judge() {
 	case r.rest == r.err.Text && r.kubelet(),
 		r.status(),
 		r.reason(),
+		r.misnamed(),
 		r.said(words()),
 		r.docker(),
 		r.network(),
@@ -120,6 +124,26 @@ func (r *reading) judge() {
 	if r.err.Kind == ShortName || r.err.Kind == NoRegistryKnown {
 		r.speaks(CRIO)
 	}
+}
+
+// misnamed reads that containerd wanted content of a media type that none of an image has: it is
+// the manifest, which the registry calls so.
+func (r *reading) misnamed() bool {
+	rest, ok := strings.CutPrefix(r.rest, "could not fetch content descriptor sha256:")
+	_, rest, named := strings.Cut(rest, " (")
+	kind, _, ended := strings.Cut(rest, ") from remote")
+	if !ok || !named || !ended {
+		return false
+	}
+	switch kind {
+	case "text/html":
+		r.err.Kind, r.err.Stage = WebPage, Manifest
+	case "application/json", "application/octet-stream", "binary/octet-stream":
+		r.err.Kind, r.err.Stage = NotImage, Manifest
+	default:
+		return false
+	}
+	return true
 }
 
 // said judges by a table.

@@ -52,6 +52,10 @@ const (
 	// ManifestTooBig: what the host calls the manifest's length is more than containerd takes.
 	// Measured.
 	ManifestTooBig Kind = "manifestTooBig"
+	// WebPage: what the host gave for the manifest is called a page of HTML. Measured.
+	WebPage Kind = "webPage"
+	// NotImage: what the host gave for the manifest is called something else than one. Measured.
+	NotImage Kind = "notImage"
 	// Schema1: the image is in a form that runtimes no longer take. Measured.
 	Schema1 Kind = "schema1"
 	// DNS: the node could not resolve the host. Measured.
@@ -121,7 +125,7 @@ func Kinds() []Kind {
 	return []Kind{
 		AnonymousTokenRefused, LoginRefused, TokenPostRefused, NoTokenInAnswer, TokenNotJSON, TokenUnreachable,
 		ChallengeBroken, InsufficientScope, InvalidToken, NoBasicLogin, Unauthorized, Forbidden, NotFound,
-		NoPlatform, ManifestTooBig, Schema1, DNS, Refused, Timeout, Reset, TLSUnknownCA, TLSName, TLSExpired, PlainHTTP,
+		NoPlatform, ManifestTooBig, WebPage, NotImage, Schema1, DNS, Refused, Timeout, Reset, TLSUnknownCA, TLSName, TLSExpired, PlainHTTP,
 		TLSToHTTP, ClientCertificate, BlobFailed, DigestMismatch, Truncated, DiskFull, Verifier, Cancelled,
 		PullQPS, RateLimited, ServerError, ShortName, NoRegistryKnown, RepositoryDenied, Undecodable,
 		InvalidName, NeverPull,

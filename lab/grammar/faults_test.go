@@ -178,6 +178,13 @@ func ofManifests() []fault {
 		{name: "an-index-without-platform", as: alice, traits: []trait{untold}, want: at(Manifest, NoPlatform, 0)},
 		{name: "schema-1", as: alice, traits: []trait{serves(typeSchema1, []byte(`{"schemaVersion":1}`))}, want: at(Manifest, Schema1, 0), old: new(at(Unknown, Unknown, 0))},
 		{name: "a-large-manifest", as: alice, traits: []trait{serves(typeManifest, []byte(`{"schemaVersion":2,"a":"`+strings.Repeat("a", 9<<20)+`"}`))}, want: at(Manifest, ManifestTooBig, 0)},
+		{name: "a-page-for-browsers", as: alice, traits: []trait{serves("text/html; charset=utf-8", []byte("<!doctype html><title>here</title>"))}, want: at(Manifest, WebPage, 0)},
+		{name: "a-page-for-all-that-is-asked", as: alice, traits: []trait{instead(isAny, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = w.Write([]byte("<!doctype html><title>everywhere</title>"))
+		})}, want: at(Manifest, WebPage, 0)},
+		{name: "another-thing", as: alice, traits: []trait{serves("application/json", []byte(`{"hello":"world"}`))}, want: at(Manifest, NotImage, 0)},
+		{name: "a-chart", as: alice, traits: []trait{func(r *registry) { r.chart = true }}, want: at(Unpack, NotImage, 0), not: []way{transfer, local}},
 		{name: "another-manifest", as: alice, traits: []trait{func(r *registry) {
 			instead(func(req *http.Request) bool {
 				return isManifest(req) && req.Method == http.MethodGet && req.Header.Get("Authorization") != ""

@@ -45,6 +45,7 @@ type registry struct {
 	hosts    string // the runtimes' settings for it, hosts.toml
 
 	architecture string // of its image
+	chart        bool   // which is one of Helm's instead
 }
 
 type trait func(*registry)
@@ -80,15 +81,19 @@ func newRegistry(host string, at netip.Addr, ca *authority.Authority, traits ...
 		return nil, err
 	}
 	r.layer = packed.Bytes()
-	r.config, err = json.Marshal(map[string]any{
+	ofConfig, ofLayer := "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar+gzip"
+	config := map[string]any{
 		"architecture": r.architecture, "os": "linux", "rootfs": map[string]any{"type": "layers", "diff_ids": []string{digest(layer.Bytes())}},
-	})
-	if err != nil {
+	}
+	if r.chart {
+		ofConfig, ofLayer = "application/vnd.cncf.helm.config.v1+json", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+		config = map[string]any{"name": "app", "version": "1.0.0"}
+	}
+	if r.config, err = json.Marshal(config); err != nil {
 		return nil, err
 	}
 	r.manifest, err = json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": typeManifest, "config": described("application/vnd.oci.image.config.v1+json", r.config),
-		"layers": []any{described("application/vnd.oci.image.layer.v1.tar+gzip", r.layer)},
+		"schemaVersion": 2, "mediaType": typeManifest, "config": described(ofConfig, r.config), "layers": []any{described(ofLayer, r.layer)},
 	})
 	return r, err
 }
