@@ -224,6 +224,7 @@ func mediatypeArtifact() Cause {
 		Title: "What stands under the tag is no image for a container",
 		See: []Said{
 			{"containerd", `failed to pull and unpack image "<IMAGE>": mismatched image rootfs and manifest layers`},
+			{"containerd, of a manifest that is called another thing", `get image config descriptor: unexpected media type <TYPE> for sha256:<DIGEST>: not found`},
 			{Text: "Runtimes have several texts for it, most of them about unpacking or about the configuration."},
 		},
 		Means: "Registries hold other things too: Helm charts, signatures, attestations, WebAssembly, models. The tag " +

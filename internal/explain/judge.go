@@ -23,12 +23,8 @@ func (w *walk) judge() {
 		return
 	}
 	err := w.heard()
-	for i, f := range w.findings {
-		if f.accounts(err) {
-			w.Verdict = w.doubted(f.Finding, err)
-			w.findings = slices.Delete(w.findings, i, i+1)
-			return
-		}
+	if w.accountedFor(err) {
+		return
 	}
 	if f, ok := w.mended(err); ok {
 		w.Verdict = Verdict{Status: Waiting, Finding: f}
@@ -50,6 +46,18 @@ func (w *walk) judge() {
 		return
 	}
 	w.Verdict = Verdict{Status: Inconclusive, Finding: Finding{Sentence: "the pull fails, and nothing that was read accounts for it: " + err.Text}}
+}
+
+// accountedFor judges by what was found, if that accounts for an error. A proxy's is nobody
+// else's fault.
+func (w *walk) accountedFor(err runtimeerror.Error) bool {
+	at := slices.IndexFunc(w.findings, func(f accounted) bool { return f.accounts(err) })
+	if at < 0 || err.Proxy {
+		return false
+	}
+	w.Verdict = w.doubted(w.findings[at].Finding, err)
+	w.findings = slices.Delete(w.findings, at, at+1)
+	return true
 }
 
 // undecided are the causes why there is no login that tell nothing of whether one was meant:
@@ -148,6 +156,8 @@ var words = map[runtimeerror.Kind]struct {
 	runtimeerror.NotFound:              {cause.TagMissing, cause.Possible, "%s has no such repository, or no such tag"},
 	runtimeerror.NoPlatform:            {cause.PlatformMissing, cause.Proven, "the image is not there for the node's platform%.0s"},
 	runtimeerror.ManifestTooBig:        {cause.ManifestTooBig, cause.Possible, "%s gives a manifest that is larger than the runtime takes, or something else that is none"},
+	runtimeerror.WebPage:               {cause.RegNotRegistry, cause.Strong, "what answers at %s is a page for browsers, and no registry"},
+	runtimeerror.NotImage:              {cause.MediatypeArtifact, cause.Possible, "what %s gives for the manifest is called something else than one"},
 	runtimeerror.Schema1:               {cause.MediatypeSchema1, cause.Proven, "the image is of the old form that runtimes take no more%.0s"},
 	runtimeerror.RateLimited:           {cause.RegRateLimit, cause.Proven, "%s has had too many requests"},
 	runtimeerror.ServerError:           {cause.Reg5XX, cause.Proven, "%s answers with an error of its own"},
@@ -175,6 +185,9 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 	f := Finding{
 		Code: code, Certainty: sure, Sentence: fmt.Sprintf(known.sentence, cmp.Or(err.Host, w.parsed.Host(), "the registry")),
 		Evidence: []string{w.Observed.From + ", reason " + w.Observed.Reason + ": " + err.Text},
+	}
+	if code == cause.NetProxy {
+		f.Sentence = "the proxy on the node's way to " + cmp.Or(w.parsed.Host(), "the registry") + " gives no connection"
 	}
 	f.Sentence += w.farRealm(code, err.Host)
 	if c, found := cause.Find(string(code)); found {
@@ -216,12 +229,12 @@ func (w *walk) where(err runtimeerror.Error, code cause.Code, sure cause.Certain
 	switch {
 	case err.Stage == runtimeerror.Sandbox:
 		return cause.SandboxImage, sure
+	case err.Proxy:
+		return cause.NetProxy, cause.Proven
 	case err.Mirror != "" && slices.Contains(refusals, err.Kind):
 		return cause.MirrorMasks, cause.Strong
 	case err.Stage == runtimeerror.Blob && slices.Contains(unreachable, err.Kind):
 		return cause.BlobStorageUnreachable, sure
-	case err.Proxy:
-		return cause.NetProxy, sure
 	case err.Kind == runtimeerror.NotFound && w.parsed.Digest != "":
 		return cause.DigestMissing, sure
 	}

@@ -36,7 +36,7 @@ var network = map[Obstacle]obstacle{
 
 // decided are the obstacles that the registry decides on, for whoever asks from wherever.
 var decided = map[Obstacle]obstacle{
-	NoRegistry:     {cause.RegNotRegistry, cause.Strong, kinds(runtimeerror.NotFound, runtimeerror.Forbidden, runtimeerror.ManifestTooBig), "what answers at %s is a page for browsers, and no registry"},
+	NoRegistry:     {cause.RegNotRegistry, cause.Strong, kinds(runtimeerror.WebPage, runtimeerror.NotFound, runtimeerror.Forbidden, runtimeerror.ManifestTooBig), "what answers at %s is a page for browsers, and no registry"},
 	BadChallenge:   {cause.AuthChallenge, cause.Proven, kinds(runtimeerror.Unauthorized, runtimeerror.ChallengeBroken), "%s asks for a login in no way that a runtime knows"},
 	BadRealm:       {cause.AuthRealmBad, cause.Proven, kinds(runtimeerror.ChallengeBroken, runtimeerror.TokenNotJSON, runtimeerror.TokenUnreachable), "what the registry names as its token server is none: %s"},
 	LoginRefused:   {cause.AuthInvalid, cause.Proven, nil, "%s does not take the login"},

@@ -159,14 +159,14 @@ func always(runtimeerror.Error) bool { return true }
 func noLogin(e runtimeerror.Error) bool {
 	sure := []runtimeerror.Kind{runtimeerror.AnonymousTokenRefused, runtimeerror.NoBasicLogin, runtimeerror.Unknown}
 	perhaps := []runtimeerror.Kind{runtimeerror.InsufficientScope, runtimeerror.RepositoryDenied, runtimeerror.Unauthorized, runtimeerror.Forbidden}
-	return slices.Contains(sure, e.Kind) || slices.Contains(perhaps, e.Kind) && e.LoginSent != runtimeerror.Yes && e.Mirror == ""
+	return slices.Contains(sure, e.Kind) || slices.Contains(perhaps, e.Kind) && e.LoginSent != runtimeerror.Yes && e.Mirror == "" && !e.Proxy
 }
 
 // badLogin tells whether an error is what a login gets that is not taken.
 func badLogin(e runtimeerror.Error) bool {
 	refused := e.Kind == runtimeerror.LoginRefused || e.Kind == runtimeerror.TokenPostRefused
 	return refused && (e.Status == 0 || e.Status == 400 || e.Status == 401) ||
-		e.Kind == runtimeerror.Unauthorized && e.LoginSent != runtimeerror.No
+		e.Kind == runtimeerror.Unauthorized && e.LoginSent != runtimeerror.No && !e.Proxy
 }
 
 func (w *walk) reference() {
