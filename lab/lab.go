@@ -38,7 +38,13 @@ const (
 	metadataAddress = "100.100.100.200"
 	// vpcAddress takes packets and answers none, once SwallowVPC was called.
 	vpcAddress = "10.0.3.2"
+	// serversNetwork has the addresses of servers of a test's own.
+	serversNetwork = "10.0.5.1/24"
 )
+
+// Servers is the first of the addresses of servers that a test has of its own; a node
+// takes none of them for itself.
+func Servers() netip.Addr { return netip.MustParsePrefix(serversNetwork).Addr() }
 
 // Options say what to start.
 type Options struct {
@@ -90,6 +96,7 @@ func (l *Lab) open(ctx context.Context) error {
 	l.Sandbox, err = sandbox.Start(ctx, sandbox.Options{
 		Dir: l.Dir, Init: pause,
 		Addresses: append(cluster.Addresses(), netip.MustParseAddr(registryAddress), netip.MustParseAddr(metadataAddress), netip.MustParseAddr(vpcAddress)),
+		Networks:  []netip.Prefix{netip.MustParsePrefix(serversNetwork)},
 	})
 	if err != nil {
 		return err
@@ -135,21 +142,21 @@ func (l *Lab) StartCluster(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.Node, err = l.Cluster.StartNode(limited, bin, cluster.NodeName)
+	l.Node, err = l.Cluster.StartNode(limited, bin, cluster.NodeOptions{Name: cluster.NodeName})
 	return err
 }
 
-// StartNode adds a second node to the cluster, under another name. It has none of the
+// StartNode adds a second node to the cluster. It has none of the
 // images that the first has, and is a place for every pod that names none: cordon it to
 // keep it so.
-func (l *Lab) StartNode(ctx context.Context, name string) (*cluster.Node, error) {
+func (l *Lab) StartNode(ctx context.Context, o cluster.NodeOptions) (*cluster.Node, error) {
 	bin, err := l.buildNode(ctx)
 	if err != nil {
 		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	return l.Cluster.StartNode(limited, bin, name)
+	return l.Cluster.StartNode(limited, bin, o)
 }
 
 func (l *Lab) buildNode(ctx context.Context) (cluster.Binaries, error) {

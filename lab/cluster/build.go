@@ -22,6 +22,7 @@ type Binaries struct {
 	Pause                                                  string // sandbox.Options.Init
 
 	Kubelet, Containerd, Shim, Ctr string
+	Ahead                          string // runs one of them with a wrong clock
 	Runc, CNI                      string // of the distribution; CNI is a folder
 }
 
@@ -56,6 +57,7 @@ func nodeComponents() []component {
 		{Containerd("containerd-shim-runc-v2"), func(b *Binaries) *string { return &b.Shim }},
 		{Containerd("ctr"), func(b *Binaries) *string { return &b.Ctr }},
 		{kubernetes("kubelet"), func(b *Binaries) *string { return &b.Kubelet }},
+		{program.Program{Name: "ahead", Folder: "lab", Package: "./cluster/ahead"}, func(b *Binaries) *string { return &b.Ahead }},
 	}
 }
 

@@ -195,7 +195,7 @@ func TestAComponentThatDoesNotStartIsNamedWithItsLog(t *testing.T) {
 }
 
 func TestANodeWithoutASandboxIsRefused(t *testing.T) {
-	_, err := new(Cluster).StartNode(t.Context(), Binaries{}, NodeName)
+	_, err := new(Cluster).StartNode(t.Context(), Binaries{}, NodeOptions{Name: NodeName})
 	if err == nil || !strings.Contains(err.Error(), "needs Options.Sandbox") {
 		t.Errorf("%v", err)
 	}

@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
 // NodeName is what the node of every lab is called.
@@ -41,13 +43,23 @@ func Addresses() []netip.Addr {
 	return addresses
 }
 
+// NodeOptions say which node it is.
+type NodeOptions struct {
+	Name string
+	// Ahead is how far the clock of kubelet and containerd is before everybody else's, in
+	// whole seconds. Pods have the right time.
+	Ahead time.Duration
+	// Runtime are further variables of containerd's environment.
+	Runtime []string
+}
+
 // Node is a machine of the cluster: kubelet and containerd.
 type Node struct {
+	NodeOptions
 	place
 
 	cluster *Cluster
 	bin     Binaries
-	name    string
 	apart   string // its name, where it is not the first: what its folders and programs are told apart by
 	cgroup  string
 }
@@ -59,17 +71,17 @@ type Node struct {
 // their pods reach each other. The sandbox is one machine to both: they share
 // its files (a hostPath is the same on both), its network (a port of the host
 // is taken on both) and the socket of device plugins, which is the second's.
-func (c *Cluster) StartNode(ctx context.Context, b Binaries, name string) (*Node, error) {
+func (c *Cluster) StartNode(ctx context.Context, b Binaries, o NodeOptions) (*Node, error) {
 	if c.sandbox == nil {
-		return nil, fmt.Errorf("starting node %s: the cluster needs Options.Sandbox", name)
+		return nil, fmt.Errorf("starting node %s: the cluster needs Options.Sandbox", o.Name)
 	}
 	if c.nodes == len(places) {
-		return nil, fmt.Errorf("starting node %s: the cluster has %d already, and no place for more", name, c.nodes)
+		return nil, fmt.Errorf("starting node %s: the cluster has %d already, and no place for more", o.Name, c.nodes)
 	}
-	n := &Node{place: places[c.nodes], cluster: c, bin: b, name: name, cgroup: c.sandbox.Cgroup()}
+	n := &Node{NodeOptions: o, place: places[c.nodes], cluster: c, bin: b, cgroup: c.sandbox.Cgroup()}
 	c.nodes++
 	if c.nodes > 1 {
-		n.apart = name
+		n.apart = o.Name
 	}
 	if err := n.start(ctx); err != nil {
 		return nil, err
@@ -94,7 +106,7 @@ func (n *Node) start(ctx context.Context) error {
 	if err := n.startKubelet(ctx); err != nil {
 		return err
 	}
-	return n.cluster.waitFor(ctx, n.program("kubelet"), "/api/v1/nodes/"+n.name, nodeReady)
+	return n.cluster.waitFor(ctx, n.program("kubelet"), "/api/v1/nodes/"+n.Name, nodeReady)
 }
 
 // makeFolders makes what is the cluster's or the sandbox's at the first node.
@@ -104,7 +116,7 @@ func (n *Node) makeFolders() (err error) {
 	}
 	for _, folder := range []string{n.path(), n.pki()} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return fmt.Errorf("making the folders of node %s: %w", n.name, err)
+			return fmt.Errorf("making the folders of node %s: %w", n.Name, err)
 		}
 	}
 	n.cgroup, err = n.cluster.sandbox.MakeCgroup(n.apart)
@@ -146,9 +158,8 @@ func (n *Node) startContainerd(ctx context.Context) error {
 		}
 	}
 	// The shim is looked for on the path.
-	err = n.cluster.run(ctx, n.program("containerd"), "env", append(n.trust(),
-		"PATH="+filepath.Dir(n.bin.Shim)+":/usr/sbin:/usr/bin:/sbin:/bin",
-		n.bin.Containerd, "--config", n.path("containerd.toml"))...)
+	environment := append(n.trust(), "PATH="+filepath.Dir(n.bin.Shim)+":/usr/sbin:/usr/bin:/sbin:/bin")
+	err = n.run(ctx, "containerd", append(environment, n.Runtime...), n.bin.Containerd, "--config", n.path("containerd.toml"))
 	if err != nil {
 		return err
 	}
@@ -235,14 +246,14 @@ func (n *Node) cniConfig() string {
 }
 
 func (n *Node) startKubelet(ctx context.Context) error {
-	serving, err := n.cluster.ca.issue(subject{name: n.name, hosts: []string{n.name}, addresses: []netip.Addr{n.address}})
+	serving, err := n.cluster.ca.issue(subject{name: n.Name, hosts: []string{n.Name}, addresses: []netip.Addr{n.address}})
 	if err != nil {
 		return err
 	}
 	if err := serving.write(n.pki(), "kubelet"); err != nil {
 		return err
 	}
-	identity := subject{name: "system:node:" + n.name, groups: []string{"system:nodes"}}
+	identity := subject{name: "system:node:" + n.Name, groups: []string{"system:nodes"}}
 	if err := n.cluster.writeKubeconfig(n.kubeconfig(), n.cluster.internalURL(), identity); err != nil {
 		return err
 	}
@@ -264,11 +275,20 @@ func (n *Node) kubeconfig() string { return n.pki("kubelet.kubeconfig") }
 func (n *Node) kubeletFile() string { return n.path("kubelet.yaml") }
 
 func (n *Node) runKubelet(ctx context.Context, flags ...string) error {
-	args := append(n.trust(), n.bin.Kubelet,
-		"--config="+n.kubeletFile(), "--kubeconfig="+n.kubeconfig(),
-		"--root-dir="+n.inside("/var/lib", "kubelet"), "--cert-dir="+n.pki(),
-		"--hostname-override="+n.name, "--node-ip="+n.address.String())
-	return n.cluster.run(ctx, n.program("kubelet"), "env", append(args, flags...)...)
+	args := []string{
+		n.bin.Kubelet, "--config=" + n.kubeletFile(), "--kubeconfig=" + n.kubeconfig(),
+		"--root-dir=" + n.inside("/var/lib", "kubelet"), "--cert-dir=" + n.pki(),
+		"--hostname-override=" + n.Name, "--node-ip=" + n.address.String(),
+	}
+	return n.run(ctx, "kubelet", n.trust(), append(args, flags...)...)
+}
+
+// run starts one of the node's programs, by the node's clock.
+func (n *Node) run(ctx context.Context, name string, environment []string, command ...string) error {
+	if n.Ahead != 0 {
+		command = append([]string{n.bin.Ahead, n.Ahead.String()}, command...)
+	}
+	return n.cluster.run(ctx, n.program(name), "env", slices.Concat(environment, command)...)
 }
 
 // RestartKubelet ends kubelet and starts it anew with further flags. Pods run on

@@ -213,7 +213,7 @@ func startSecond(t *testing.T, c *Cluster, b Binaries) *Node {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	began := time.Now()
-	n, err := c.StartNode(ctx, b, secondName)
+	n, err := c.StartNode(ctx, b, NodeOptions{Name: secondName})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,11 +237,11 @@ func TestOfASecondNodeThatDoesNotStartNothingIsLeft(t *testing.T) {
 	c, first, s := startNode(t, t.TempDir())
 	bin := first.bin
 	bin.Kubelet = "/bin/false"
-	_, err := c.StartNode(t.Context(), bin, secondName)
+	_, err := c.StartNode(t.Context(), bin, NodeOptions{Name: secondName})
 	if err == nil || !strings.Contains(err.Error(), "starting kubelet-"+secondName+": it ended by itself: exit status 1") {
 		t.Errorf("%v", err)
 	}
-	_, err = c.StartNode(t.Context(), first.bin, "node-3")
+	_, err = c.StartNode(t.Context(), first.bin, NodeOptions{Name: "node-3"})
 	if err == nil || err.Error() != "starting node node-3: the cluster has 2 already, and no place for more" {
 		t.Errorf("%v", err)
 	}
@@ -351,7 +351,7 @@ func node(ctx context.Context, dir string) (*Cluster, *Node, *sandbox.Sandbox, e
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, s.Stop())
 	}
-	n, err := c.StartNode(ctx, bin, NodeName)
+	n, err := c.StartNode(ctx, bin, NodeOptions{Name: NodeName})
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, c.Stop(), s.Stop())
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
 	"github.com/pullkey/pullkey/lab"
+	"github.com/pullkey/pullkey/lab/cluster"
 )
 
 // lookout is somebody who may ask a node, and no more than that takes.
@@ -257,7 +258,7 @@ func (l *lookout) knowsNoAuthority(t *testing.T) {
 // lacksTheImage is on a second node, which has none.
 func (l *lookout) lacksTheImage(t *testing.T) {
 	const second = "node-2"
-	if _, err := l.StartNode(t.Context(), second); err != nil {
+	if _, err := l.StartNode(t.Context(), cluster.NodeOptions{Name: second}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Kubectl(t.Context(), "", "cordon", second); err != nil {

@@ -35,6 +35,7 @@ type Options struct {
 	Init      string                // the program that waits as process 1 (lab/cluster/pause)
 	Hosts     map[string]netip.Addr // names that exist inside; SetHosts changes them
 	Addresses []netip.Addr          // addresses of the loopback interface besides 127.0.0.1
+	Networks  []netip.Prefix        // networks all of whose addresses are its own too
 }
 
 // Sandbox is a place of its own for other programs.
@@ -125,6 +126,9 @@ func (s *Sandbox) enter(ctx context.Context, o Options) error {
 	}
 	for _, address := range o.Addresses {
 		args = append(args, netip.PrefixFrom(address, address.BitLen()).String())
+	}
+	for _, network := range o.Networks {
+		args = append(args, network.String())
 	}
 	s.init, err = daemon.Start(ctx, "sandbox", filepath.Join(s.dir, "sandbox.log"), func(ctx context.Context) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, "unshare", args...) //nolint:gosec // our own script and arguments

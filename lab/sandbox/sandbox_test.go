@@ -27,6 +27,7 @@ func TestWhatHappensInsideIsNotSeenOutside(t *testing.T) {
 		{"it has a name of its own", "hostname", "pullkey-lab"},
 		// The kernel may make fallback devices of its own, which stay down.
 		{"no interface is up but loopback", "ip -o link show up | wc -l", "1"},
+		{"a network of its own has all its addresses", "ip -o route get 10.9.0.77 | cut -d ' ' -f 1-4", "local 10.9.0.77 dev lo"},
 		{"no route leads out", "ip route show table main; ip -6 route show table main default; echo none", "none"},
 		{"names of its own exist", "getent hosts registry.example | tr -s ' '", "10.0.3.1 registry.example"},
 		{"names of the world do not", "getent hosts debian.org || echo unknown", "unknown"},
@@ -344,7 +345,7 @@ func start(t *testing.T, dir string) *Sandbox {
 	needRoot(t)
 	s, err := Start(t.Context(), Options{
 		Dir: dir, Init: pause(t),
-		Addresses: []netip.Addr{registry}, Hosts: map[string]netip.Addr{"registry.example": registry},
+		Addresses: []netip.Addr{registry}, Networks: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/24")}, Hosts: map[string]netip.Addr{"registry.example": registry},
 	})
 	if err != nil {
 		t.Fatal(err)
