@@ -12,7 +12,7 @@ import (
 // faults are all that there are.
 func (b *Breaker) faults() []fault {
 	return slices.Concat(
-		ofPods(), ofAdmission(), ofAccounts(), ofLists(), ofSecrets(), ofLogins(), ofKeys(), ofHub(), ofNetworks(), ofTokens(), ofContent(),
+		ofPods(), ofAdmission(), ofAccounts(), ofLists(), ofSecrets(), ofLogins(), ofKeys(), ofHub(), ofNetworks(), ofSecond(), ofTokens(), ofContent(),
 		ofTwoSecrets(), ofTwoLinks(), ofTwoPods(),
 	)
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,12 +35,25 @@ type Options struct {
 	User, Password string
 	// Program is what the images hold that registries of the breaker's own serve.
 	Program []byte
-	// Listen opens sockets in the node's network, where SetNames makes names.
+	// Listen opens sockets in the nodes' network, where SetNames makes names. The
+	// registries have the address First and those after it.
 	Listen   func(network, address string) (net.Listener, error)
 	SetNames func(map[string]netip.Addr) error
+	First    netip.Addr
 	// Registries is the folder of containerd's settings for registries, StaticPods that
 	// of kubelet's pods, Verifiers that of the programs that containerd asks before it pulls.
 	Registries, StaticPods, Verifiers string
+	Second                            Second
+}
+
+// Second is a node that is not as it should be. Pods are on it that say so, and no others.
+type Second struct {
+	Node, Registries string
+	// Ahead is how far its clock is before everybody else's.
+	Ahead time.Duration
+	// Proxy is the host, at port 443, by which its containerd asks registries whose name
+	// ends in Behind, and no others.
+	Proxy, Behind string
 }
 
 // Case is one thing to ask for.

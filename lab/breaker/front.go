@@ -42,7 +42,7 @@ type front struct {
 	asked    string                            // as which registry, if not itself
 	tls      func(*tls.Config)
 	named    string    // the name in its certificate, if not its own
-	until    time.Time // the end of its certificate, if it has ended
+	until    time.Time // the end of its certificate, if it is near or past
 	server   *http.Server
 	healed   atomic.Bool
 }
@@ -58,7 +58,7 @@ func (s *scene) front(traits ...trait) string { return s.open(traits...).host }
 func (s *scene) open(traits ...trait) *front {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := netip.MustParseAddr("127.0.0.2")
+	at := s.First
 	if len(s.fronts) > 0 {
 		at = s.fronts[len(s.fronts)-1].at.Next()
 	}
@@ -99,14 +99,16 @@ func (f *front) trust(b *Breaker) error {
 	if f.stranger {
 		return nil
 	}
-	folder := filepath.Join(b.Registries, f.name())
-	ca := filepath.Join(folder, "ca.crt")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("write the settings for %s: %w", f.host, err)
-	}
-	for path, text := range map[string][]byte{ca: b.ca.PEM, filepath.Join(folder, "hosts.toml"): []byte(f.settle(f.host, fmt.Sprintf("ca = %q\n", ca)))} {
-		if err := os.WriteFile(path, text, 0o600); err != nil {
+	for _, registries := range []string{b.Registries, b.Second.Registries} {
+		folder := filepath.Join(registries, f.name())
+		ca := filepath.Join(folder, "ca.crt")
+		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return fmt.Errorf("write the settings for %s: %w", f.host, err)
+		}
+		for path, text := range map[string][]byte{ca: b.ca.PEM, filepath.Join(folder, "hosts.toml"): []byte(f.settle(f.host, fmt.Sprintf("ca = %q\n", ca)))} {
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				return fmt.Errorf("write the settings for %s: %w", f.host, err)
+			}
 		}
 	}
 	return nil

@@ -71,12 +71,17 @@ func beside(p pair) int {
 	return 1
 }
 
+// Summary is the matrix in two sentences.
+func (m *Matrix) Summary() string {
+	all, right, possible := m.sums()
+	return fmt.Sprintf("%d answers: %d as wanted, %d another and called possible, %d another and called strong or proven. %d codes of %d were told of\npulls that failed for them.\n",
+		all, right, possible, all-right-possible, m.Codes(), len(cause.All()))
+}
+
 // Table is the matrix for a page: a row for each pair that there was.
 func (m *Matrix) Table() string {
 	var b strings.Builder
-	all, right, possible := m.sums()
-	fmt.Fprintf(&b, "\n%d answers: %d as wanted, %d another and called possible, %d another and called strong or proven. %d codes of %d were told of\npulls that failed for them.\n\n",
-		all, right, possible, all-right-possible, m.Codes(), len(cause.All()))
+	b.WriteString("\n" + m.Summary() + "\n")
 	b.WriteString("| what was wrong | what was told | proven | strong | possible |\n|---|---|--:|--:|--:|\n")
 	for _, p := range m.sorted() {
 		told := "the same"

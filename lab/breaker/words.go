@@ -88,6 +88,10 @@ func ofNetworks() []fault {
 			return fmt.Sprintf("server = \"https://%s\"\ncapabilities = [\"pull\"]\n%s", host, trust)
 		})),
 		{code: cause.MirrorMasks, about: "a mirror that refuses", play: mirrored(http.StatusForbidden, false), twin: mirrored(http.StatusNotFound, true)},
+		at(cause.RegNotRegistry, "a page for browsers", instead(func(*http.Request) bool { return true }, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = w.Write([]byte("<!doctype html><title>Welcome</title>"))
+		})),
 		at(cause.Reg5XX, "a registry that is down", answers(admitted(isManifest), http.StatusServiceUnavailable)),
 		at(cause.RegRateLimit, "too many requests", answers(admitted(isManifest), http.StatusTooManyRequests)),
 	}
@@ -145,6 +149,7 @@ func ofContent() []fault {
 		}},
 		at(cause.PlatformMissing, "for another platform", serves("application/vnd.oci.image.index.v1+json", elsewhere)),
 		at(cause.MediatypeSchema1, "of the old form", serves("application/vnd.docker.distribution.manifest.v1+prettyjws", []byte(`{"schemaVersion":1}`))),
+		at(cause.MediatypeArtifact, "a manifest that is called another thing", serves("application/json", []byte(`{"a":"`+random()+`"}`))),
 		at(cause.VerifySignature, "an image that is not signed", func(f *front) { f.unsigned = true }),
 		at(cause.ManifestTooBig, "a large manifest", serves(typeManifest, []byte(`{"schemaVersion":2,"a":"`+strings.Repeat("a", 9<<20)+`"}`))),
 		at(cause.BlobMissing, "no layer", ofLayer(func(w http.ResponseWriter, _ *http.Request, _ []byte) { refuse(w, http.StatusNotFound, "BLOB_UNKNOWN") })),

@@ -19,6 +19,7 @@ import (
 
 	"github.com/pullkey/pullkey/internal/cause"
 	"github.com/pullkey/pullkey/internal/explain"
+	"github.com/pullkey/pullkey/lab"
 	"github.com/pullkey/pullkey/lab/breaker"
 	"github.com/pullkey/pullkey/lab/cluster"
 	"github.com/pullkey/pullkey/lab/document"
@@ -36,16 +37,16 @@ func (n *node) isExplained(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	b := n.breaker(t)
+	b := n.breaker(t, n.second(t))
 	cases, err := b.Break(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	n.program(t)
-	e := &examination{node: n, people: n.people(t), trusted: n.trusted(t, b)}
+	e := &examination{node: n, people: n.people(t), vantages: n.vantages(t, b)}
 	e.all(t, cases)
 	t.Log(e.matrix.Table())
-	t.Log(e.probed.Table())
+	t.Log(e.cases())
 	t.Logf("%d double faults", e.doubles)
 	for _, p := range e.people {
 		t.Logf("%s tells %d codes, %d of them as proven or strong", p.name, len(p.tells), len(p.decides))
@@ -58,14 +59,14 @@ func (n *node) isExplained(t *testing.T) {
 		t.Errorf("got %d double faults, want at least 10", e.doubles)
 	}
 	if *update {
-		e.writes(t, "confusion", &e.matrix)
-		e.writes(t, "probed", &e.probed)
+		e.writes(t, "confusion", e.matrix.Table())
+		e.writes(t, "cases", e.cases())
 		return
 	}
 	e.keeps(t, e.matrix.Table())
 }
 
-func (n *node) breaker(t *testing.T) *breaker.Breaker {
+func (n *node) breaker(t *testing.T, second breaker.Second) *breaker.Breaker {
 	t.Helper()
 	program, err := cluster.BuildPause(t.Context(), cluster.BuildOptions{Root: root, Progress: os.Stderr})
 	if err != nil {
@@ -79,7 +80,7 @@ func (n *node) breaker(t *testing.T) *breaker.Breaker {
 	hosts := n.ACR.Instances()[0].Hosts
 	b, err := breaker.New(breaker.Options{
 		Cluster: n.plane.admin, Image: n.image, Host: hosts[0], VPC: hosts[1], Other: n.ACR.Instances()[1].Hosts[0], User: user, Password: password.Reveal(),
-		Program: text, Listen: n.Sandbox.Listen, SetNames: n.SetNames, Registries: n.Node.Registries(), StaticPods: n.Node.StaticPods(), Verifiers: n.Node.Verifiers(),
+		Program: text, Listen: n.Sandbox.Listen, SetNames: n.SetNames, First: lab.Servers(), Registries: n.Node.Registries(), StaticPods: n.Node.StaticPods(), Verifiers: n.Node.Verifiers(), Second: second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,9 +93,9 @@ func (n *node) breaker(t *testing.T) *breaker.Breaker {
 var confusion = filepath.Join(root, "docs", "reference", "confusion.md")
 
 // writes writes a part of the page.
-func (e *examination) writes(t *testing.T, part string, m *breaker.Matrix) {
+func (e *examination) writes(t *testing.T, part, text string) {
 	t.Helper()
-	if err := document.SetPart(confusion, part, "\n"+e.on(t)+m.Table()); err != nil {
+	if err := document.SetPart(confusion, part, "\n"+e.on(t)+text); err != nil {
 		t.Error(err)
 	}
 }
@@ -123,7 +124,7 @@ func (e *examination) on(t *testing.T) string {
 		t.Fatalf("got %d nodes, %v", len(nodes.Items), err)
 	}
 	info := nodes.Items[0].Status.NodeInfo
-	return fmt.Sprintf("%s, kubelet %s, %s.\n", time.Now().UTC().Format(time.DateOnly), info.KubeletVersion, info.ContainerRuntimeVersion)
+	return fmt.Sprintf("%s, kubelet %s, %s.\n", time.Now().UTC().Format(time.DateOnly), info.KubeletVersion, strings.TrimSuffix(info.ContainerRuntimeVersion, "+unknown"))
 }
 
 // asker is somebody who asks, with what may be read.
@@ -182,10 +183,10 @@ type examination struct {
 	people []*asker // the last may read all
 	mu     sync.Mutex
 	matrix breaker.Matrix
-	// probed is what the administrator is told who has the registry asked too, and
-	// trusted a file of the authorities that containerd trusts.
-	probed  breaker.Matrix
-	trusted string
+	// vantages are whence the administrator looks besides, and rows what was told of each
+	// case from all of them.
+	vantages []*vantage
+	rows     []breaker.Row
 	// doubles are the double faults of which both were told.
 	doubles int
 	// missed are what was mended by kubelet before somebody asked.
@@ -198,7 +199,7 @@ type examination struct {
 func (e *examination) all(t *testing.T, cases []breaker.Case) {
 	t.Helper()
 	defer e.ending.Wait()
-	const limit = 12 * time.Minute
+	const limit = 20 * time.Minute
 	end := time.Now().Add(limit)
 	e.plane.within(t, limit+4*time.Minute, "all is told", func(context.Context) error {
 		const atOnce = 6
@@ -240,9 +241,8 @@ func (e *examination) one(t *testing.T, c *breaker.Case, last bool) []breaker.Ca
 	} else if !right {
 		t.Errorf("%s: want %s, got %s", c.About, c.Want, text(t, &d))
 	}
-	t.Logf("| %s | %s | %s | %d ms |", c.About, d.Verdict.Code, d.Verdict.Certainty, took.Milliseconds())
 	e.note(t, c, d)
-	e.probes(t, c)
+	e.fromAll(t, c, breaker.Told{Code: d.Verdict.Code, Sure: d.Verdict.Certainty, Took: took})
 	return e.next(t, c, &d)
 }
 
@@ -352,33 +352,6 @@ func (e *examination) note(t *testing.T, c *breaker.Case, d explain.Diagnosis) {
 			t.Errorf("%s: the %s is not told which right is missing: %s", c.About, p.name, text(t, &d))
 		}
 	}
-}
-
-// probes has the registry asked besides, with what the pod has. What it answers may tell
-// more, and never another cause for certain.
-func (e *examination) probes(t *testing.T, c *breaker.Case) {
-	t.Helper()
-	if c.Waits {
-		return // kubelet may have mended it since
-	}
-	began := time.Now()
-	d := e.ask(t, e.people[len(e.people)-1], c, "--probe", "--timeout", "10s", "--ca-file", e.trusted)
-	v := d.Verdict
-	t.Logf("| %s, probed | %s | %s | %d ms |", c.About, v.Code, v.Certainty, time.Since(began).Milliseconds())
-	if v.Code != c.Want && (v.Certainty == cause.Proven || v.Certainty == cause.Strong) {
-		t.Errorf("%s: probed, another cause is told as %s: %s", c.About, v.Certainty, text(t, &d))
-	}
-	e.count(func() { e.probed.Add(c.Want, v.Code, v.Certainty) })
-}
-
-// trusted writes a file of the authorities that containerd trusts.
-func (n *node) trusted(t *testing.T, b *breaker.Breaker) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "ca.crt")
-	if err := os.WriteFile(file, slices.Concat(n.ACR.CA(), b.Authority()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }
 
 func (e *examination) count(one func()) {
