@@ -2,11 +2,9 @@ package explain
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -36,11 +34,7 @@ func (w *walk) timeline() {
 			w.history("Secret "+s.Namespace+"/"+s.Name, &s.ObjectMeta)
 		}
 	}
-	for _, e := range w.eventsOf(w.name) {
-		if at := lastOf(&e); !at.IsZero() {
-			w.Timeline = append(w.Timeline, Moment{at.UTC(), e.Reason + times(&e), teller(&e)})
-		}
-	}
+	w.told()
 	slices.SortStableFunc(w.Timeline, func(a, b Moment) int { return a.At.Compare(b.At) })
 	if len(w.Timeline) == 1 {
 		w.Timeline = nil // one moment is no order
@@ -78,23 +72,4 @@ func part(f *metav1.ManagedFieldsEntry) string {
 		}
 	}
 	return ""
-}
-
-// times tells how often an Event was seen, where that is more than once.
-func times(e *corev1.Event) string {
-	n := e.Count
-	if e.Series != nil {
-		n = e.Series.Count
-	}
-	if n > 1 {
-		return fmt.Sprintf(", %d times until then", n)
-	}
-	return ""
-}
-
-func teller(e *corev1.Event) string {
-	if e.Source.Component != "" {
-		return e.Source.Component
-	}
-	return e.ReportingController
 }

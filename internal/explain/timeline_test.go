@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -64,5 +65,47 @@ func TestWhereNothingFailsThereIsNoTimeline(t *testing.T) {
 	d, err := explain.Pod(failing(host+"/a:1", "", named(host)...), "")
 	if err != nil || d.Timeline != nil {
 		t.Errorf("%v: %v", err, d.Timeline)
+	}
+}
+
+// kubelet tells of every failed try under one reason, and says why in the words.
+func TestEventsOfOneReasonAreToldApart(t *testing.T) {
+	t.Parallel()
+	const (
+		pull   = `Failed to pull image "reg.example.com/team/cart:1": rpc error: code = Unknown desc = failed to pull and unpack image "reg.example.com/team/cart:1": failed to resolve image: `
+		digest = "sha256:0123456789012345678901234567890123456789012345678901234567890123"
+	)
+	for name, c := range map[string]struct{ said, want []string }{
+		"one that was told once":         {[]string{pull + "401 Unauthorized"}, []string{"Failed"}},
+		"the same told by two objects":   {[]string{pull + "401 Unauthorized", pull + "401 Unauthorized"}, []string{"Failed, 2 times until then"}},
+		"what kubelet says of one try":   {[]string{pull + "not found", "Error: ErrImagePull", "Error: ImagePullBackOff"}, []string{"Failed: Failed to pull image…", "Failed: Error: ErrImagePull", "Failed: Error: ImagePullBackOff"}},
+		"what differs at the end alone":  {[]string{pull + "401 Unauthorized", pull + "403 Forbidden"}, []string{"Failed: …401 Unauthorized", "Failed: …403 Forbidden"}},
+		"what differs in a long word":    {[]string{pull + digest + "ab", pull + digest + "cd"}, []string{"Failed: …234567890123ab", "Failed: …234567890123cd"}},
+		"one of which another goes on":   {[]string{pull + "not found", pull + "not found: no such host"}, []string{"Failed: …found", "Failed: …found: no such host"}},
+		"two ends in two places":         {[]string{pull + "x: timeout", pull + "x: refused", pull + "y: timeout", pull + "y: refused"}, []string{"Failed: …x: timeout", "Failed: …x: refused", "Failed: …y: timeout", "Failed: …y: refused"}},
+		"lines, and one that is empty":   {[]string{"it is\nso", ""}, []string{"Failed: it is so", "Failed"}},
+		"a signature, which is not told": {[]string{"https://b.example.com/x?Signature=" + password, "it is not"}, []string{"Failed: https://b.example.com/x?Signature=…", "Failed: it is not"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := failing(host+"/a:1", refused, named(host)...)
+			for i, words := range c.said {
+				event("Failed", words)(f)
+				f.Events[i].EventTime = metav1.NewMicroTime(born.Add(time.Duration(i+1) * time.Minute))
+			}
+			d, err := explain.Pod(f, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, m := range d.Timeline {
+				if strings.HasPrefix(m.What, "Failed") {
+					got = append(got, m.What)
+				}
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }
