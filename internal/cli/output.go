@@ -216,14 +216,23 @@ func (f *facts) lines(text string) {
 	}
 }
 
-// wrap breaks s into lines of at most width columns: at a space if the word
+// wrap breaks a sentence into lines of at most width columns, at spaces. A word that is
+// longer begins a line, and ends it after a sign that parts a list, a query, a path or a
+// name; a piece of it without one is whole however long it is.
+func wrap(s string, width int) []string { return broken(s, width, betweenWords) }
+
+// fold breaks s into lines of at most width columns: at a space if the word
 // after it has room in a line, or after a sign that parts a list or a query;
 // else after a slash, else anywhere.
-func wrap(s string, width int) []string {
+func fold(s string, width int) []string { return broken(s, width, breakBefore) }
+
+// broken breaks s into lines, of which the first ends where it is told as long as what is
+// left is longer than width.
+func broken(s string, width int, where func(text []rune, width int) int) []string {
 	var lines []string
 	rest := []rune(s)
 	for len(rest) > width {
-		at := breakBefore(rest, width)
+		at := where(rest, width)
 		lines = append(lines, strings.TrimRight(string(rest[:at]), " "))
 		for rest = rest[at:]; len(rest) > 0 && rest[0] == ' '; {
 			rest = rest[1:]
@@ -233,6 +242,29 @@ func wrap(s string, width int) []string {
 		lines = append(lines, string(rest))
 	}
 	return lines
+}
+
+// betweenWords returns where to end the first line of a sentence that is longer than
+// width.
+func betweenWords(text []rune, width int) int {
+	if space := lastIndex(text[:width+1], " "); space > 0 {
+		return space
+	}
+	parting := []string{",;&?", "/", ":", `"`}
+	for _, signs := range parting {
+		if i := lastIndex(text[:width], signs) + 1; i > width/3 {
+			return i
+		}
+	}
+	for i, r := range text[width:] {
+		if r == ' ' {
+			return width + i
+		}
+		if strings.ContainsRune(strings.Join(parting, ""), r) {
+			return width + i + 1
+		}
+	}
+	return len(text)
 }
 
 // breakBefore returns where to end the first line of a text that is longer

@@ -43,24 +43,29 @@ func TestCleanLeavesNothingThatATerminalObeys(t *testing.T) {
 	}
 }
 
-func TestWrapKeepsTheTextAndTheWidth(t *testing.T) {
+func TestALongTextIsBroken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name, in string
-		want     []string
+		name, in        string
+		wrapped, folded []string
 	}{
-		{"nothing is one line", "", []string{""}},
-		{"what fits stays", "0123456789", []string{"0123456789"}},
-		{"at the last space", "one two three four", []string{"one two", "three four"}},
-		{"at a sign of a URL", "https://a.io/v2/team/app", []string{"https://", "a.io/v2/", "team/app"}},
-		{"after a comma of a challenge", `realm="x",service="y"`, []string{`realm="x",`, `service="y`, `"`}},
-		{"anywhere where there is no place", "0123456789abcdef", []string{"0123456789", "abcdef"}},
-		{"by signs, not by bytes", "ääääääääääöö", []string{"ääääääääää", "öö"}},
+		{"nothing is one line", "", []string{""}, []string{""}},
+		{"what fits stays", "0123456789", []string{"0123456789"}, []string{"0123456789"}},
+		{"at the last space", "one two three four", []string{"one two", "three four"}, []string{"one two", "three four"}},
+		{"a word that fits a line is whole", "get a.io/b/cd", []string{"get", "a.io/b/cd"}, []string{"get", "a.io/b/cd"}},
+		{"a word that is too long begins a line", "get a.io/b/cdefg", []string{"get", "a.io/b/", "cdefg"}, []string{"get a.io/", "b/cdefg"}},
+		{"at a sign of a URL", "https://a.io/v2/team/app", []string{"https://", "a.io/v2/", "team/app"}, []string{"https://", "a.io/v2/", "team/app"}},
+		{"after a comma of a challenge", `realm="x",service="y"`, []string{`realm="x",`, `service="`, `y"`}, []string{`realm="x",`, `service="y`, `"`}},
+		{"a piece without a place", "0123456789abcdef: one", []string{"0123456789abcdef:", "one"}, []string{"0123456789", "abcdef:", "one"}},
+		{"by signs, not by bytes", "ääääääääääöö a", []string{"ääääääääääöö", "a"}, []string{"ääääääääää", "öö a"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(c.want, wrap(c.in, 10)); diff != "" {
+			if diff := cmp.Diff(c.wrapped, wrap(c.in, 10)); diff != "" {
 				t.Errorf("wrap(%q) (-want +got):\n%s", c.in, diff)
+			}
+			if diff := cmp.Diff(c.folded, fold(c.in, 10)); diff != "" {
+				t.Errorf("fold(%q) (-want +got):\n%s", c.in, diff)
 			}
 		})
 	}
@@ -69,18 +74,26 @@ func TestWrapKeepsTheTextAndTheWidth(t *testing.T) {
 func FuzzWrap(f *testing.F) {
 	f.Add("one two three four", uint8(10))
 	f.Add("https://reg.io/v2/?a=b&c=d", uint8(7))
+	f.Add("unexpected digest sha256:0123456789abcdef", uint8(9))
 	f.Fuzz(func(t *testing.T, s string, w uint8) {
 		width := int(w%100) + 4
 		s = clean(s)
-		lines := wrap(s, width)
-		for _, line := range lines {
+		wrapped, folded := wrap(s, width), fold(s, width)
+		for _, line := range folded {
 			if utf8.RuneCountInString(line) > width {
 				t.Errorf("%q has more than %d signs", line, width)
 			}
 		}
+		for _, line := range wrapped {
+			if r := []rune(line); len(r) > width && strings.ContainsAny(string(r[width:len(r)-1]), ` ,;&?/:"`) {
+				t.Errorf("%q goes on behind a place to end it", line)
+			}
+		}
 		blanks := func(s string) string { return strings.ReplaceAll(s, " ", "") }
-		if blanks(strings.Join(lines, "")) != blanks(s) {
-			t.Errorf("wrap(%q, %d) = %q", s, width, lines)
+		for _, lines := range [][]string{wrapped, folded} {
+			if blanks(strings.Join(lines, "")) != blanks(s) {
+				t.Errorf("%q broken at %d is %q", s, width, lines)
+			}
 		}
 	})
 }

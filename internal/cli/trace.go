@@ -60,7 +60,7 @@ const (
 )
 
 func (t *story) title(title string) {
-	for i, line := range wrap(clean(title), columns-len(margin)) {
+	for i, line := range fold(clean(title), columns-len(margin)) {
 		if i > 0 {
 			line = margin + line
 		}
@@ -70,7 +70,7 @@ func (t *story) title(title string) {
 
 // line writes a text after a sign, broken where it is too long.
 func (t *story) line(style, sign, text string) {
-	for i, line := range wrap(clean(text), columns-len(margin)-len(sign)-len(hang)) {
+	for i, line := range fold(clean(text), columns-len(margin)-len(sign)-len(hang)) {
 		if i > 0 {
 			line = hang + line
 		}
