@@ -5,22 +5,22 @@ import "github.com/pullkey/pullkey/internal/explain"
 // folded is what shows that it is so, for who wants to see it.
 func (p *page) folded(d *explain.Diagnosis) {
 	if o := d.Observed; o != nil {
-		p.add("<details><summary>What the runtime said</summary><pre>%s: %s</pre></details>\n", o.Reason, o.Message)
+		p.add("<details><summary>What the runtime said</summary><pre>%s: %s</pre></details>\n", o.Reason, prose(o.Message))
 	}
-	rows(p, "Evidence", d.Verdict.Evidence, func(e string) { p.add("<td>%s</td>", e) })
-	rows(p, "Also noticed", d.AlsoNoticed, func(f explain.Finding) { p.add("<td>%s</td><td>%s</td>", f.Code, f.Sentence) })
+	rows(p, "Evidence", d.Verdict.Evidence, func(e string) { p.add("<td>%s</td>", prose(e)) })
+	rows(p, "Also noticed", d.AlsoNoticed, func(f explain.Finding) { p.add("<td>%s</td><td>%s</td>", f.Code, prose(f.Sentence)) })
 	rows(p, "The entries of the pod's Secrets", d.Logins, func(l explain.Login) {
 		is := "not for the image: " + l.Mismatch
 		if l.Matched {
 			is = "for the image"
 		}
-		p.add("<td>%s</td><td class=\"key\">%s</td><td>%s</td><td>%s</td>", l.Secret, l.Key, l.Username, is)
+		p.add("<td>%s</td><td class=\"key\">%s</td><td>%s</td><td>%s</td>", l.Secret, prose(l.Key), l.Username, is)
 	})
 	rows(p, "Who wrote what, and when", d.Timeline, func(m explain.Moment) {
-		p.add("<td>%s</td><td>%s</td><td class=\"dim\">%s</td>", stamp(m.At), m.What, m.Who)
+		p.add("<td>%s</td><td>%s</td><td class=\"dim\">%s</td>", stamp(m.At), prose(m.What), m.Who)
 	})
 	rows(p, "Not checked", d.NotChecked, func(n explain.NotChecked) {
-		p.add("<td>%s</td><td>%s</td><td class=\"key\">%s</td>", n.What, n.Why, n.Rule)
+		p.add("<td>%s</td><td>%s</td><td class=\"key\">%s</td>", n.What, prose(n.Why), prose(n.Rule))
 	})
 }
 

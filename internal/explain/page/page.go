@@ -60,12 +60,19 @@ type page struct {
 // add writes a form of HTML with values in it, of which none is HTML.
 func (p *page) add(form string, values ...any) {
 	for i, v := range values {
-		if _, number := v.(int); !number {
-			values[i] = html.EscapeString(printable(fmt.Sprint(v)))
+		switch v := v.(type) {
+		case int:
+		case prose:
+			values[i] = v.broken()
+		default:
+			values[i] = escaped(fmt.Sprint(v))
 		}
 	}
 	fmt.Fprintf(&p.text, form, values...)
 }
+
+// escaped is a text as it stands in HTML.
+func escaped(text string) string { return html.EscapeString(printable(text)) }
 
 // printable puts a sign in the place of each that is not to be seen, or that turns the
 // direction of a text.
@@ -128,7 +135,7 @@ func (p *page) diagnosis(d *explain.Diagnosis) {
 	p.add("<h2>The chain of the pull</h2>\n<ol class=\"chain\">\n")
 	for _, s := range d.Steps {
 		from := map[cause.Vantage]string{cause.Client: "from here", cause.Node: "from the node"}[s.Vantage]
-		p.add("<li class=\"%s\" data-sign=\"%s\"><b>%s</b><span>%s</span><br><span>%s</span></li>\n", s.Status, signs[string(s.Status)], p.name(s.Link), from, s.Summary)
+		p.add("<li class=\"%s\" data-sign=\"%s\"><b>%s</b><span>%s</span><br><span>%s</span></li>\n", s.Status, signs[string(s.Status)], p.name(s.Link), from, prose(s.Summary))
 	}
 	p.add("</ol>\n")
 	for i := range d.Tried {

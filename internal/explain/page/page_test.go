@@ -27,13 +27,14 @@ var at = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 func refused() explain.Diagnosis {
 	const host = "registry-vpc.cn-hangzhou.aliyuncs.com"
 	const realm = "dockerauth-vpc.cn-hangzhou.aliyuncs.com"
+	const words = `failed to pull and unpack image "` + host + `/shop/cart:1.4": failed to resolve image: failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://` + realm + `/auth?scope=repository%3Ashop%2Fcart%3Apull&service=registry.aliyuncs.com%3Acn-hangzhou%3A26842: 401 Unauthorized`
 	ask := func(method, host, path string, status int) explain.Request {
 		return explain.Request{Method: method, Host: host, Path: path, Status: status, TookMs: 12}
 	}
 	return explain.Diagnosis{
 		APIVersion: explain.APIVersion, Kind: explain.Kind,
 		Target:   explain.Target{Namespace: "shop", Pod: "cart-7c9d-x2lbv", Container: "cart", ContainerKind: "container", Image: host + "/shop/cart:1.4", Node: "node-3"},
-		Observed: &explain.Observed{Reason: "ImagePullBackOff", Message: "failed to authorize: 401 Unauthorized", From: "status", Read: runtimeerror.Read("failed to authorize: 401 Unauthorized")},
+		Observed: &explain.Observed{Reason: "ImagePullBackOff", Message: words, From: "status", Read: runtimeerror.Read(words)},
 		Verdict: explain.Verdict{Status: explain.Broken, Finding: explain.Finding{
 			Code: cause.KeyVPCVsPublic, Certainty: cause.Proven, Link: cause.Keyring, Sentence: "the key is for another endpoint of the same registry",
 			Evidence: []string{`host: "registry" is not "registry-vpc"`},
@@ -44,6 +45,7 @@ func refused() explain.Diagnosis {
 			{Link: cause.Reference, Status: explain.Pass, Vantage: cause.API, Summary: host + " / shop/cart : 1.4"},
 			{Link: cause.Keyring, Status: explain.Fail, Vantage: cause.API, Summary: "0 of 1 keys match", Code: cause.KeyVPCVsPublic},
 			{Link: cause.Token, Status: explain.Pass, Vantage: cause.Client, Summary: "a token for shop/cart"},
+			{Link: explain.Said, Status: explain.Fail, Vantage: cause.API, Summary: words},
 		},
 		Logins: []explain.Login{{Secret: "acr", Key: "registry.cn-hangzhou.aliyuncs.com", Username: "cr_temp_user", Mismatch: "host"}},
 		Tried: []explain.Tried{
@@ -84,7 +86,7 @@ func TestThePageHasAllOfADiagnosis(t *testing.T) {
 	}
 	two.Tried, two.Target.Workload, two.View = nil, "replicaset/web", seen()
 	for name, all := range map[string][]explain.Diagnosis{"one": {refused()}, "two": {refused(), two}, "none": nil} {
-		got := page.Of(all, page.Options{At: at, Names: map[cause.Link]string{cause.Keyring: "kubelet's match"}})
+		got := page.Of(all, page.Options{At: at, Names: map[cause.Link]string{cause.Keyring: "kubelet's match", explain.Said: "runtime said"}})
 		if name != "one" { // which a browser is shown (lab/chromium)
 			before, rest, _ := strings.Cut(got, "<style>\n")
 			_, after, _ := strings.Cut(rest, "</style>")
@@ -118,7 +120,7 @@ func TestNothingOfAClusterOrARegistryIsHTML(t *testing.T) {
 	if i := strings.IndexAny(text, "\u202e\x1b\x00"); i >= 0 {
 		t.Errorf("a sign that is not to be seen: %q", text[max(0, i-40):i+10])
 	}
-	elements := strings.Fields("html head meta title style body article h1 h2 p span dl dt dd mark pre ol li b br div svg text line path g details summary table tr td code")
+	elements := strings.Fields("html head meta title style body article h1 h2 p span dl dt dd mark pre ol li b br wbr div svg text line path g details summary table tr td code")
 	attributes := strings.Fields("d lang charset http-equiv content name class data-sign width height viewbox role aria-label x y dy x1 y1 x2 y2 text-anchor")
 	z, shown := html.NewTokenizer(strings.NewReader(text)), 0
 	for z.Next() != html.ErrorToken {
@@ -167,4 +169,20 @@ func spoil(v reflect.Value, text string) int {
 		}
 	}
 	return n
+}
+
+// What a runtime says holds names that have no room in a line, above all on a phone.
+func TestALongWordIsBrokenBehindItsSigns(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ words, want string }{
+		"words that have room":            {"failed to resolve reg.io/a:1", "failed to resolve reg.io/a:1"},
+		"a name that has none":            {`image "registry.example.com/team/app:1": no`, `image <span class="long">&#34;<wbr>registry.example.com/<wbr>team/<wbr>app:<wbr>1&#34;:</span> no`},
+		"a digest has one sign":           {"sha256:0123456789abcdef0123456789abcdef", `<span class="long">sha256:<wbr>0123456789abcdef0123456789abcdef</span>`},
+		"and what it holds is no element": {"<b>0123456789/0123456789/0123456789</b>", `<span class="long">&lt;b&gt;0123456789/<wbr>0123456789/<wbr>0123456789&lt;/<wbr>b&gt;</span>`},
+	} {
+		d := explain.Diagnosis{Steps: []explain.Step{{Status: explain.Fail, Summary: c.words}}}
+		if got := page.Of([]explain.Diagnosis{d}, page.Options{At: at}); !strings.Contains(got, "<span>"+c.want+"</span></li>") {
+			t.Errorf("%s: %s is not in %s", name, c.want, got)
+		}
+	}
 }
