@@ -139,15 +139,12 @@ func (p *program) viewText(b *strings.Builder, v *explain.View) {
 		lines.add("settings", v.File)
 		lines.add("asks", v.Order())
 	}
-	for _, proxy := range v.Proxies {
-		lines.add("proxy", proxy)
-	}
+	lines.add("proxy", v.Proxies...)
 	if clock := v.ClockText(); clock != "" {
 		lines.add("clock", clock)
 	}
-	for _, why := range v.Unread {
-		lines.add("unread", why)
-	}
+	lines.add("trusts", v.Trust...)
+	lines.add("unread", v.Unread...)
 	b.WriteString(lines.String())
 	for i := range v.Hosts {
 		status, text := v.Summary(v.Hosts[i])

@@ -28,7 +28,7 @@ func TestTheTextOfEveryVerdict(t *testing.T) {
 	one := all["PULL-NET-TIMEOUT, proven"]
 	one.View = &explain.View{
 		Node: "worker-1", File: "/etc/containerd/certs.d/reg.example.com/hosts.toml", Proxies: []string{"HTTPS_PROXY=http://proxy.example.com:3128"}, AheadMs: new(int64(-90_000)),
-		Unread: []string{"/etc/ssl/certs: it may not be read"},
+		Trust: []string{"/etc/ssl/certs/ca-certificates.crt"}, Unread: []string{"/etc/ssl/private: it may not be read"},
 		Hosts: []explain.ViewHost{
 			{URL: "https://mirror.example.com", Capabilities: []string{"pull", "resolve"}, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Text: "it wants a login"}}},
 			{URL: "https://old.example.com/v2/hub", NotAsked: "it has a path of its own"},

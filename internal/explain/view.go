@@ -234,15 +234,23 @@ func (v *View) settings() string {
 // Order is whom containerd asks, first to last.
 func (v *View) Order() string {
 	var all []string
-	for _, h := range v.Hosts {
-		text := h.URL
-		if len(h.Capabilities) > 0 {
-			text += " (" + strings.Join(h.Capabilities, ", ") + ")"
-		}
-		if h.SkipVerify {
-			text += ", whatever its certificate"
-		}
-		all = append(all, text)
+	for i := range v.Hosts {
+		all = append(all, v.Hosts[i].URL+v.Hosts[i].Terms())
 	}
 	return cmp.Or(strings.Join(all, ", then "), "nobody")
+}
+
+// Terms are for what and how it is asked; empty for everything in the usual way.
+func (h *ViewHost) Terms() string {
+	text := ""
+	if len(h.Capabilities) > 0 {
+		text += " (" + strings.Join(h.Capabilities, ", ") + ")"
+	}
+	if h.SkipVerify {
+		text += ", whatever its certificate"
+	}
+	if len(h.Headers) > 0 {
+		text += ", with header " + strings.Join(h.Headers, " and ")
+	}
+	return text
 }

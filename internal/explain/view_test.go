@@ -142,12 +142,12 @@ func TestALinkThatNobodyWentIsNotTold(t *testing.T) {
 func TestSettingsOfTheNodeAreEvidenceOfAMirror(t *testing.T) {
 	t.Parallel()
 	mirror := viewed("https://mirror.example.com", ends(explain.Nobody, "", explain.AtScope, explain.Forbidden, 403))
-	mirror.Capabilities = []string{"pull", "resolve"}
+	mirror.Capabilities, mirror.SkipVerify, mirror.Headers = []string{"pull", "resolve"}, true, []string{"X-Key"}
 	d, err := explain.Pod(failing(image1, viaMirror, join(named(host), seen(mirror, stoppedAt(explain.AtToken, explain.LoginNeeded)))...), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "node n1, /etc/containerd/certs.d/reg.example.com/hosts.toml: https://mirror.example.com (pull, resolve), then https://reg.example.com"
+	want := "node n1, /etc/containerd/certs.d/reg.example.com/hosts.toml: https://mirror.example.com (pull, resolve), whatever its certificate, with header X-Key, then https://reg.example.com"
 	if !slices.Contains(d.Verdict.Evidence, want) || !strings.Contains(strings.Join(d.Verdict.Evidence, "\n"), "asked from the node as nobody") {
 		t.Errorf("got %q, want %q, and what the mirror answered", d.Verdict.Evidence, want)
 	}

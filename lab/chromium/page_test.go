@@ -18,40 +18,70 @@ import (
 
 var update = flag.Bool("update", false, "write the pictures")
 
-// The page of a diagnosis, as `explain -o html` prints it (its golden file).
+// The pages of two diagnoses, as `explain -o html` prints them (their golden files): the
+// second with what a node sees.
 func TestThePageOfADiagnosisIsReadableEverywhere(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../internal/explain/page/testdata/one.html")
+	for page, c := range map[string]struct {
+		picture string
+		shows   []string
+	}{
+		"one.html":  {"explain", []string{"h1 span", ".dim", "p", "dt", "dd", "mark", "pre", ".chain b", ".chain span", "summary", "svg text"}},
+		"node.html": {"node", []string{"h1 span", ".dim", "p", "dt", "dd", ".chain b", ".chain span", "summary"}},
+	} {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			b, asked := open(t, filepath.Join("../../internal/explain/page/testdata", page))
+			b.LooksWell(c.shows...)
+			pictures(t, b, c.picture)
+			if diff := cmp.Diff([]string{"/"}, asked()); diff != "" {
+				t.Errorf("the page asks for more than itself (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// open shows a page in a browser, and tells in the end what was asked for.
+func open(t *testing.T, path string) (b *chromium.Browser, asked func() []string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	var asked []string
+	var paths []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		asked = append(asked, r.URL.Path)
+		paths = append(paths, r.URL.Path)
 		_, _ = w.Write(text)
 	}))
 	t.Cleanup(server.Close)
-	b, err := chromium.Open(t, "")
-	if err != nil {
+	if b, err = chromium.Open(t, ""); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
 		t.Skip(err)
 	}
 	b.Do(chromedp.Navigate(server.URL), chromedp.WaitVisible(chromedp.CSS("h1")))
-	b.LooksWell("h1 span", ".dim", "p", "dt", "dd", "mark", "pre", ".chain b", ".chain span", "summary", "svg text")
+	return b, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return paths
+	}
+}
 
-	pictures := filepath.Join("..", "..", "docs", "images")
+// pictures takes the page by day, by night, on a phone and on paper.
+func pictures(t *testing.T, b *chromium.Browser, name string) {
+	t.Helper()
+	path := func(how string) string { return filepath.Join("..", "..", "docs", "images", name+"-"+how+".png") }
 	for _, p := range []struct {
-		name  string
+		how   string
 		wide  int64
 		night bool
-	}{{"explain-light.png", 900, false}, {"explain-dark.png", 900, true}, {"explain-narrow.png", 390, false}} {
+	}{{"light", 900, false}, {"dark", 900, true}, {"narrow", 390, false}} {
 		b.Night(p.night)
-		b.Picture(filepath.Join(pictures, p.name), "body", p.wide, *update)
+		b.Picture(path(p.how), "body", p.wide, *update)
 	}
 	// On paper nothing is folded, and nothing is left to scroll to.
 	folded := func() int64 {
@@ -61,13 +91,8 @@ func TestThePageOfADiagnosisIsReadableEverywhere(t *testing.T) {
 		t.Errorf("on a screen %d parts are folded", n)
 	}
 	chromium.Call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"})
-	b.Picture(filepath.Join(pictures, "explain-print.png"), "body", 700, *update)
+	b.Picture(path("print"), "body", 700, *update)
 	if n := folded(); n != 0 {
 		t.Errorf("on paper %d parts are folded", n)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if diff := cmp.Diff([]string{"/"}, asked); diff != "" {
-		t.Errorf("the page asks for more than itself (-want +got):\n%s", diff)
 	}
 }

@@ -135,7 +135,7 @@ func (p *page) diagnosis(d *explain.Diagnosis) {
 	p.add("<h2>The chain of the pull</h2>\n<ol class=\"chain\">\n")
 	for _, s := range d.Steps {
 		from := map[cause.Vantage]string{cause.Client: "from here", cause.Node: "from the node"}[s.Vantage]
-		p.add("<li class=\"%s\" data-sign=\"%s\"><b>%s</b><span>%s</span><br><span>%s</span></li>\n", s.Status, signs[string(s.Status)], p.name(s.Link), from, prose(s.Summary))
+		p.add("<li class=\"%s\" data-sign=\"%s\"><b>%s</b><span>%s</span><span>%s</span></li>\n", s.Status, signs[string(s.Status)], p.name(s.Link), from, prose(s.Summary))
 	}
 	p.add("</ol>\n")
 	for i := range d.Tried {

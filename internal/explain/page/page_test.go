@@ -64,17 +64,41 @@ func refused() explain.Diagnosis {
 	}
 }
 
-// seen is what a node sees: a mirror that is silent, and the registry.
+// seen is what a node sees: a mirror that is silent, one that was not asked, and the
+// registry.
 func seen() *explain.View {
+	const host = "registry-vpc.cn-hangzhou.aliyuncs.com"
 	return &explain.View{
-		Node: "node-3", File: "/etc/containerd/certs.d/registry.example.com/hosts.toml", Proxies: []string{"HTTPS_PROXY=http://proxy:3128"}, AheadMs: new(int64(90_000)),
-		Unread: []string{"read /etc/ssl: it was not given"},
+		Node: "node-3", File: "/etc/containerd/certs.d/" + host + "/hosts.toml",
+		Proxies: []string{"HTTPS_PROXY=http://proxy.internal.example.com:3128", "NO_PROXY=localhost,127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,.svc,.cluster.local"}, Proxied: true,
+		Trust: []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/containerd/certs.d/" + host + "/ca.crt"}, AheadMs: new(int64(90_000)),
+		Unread: []string{"read /etc/systemd/system/containerd.service.d/proxy.conf: permission denied"},
 		Hosts: []explain.ViewHost{
-			{URL: "https://mirror.example.com", Capabilities: []string{"pull", "resolve"}, Headers: []string{"X-Key"}, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtTCP, Stopped: &explain.Stopped{Obstacle: explain.NoAnswer, Text: "no answer came in time"}}},
-			{URL: "https://old.example.com/v2/hub", NotAsked: "it has a path of its own"},
-			{URL: "https://registry.example.com", Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.Done, Digest: "sha256:00"}},
+			{URL: "https://mirror.example.com", Capabilities: []string{"pull", "resolve"}, SkipVerify: true, Headers: []string{"X-Key"}, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtTCP, Stopped: &explain.Stopped{Obstacle: explain.NoAnswer, Text: "no answer came in time"}}},
+			{URL: "https://old-mirror.internal.example.com/v2/registry-vpc-cn-hangzhou", NotAsked: "it has a path of its own"},
+			{URL: "https://" + host, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Text: "nobody gets no token"}}},
 		},
 	}
+}
+
+// unseen is a pull that fails on the way, with what the node sees of it.
+func unseen() explain.Diagnosis {
+	d := refused()
+	const words = `failed to pull and unpack image "registry-vpc.cn-hangzhou.aliyuncs.com/shop/cart:1.4": failed to resolve image: failed to do request: Head "https://mirror.example.com/v2/shop/cart/manifests/1.4?ns=registry-vpc.cn-hangzhou.aliyuncs.com": dial tcp 10.0.0.7:443: i/o timeout`
+	d.Observed.Message, d.Observed.Read = words, runtimeerror.Read(words)
+	d.Verdict.Finding = explain.Finding{
+		Code: cause.MirrorMasks, Certainty: cause.Strong, Link: explain.Said, Sentence: "the mirror mirror.example.com is asked before the registry, and does not answer",
+		Evidence: []string{"node node-3, /etc/containerd/certs.d/registry-vpc.cn-hangzhou.aliyuncs.com/hosts.toml: " + seen().Order()},
+		Fixes:    []explain.Fix{{Title: "mend the mirror, or take it out of hosts.toml of node node-3"}},
+	}
+	d.Steps = []explain.Step{
+		{Link: cause.Reference, Status: explain.Pass, Vantage: cause.API, Summary: "registry-vpc.cn-hangzhou.aliyuncs.com / shop/cart : 1.4"},
+		{Link: cause.Network, Status: explain.Pass, Vantage: cause.Node, Summary: "registry-vpc.cn-hangzhou.aliyuncs.com answers"},
+		{Link: cause.Token, Status: explain.Skip, Vantage: cause.Node, Summary: "nobody gets no token"},
+		{Link: explain.Said, Status: explain.Fail, Vantage: cause.API, Summary: words},
+	}
+	d.Tried, d.View, d.AlsoNoticed = nil, seen(), nil
+	return d
 }
 
 func TestThePageHasAllOfADiagnosis(t *testing.T) {
@@ -85,9 +109,9 @@ func TestThePageHasAllOfADiagnosis(t *testing.T) {
 		Alternatives: []explain.Finding{{Code: cause.ScopeDenied, Sentence: "the login may not pull it", Fixes: []explain.Fix{{Title: "give it the right"}}}},
 	}
 	two.Tried, two.Target.Workload, two.View = nil, "replicaset/web", seen()
-	for name, all := range map[string][]explain.Diagnosis{"one": {refused()}, "two": {refused(), two}, "none": nil} {
+	for name, all := range map[string][]explain.Diagnosis{"one": {refused()}, "two": {refused(), two}, "node": {unseen()}, "none": nil} {
 		got := page.Of(all, page.Options{At: at, Names: map[cause.Link]string{cause.Keyring: "kubelet's match", explain.Said: "runtime said"}})
-		if name != "one" { // which a browser is shown (lab/chromium)
+		if name != "one" && name != "node" { // which a browser is shown (lab/chromium)
 			before, rest, _ := strings.Cut(got, "<style>\n")
 			_, after, _ := strings.Cut(rest, "</style>")
 			got = before + "<style></style>" + after
@@ -120,7 +144,7 @@ func TestNothingOfAClusterOrARegistryIsHTML(t *testing.T) {
 	if i := strings.IndexAny(text, "\u202e\x1b\x00"); i >= 0 {
 		t.Errorf("a sign that is not to be seen: %q", text[max(0, i-40):i+10])
 	}
-	elements := strings.Fields("html head meta title style body article h1 h2 p span dl dt dd mark pre ol li b br wbr div svg text line path g details summary table tr td code")
+	elements := strings.Fields("html head meta title style body article h1 h2 p span dl dt dd mark pre ol li b wbr div svg text line path g details summary table tr td code")
 	attributes := strings.Fields("d lang charset http-equiv content name class data-sign width height viewbox role aria-label x y dy x1 y1 x2 y2 text-anchor")
 	z, shown := html.NewTokenizer(strings.NewReader(text)), 0
 	for z.Next() != html.ErrorToken {
@@ -176,8 +200,9 @@ func TestALongWordIsBrokenBehindItsSigns(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ words, want string }{
 		"words that have room":            {"failed to resolve reg.io/a:1", "failed to resolve reg.io/a:1"},
-		"a name that has none":            {`image "registry.example.com/team/app:1": no`, `image <span class="long">&#34;<wbr>registry.example.com/<wbr>team/<wbr>app:<wbr>1&#34;:</span> no`},
+		"a name that has none":            {`image "registry.example.com/team/app:1": no`, `image <span class="long">&#34;registry.example.com/<wbr>team/<wbr>app:<wbr>1&#34;:</span> no`},
 		"a digest has one sign":           {"sha256:0123456789abcdef0123456789abcdef", `<span class="long">sha256:<wbr>0123456789abcdef0123456789abcdef</span>`},
+		"a scheme stays with its host":    {"https://registry.internal.example.com/v2/", `<span class="long">https://registry.internal.example.com/<wbr>v2/</span>`},
 		"and what it holds is no element": {"<b>0123456789/0123456789/0123456789</b>", `<span class="long">&lt;b&gt;0123456789/<wbr>0123456789/<wbr>0123456789&lt;/<wbr>b&gt;</span>`},
 	} {
 		d := explain.Diagnosis{Steps: []explain.Step{{Status: explain.Fail, Summary: c.words}}}

@@ -13,7 +13,7 @@ type prose string
 var (
 	word = regexp.MustCompile(`\S+`)
 	// parting are the signs behind which a long word may end a line.
-	parting = regexp.MustCompile(`[/:,"&?]+`)
+	parting = regexp.MustCompile(`[/:,"&?=]+`)
 )
 
 // broken is the text as it stands in HTML: a long word begins a line of its own where it
@@ -34,12 +34,13 @@ func (s prose) broken() string {
 	return b.String() + escaped(string(s[rest:]))
 }
 
-// pieces is a word that may be broken behind its signs.
+// pieces is a word that may be broken behind its signs, but for what it begins with and
+// what parts a scheme from its host.
 func pieces(one string) string {
 	var b strings.Builder
 	from := 0
 	for _, at := range parting.FindAllStringIndex(one, -1) {
-		if at[1] < len(one) {
+		if at[0] > 0 && at[1] < len(one) && one[at[0]:at[1]] != "://" {
 			b.WriteString(escaped(one[from:at[1]]) + "<wbr>")
 			from = at[1]
 		}

@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/pullkey/pullkey/internal/explain"
@@ -58,25 +59,27 @@ func (p *page) view(v *explain.View) {
 		return
 	}
 	p.add("<h2>Seen from node %s <span class=\"dim\">as nobody</span></h2>\n<dl>\n", v.Node)
-	line := func(name, text string) {
-		if text != "" {
-			p.add("<dt>%s</dt><dd>%s</dd>\n", name, text)
+	line := func(name string, texts ...string) {
+		for i, text := range slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return text == "" }) {
+			if i == 0 {
+				p.add("<dt>%s</dt>", name)
+			}
+			p.add("<dd>%s</dd>\n", prose(text))
 		}
 	}
-	if line("settings", v.File); v.File != "" {
-		line("asks", v.Order())
-	}
-	for _, proxy := range v.Proxies {
-		line("proxy", proxy)
-	}
+	line("settings", v.File)
+	line("proxy", v.Proxies...)
 	line("clock", v.ClockText())
-	for _, why := range v.Unread {
-		line("unread", why)
+	line("trusts", v.Trust...)
+	line("unread", v.Unread...)
+	if v.File != "" {
+		line("asks", "in this order")
 	}
 	p.add("</dl>\n<ol class=\"chain\">\n")
 	for i := range v.Hosts {
-		status, text := v.Summary(v.Hosts[i])
-		p.add("<li class=\"%s\" data-sign=\"%s\"><b>%s</b><br><span>%s</span></li>\n", status, signs[string(status)], v.Hosts[i].URL, text)
+		h := &v.Hosts[i]
+		status, text := v.Summary(*h)
+		p.add("<li class=\"%s\" data-sign=\"%s\"><b>%s</b><span>%s</span><span>%s</span></li>\n", status, signs[string(status)], prose(h.URL), strings.TrimLeft(h.Terms(), " ,"), prose(text))
 	}
 	p.add("</ol>\n")
 }
