@@ -18,6 +18,7 @@ import (
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/lab"
 	"github.com/pullkey/pullkey/lab/localacr"
+	"github.com/pullkey/pullkey/lab/secrecy"
 )
 
 // somebody is a way to be known to the cloud.
@@ -217,7 +218,7 @@ stringData: {access-key-id: %q, access-key-secret: %q}
 `, home, named.ID, named.Secret.Reveal()))
 	n.apply(t, rendered(t, append([]string{"--set", "replicas=0"}, asTheVendor...)...))
 	token := n.tokenFile(t)
-	n.known = secrets{
+	n.known = secrecy.Secrets{
 		"the standard key": standard.Secret.Reveal(), "the key in clear": inClear.Secret.Reveal(), "the named key": named.Secret.Reveal(),
 	}
 	borrowed := filepath.Join(n.Dir, "token-config")
@@ -256,7 +257,7 @@ func (n *node) searches(t *testing.T, who string) {
 	maps, err := core.ConfigMaps(home).List(t.Context(), metav1.ListOptions{})
 	places["the ConfigMaps"] = jsonText(t, maps, err)
 	for where, text := range places {
-		if found := n.known.in(text); len(found) > 0 || text == "" {
+		if found := n.known.In(text); len(found) > 0 || text == "" {
 			t.Errorf("as %s, %s holds %q (%d bytes)", who, where, found, len(text))
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/pullkey/pullkey/lab/cluster"
 	"github.com/pullkey/pullkey/lab/localacr"
 	"github.com/pullkey/pullkey/lab/sandbox"
+	"github.com/pullkey/pullkey/lab/secrecy"
 	"github.com/pullkey/pullkey/lab/witness"
 )
 
@@ -108,7 +109,7 @@ type node struct {
 	image   string
 	witness *witness.Witness
 	cli     string // pullkey, once it is built
-	known   secrets
+	known   secrecy.Secrets
 	plug    []string // the flags with which kubelet asks a credential provider
 }
 

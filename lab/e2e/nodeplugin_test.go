@@ -22,6 +22,7 @@ import (
 	"github.com/pullkey/pullkey/lab"
 	clients "github.com/pullkey/pullkey/lab/client"
 	"github.com/pullkey/pullkey/lab/localacr"
+	"github.com/pullkey/pullkey/lab/secrecy"
 )
 
 // No controller, no Secret: the chart's DaemonSet places what kubelet needs, the real kubelet asks pullkey-credential-provider, which
@@ -333,7 +334,7 @@ func (n *node) pluginTellsNoSecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.known = secrets{}
+	n.known = secrecy.Secrets{}
 	for i, found := range regexp.MustCompile(`"Password":"([^"]+)"`).FindAllStringSubmatch(string(out), -1) {
 		n.known[fmt.Sprintf("password %d", i)] = found[1]
 	}
@@ -343,7 +344,7 @@ func (n *node) pluginTellsNoSecret(t *testing.T) {
 	}
 	events, err := n.plane.admin.CoreV1().Events(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
 	for where, text := range map[string]string{"the Events": jsonText(t, events, err), "kubelet's log": fileText(t, n.Node.KubeletLog())} {
-		if found := n.known.in(text); len(found) > 0 || text == "" {
+		if found := n.known.In(text); len(found) > 0 || text == "" {
 			t.Errorf("%s holds %q (%d bytes)", where, found, len(text))
 		}
 	}

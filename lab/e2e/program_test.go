@@ -24,6 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pullkey/pullkey/lab/localacr"
+	"github.com/pullkey/pullkey/lab/secrecy"
 )
 
 // The tests of this file run the real program as an operator would: built from
@@ -69,7 +70,7 @@ func openSite(t *testing.T, more ...localacr.Instance) *site {
 
 func openSiteOn(t *testing.T, p *plane, more ...localacr.Instance) *site {
 	t.Helper()
-	s := &site{office: &office{plane: p}, ca: filepath.Join(t.TempDir(), "ca.crt"), spy: &spy{known: secrets{}}}
+	s := &site{office: &office{plane: p}, ca: filepath.Join(t.TempDir(), "ca.crt"), spy: &spy{known: secrecy.Secrets{}}}
 	s.clear(t)
 	err := s.admin.CoordinationV1().Leases(home).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
 	if err != nil {

@@ -3,18 +3,11 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"html"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -23,64 +16,18 @@ import (
 
 	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/lab/localacr"
+	"github.com/pullkey/pullkey/lab/secrecy"
 )
 
-// secrets are the values that must stand nowhere but where they belong.
-type secrets map[string]string // by what it is
-
-// forms are the ways in which a value may be written: as it is, escaped for a
-// URL, for JSON and for a page, in hexadecimal, and in base64 wherever in the
-// text it may begin.
-func forms(value string) []string {
-	raw := []byte(value)
-	quoted, _ := json.Marshal(value) // a string is always written
-	all := []string{
-		value, hex.EncodeToString(raw), url.QueryEscape(value), url.PathEscape(value), url.QueryEscape(url.QueryEscape(value)),
-		strings.Trim(string(quoted), `"`), strings.ReplaceAll(value, "/", `\/`), html.EscapeString(value), strconv.QuoteToASCII(value),
-	}
-	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
-		for before := range 3 {
-			// What stands before and behind the value changes the letters at its ends.
-			text := encoding.EncodeToString(append(make([]byte, before), append(raw, 0, 0, 0)...))
-			all = append(all, text[4:(before+len(raw))/3*4])
-		}
-	}
-	return all
-}
-
-// token looks like a JWT: two of the parts are JSON objects.
-var token = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}`)
-
-// beginning is as much of a long secret as must not be seen either.
-const beginning = 40
-
-// in returns what of the secrets stands in a text.
-func (s secrets) in(text string) []string {
-	var found []string
-	for what, value := range s {
-		every := forms(value)
-		if len(value) > 2*beginning { // of a long one whose end is left out
-			every = append(every, forms(value[:beginning])...)
-		}
-		if slices.ContainsFunc(every, func(form string) bool { return strings.Contains(text, form) }) {
-			found = append(found, what)
-		}
-	}
-	if token.MatchString(text) {
-		found = append(found, "a JWT")
-	}
-	return found
-}
-
 // collect adds the passwords that stand in the namespace's pull Secret now.
-func (s secrets) collect(t *testing.T, o *site, namespace string) {
+func (s *site) collect(t *testing.T, known secrecy.Secrets, namespace string) {
 	t.Helper()
-	_, entries, err := o.pullSecret(t.Context(), namespace)
+	_, entries, err := s.pullSecret(t.Context(), namespace)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for host, e := range entries {
-		s[fmt.Sprintf("temporary password %d, for %s", len(s), host)] = e.Password
+		known[fmt.Sprintf("temporary password %d, for %s", len(known), host)] = e.Password
 	}
 }
 
@@ -92,7 +39,7 @@ type trouble struct {
 	says  string
 }
 
-func (s *site) troubles(known secrets, namespace, foreign string) []trouble {
+func (s *site) troubles(known secrecy.Secrets, namespace, foreign string) []trouble {
 	good := s.acr.AccessKey()
 	key := func(name string, k credential.AccessKey) func(*testing.T) {
 		known["the access key secret: "+name] = k.Secret.Reveal()
@@ -134,7 +81,7 @@ func TestASecretStandsNowhereButWhereItBelongs(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			s := openSite(t)
 			namespace, foreign := s.namespace(t, "watched"), s.namespace(t, "foreign")
-			known := secrets{"the access key secret": s.acr.AccessKey().Secret.Reveal()}
+			known := secrecy.Secrets{"the access key secret": s.acr.AccessKey().Secret.Reveal()}
 			troubles := s.troubles(known, namespace, foreign)
 			theirs := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: secretName}, StringData: map[string]string{"password": known["a password in somebody's Secret"]}}
 			if _, err := s.admin.CoreV1().Secrets(foreign).Create(t.Context(), theirs, metav1.CreateOptions{}); err != nil {
@@ -143,7 +90,7 @@ func TestASecretStandsNowhereButWhereItBelongs(t *testing.T) {
 			p := s.run(t, "--leader-elect=false", "--verbose", "--log-format", format)
 			s.configure(t, s.watching(namespace))
 			s.served(t, namespace)
-			known.collect(t, s, namespace)
+			s.collect(t, known, namespace)
 			s.tellsOf(t, p, troubles)
 			s.acr.Faults().Clear()
 			last := s.acr.AddAccessKey(everything)
@@ -157,7 +104,7 @@ func TestASecretStandsNowhereButWhereItBelongs(t *testing.T) {
 				}
 				return nil
 			})
-			known.collect(t, s, namespace)
+			s.collect(t, known, namespace)
 			s.search(t, p, known, []string{"CredentialFetchFailed", "InvalidConfiguration", "ForeignSecret"}, namespace, foreign)
 			s.searchFinds(t, known, map[string]string{
 				namespace + "/" + secretName:       "temporary password",
@@ -185,7 +132,7 @@ func (s *site) tellsOf(t *testing.T, p *program, troubles []trouble) {
 }
 
 // search looks everywhere, once Events have all the words.
-func (s *site) search(t *testing.T, p *program, known secrets, words []string, namespaces ...string) {
+func (s *site) search(t *testing.T, p *program, known secrecy.Secrets, words []string, namespaces ...string) {
 	t.Helper()
 	places := map[string]string{
 		"its log": p.log.String(), "the audit log": fileText(t, filepath.Join(controlPlane.dir, "cluster", "audit.log")),
@@ -219,7 +166,7 @@ func (s *site) search(t *testing.T, p *program, known secrets, words []string, n
 		if text == "" && where != "its leases" {
 			t.Errorf("%s: nothing to search in", where)
 		}
-		if found := known.in(text); len(found) > 0 {
+		if found := known.In(text); len(found) > 0 {
 			t.Errorf("%s holds %q", where, found)
 		}
 	}
@@ -232,7 +179,7 @@ func (s *site) search(t *testing.T, p *program, known secrets, words []string, n
 
 // searchFinds is the other half of the proof: where the secrets belong, the
 // same search finds them.
-func (s *site) searchFinds(t *testing.T, known secrets, belongs map[string]string) {
+func (s *site) searchFinds(t *testing.T, known secrecy.Secrets, belongs map[string]string) {
 	t.Helper()
 	for where, want := range belongs {
 		in, name, _ := strings.Cut(where, "/")
@@ -241,7 +188,7 @@ func (s *site) searchFinds(t *testing.T, known secrets, belongs map[string]strin
 			t.Fatal(err)
 		}
 		content := bytes.Join([][]byte{secret.Data[corev1.DockerConfigJsonKey], secret.Data["credentials.json"], secret.Data["access-key-secret"]}, nil)
-		if found := fmt.Sprint(known.in(string(content))); !strings.Contains(found, want) {
+		if found := fmt.Sprint(known.In(string(content))); !strings.Contains(found, want) {
 			t.Errorf("the search finds %s in %s, want %s", found, where, want)
 		}
 	}
@@ -313,9 +260,9 @@ func TestABuildThatLeaksOnPurposeIsFoundOut(t *testing.T) {
 	p := s.runProgram(t, filepath.Join(dir, "leaking"), c.arguments...)
 	s.served(t, namespace)
 	known := s.spy.learnt()
-	known.collect(t, s, namespace)
+	s.collect(t, known, namespace)
 	for line := range strings.Lines(p.log.String()) {
-		if strings.HasPrefix(line, "leak ") && len(known.in(line)) == 0 {
+		if strings.HasPrefix(line, "leak ") && len(known.In(line)) == 0 {
 			t.Errorf("not found: a %d bytes long %q", len(line), strings.Join(strings.Fields(line)[:3], " "))
 		}
 	}

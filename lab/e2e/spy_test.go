@@ -15,13 +15,14 @@ import (
 
 	"github.com/pullkey/pullkey/internal/status"
 	"github.com/pullkey/pullkey/lab/localacr"
+	"github.com/pullkey/pullkey/lab/secrecy"
 )
 
 // spy learns each secret that the metadata service and STS hand out or are
 // shown. It stands before the servers of the local ACR.
 type spy struct {
 	mu    sync.Mutex
-	known secrets
+	known secrecy.Secrets
 	// instead changes the answers of one server; nil changes none.
 	instead func(r *http.Request, asked []byte, answer *httptest.ResponseRecorder)
 	at      localacr.ServerKind
@@ -84,7 +85,7 @@ func (s *spy) learn(server localacr.ServerKind, r *http.Request, asked []byte, a
 }
 
 // learnt returns what is known now.
-func (s *spy) learnt() secrets {
+func (s *spy) learnt() secrecy.Secrets {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.known)
@@ -219,7 +220,7 @@ func TestTheSecretsOfRolesStandNowhereEither(t *testing.T) {
 			t.Errorf("no %s was planted", kind)
 		}
 	}
-	known.collect(t, s, namespace)
+	s.collect(t, known, namespace)
 	s.search(t, p, known, []string{"CredentialFetchFailed"}, namespace)
 	s.searchFinds(t, known, map[string]string{namespace + "/" + secretName: "temporary password", home + "/pullkey-credentials": "temporary password"})
 }

@@ -1,18 +1,13 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +16,7 @@ import (
 	programs "github.com/pullkey/pullkey/lab/client"
 	"github.com/pullkey/pullkey/lab/localacr"
 	"github.com/pullkey/pullkey/lab/sandbox"
+	"github.com/pullkey/pullkey/lab/secrecy"
 )
 
 // A user verifies with the program as it is, where ACR has its real names and
@@ -84,9 +80,7 @@ func TestAUserVerifiesTheWayToAnImage(t *testing.T) {
 type verified struct {
 	*lab.Lab
 	pullkey string
-
-	mu    sync.Mutex
-	given secrets
+	given   secrecy.Given
 }
 
 func openVerified(t *testing.T) *verified {
@@ -101,11 +95,11 @@ func openVerified(t *testing.T) *verified {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &verified{given: secrets{}}
+	v := &verified{}
 	if v.pullkey, err = programs.BuildPullkey(t.Context(), root, dir, os.Stderr); err != nil {
 		t.Fatal(errors.Join(err, done(false)))
 	}
-	v.Lab, err = lab.Open(t.Context(), lab.Options{Root: root, Dir: dir, Progress: os.Stderr, Wrap: v.wrap})
+	v.Lab, err = lab.Open(t.Context(), lab.Options{Root: root, Dir: dir, Progress: os.Stderr, Wrap: v.given.Wrap})
 	if err != nil {
 		t.Fatal(errors.Join(err, done(false)))
 	}
@@ -117,41 +111,11 @@ func openVerified(t *testing.T) *verified {
 	return v
 }
 
-// secretsGiven matches what the servers give out in confidence.
-var secretsGiven = regexp.MustCompile(`"(?i:authorizationToken|accessKeySecret|securityToken|token|access_token)":\s*"([^"]+)"`)
-
-// wrap notes the secrets that a server gives out.
-func (v *verified) wrap(_ localacr.ServerKind, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		copied := &copying{ResponseWriter: w}
-		next.ServeHTTP(copied, r)
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		for _, found := range secretsGiven.FindAllStringSubmatch(copied.body.String(), -1) {
-			v.given[fmt.Sprintf("no. %d, of %s", len(v.given), r.URL.Path)] = found[1]
-		}
-	})
-}
-
-// copying keeps what is answered.
-type copying struct {
-	http.ResponseWriter
-	body bytes.Buffer
-}
-
-// Write implements http.ResponseWriter.
-func (c *copying) Write(b []byte) (int, error) {
-	c.body.Write(b)
-	return c.ResponseWriter.Write(b)
-}
-
 // verify runs pullkey verify in the sandbox, and returns the report and the
 // exit code. Nothing that it says may hold a secret that it had or was given.
 func (v *verified) verify(t *testing.T, key credential.AccessKey, args ...string) (report string, code int) {
 	t.Helper()
-	v.mu.Lock()
-	clear(v.given)
-	v.mu.Unlock()
+	v.given.Forget()
 	path := filepath.Join(v.Dir, "report.md")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -170,14 +134,13 @@ func (v *verified) verify(t *testing.T, key credential.AccessKey, args ...string
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the report can be read by others: %v, %v", info.Mode(), err)
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	if !key.Secret.Empty() {
-		v.given["the access key's secret"] = key.Secret.Reveal()
+		v.given.Add("the access key's secret", key.Secret.Reveal())
 	}
-	found := v.given.in(string(out) + string(text))
-	if code = cmd.ProcessState.ExitCode(); len(found) > 0 || code == 0 && len(v.given) < 3 { // key, password, token at least
-		t.Errorf("of %d secrets are shown: %v\n%s\n%s", len(v.given), found, out, text)
+	given := v.given.Known()
+	found := given.In(string(out) + string(text))
+	if code = cmd.ProcessState.ExitCode(); len(found) > 0 || code == 0 && len(given) < 3 { // key, password, token at least
+		t.Errorf("of %d secrets are shown: %v\n%s\n%s", len(given), found, out, text)
 	}
 	return string(text), code
 }

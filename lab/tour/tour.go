@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -16,12 +15,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/pullkey/pullkey/internal/credential"
 	"github.com/pullkey/pullkey/lab"
 	"github.com/pullkey/pullkey/lab/client"
 	"github.com/pullkey/pullkey/lab/localacr"
 	"github.com/pullkey/pullkey/lab/oauth"
 	"github.com/pullkey/pullkey/lab/sandbox"
+	"github.com/pullkey/pullkey/lab/secrecy"
 )
 
 // Pages are those that the tour can be played from, relative to the root.
@@ -69,8 +68,8 @@ type tour struct {
 	lab       *lab.Lab
 	variables []string // those of the person's shell
 	person    oauth.Person
-	secrets   []string // what is never shown
-	printed   string   // by the command before
+	given     secrecy.Given // what is never shown
+	printed   string        // by the command before
 	played    []Part
 }
 
@@ -106,7 +105,7 @@ func (t *tour) play(ctx context.Context, dir string, sections []section) error {
 
 // open brings up the lab, with the images that the tour pulls, and a person in it.
 func (t *tour) open(ctx context.Context, dir string) (err error) {
-	t.lab, err = lab.Open(ctx, lab.Options{Root: t.Root, Dir: dir, Instances: []localacr.Instance{instance()}, Progress: t.Out})
+	t.lab, err = lab.Open(ctx, lab.Options{Root: t.Root, Dir: dir, Instances: []localacr.Instance{instance()}, Progress: t.Out, Wrap: t.given.Wrap})
 	if err != nil {
 		return err
 	}
@@ -132,8 +131,8 @@ func (t *tour) seat(ctx context.Context, dir string) error {
 		Password: t.lab.ACR.AddUser("alice",
 			localacr.Grant{Instance: instance().ID, Repository: "shop/*", Actions: []string{"pull"}}),
 	}
-	t.hide(t.person.Password)
-	t.hide(t.lab.ACR.AccessKey().Secret)
+	t.given.Add("alice's password", t.person.Password.Reveal())
+	t.given.Add("the access key's secret", t.lab.ACR.AccessKey().Secret.Reveal())
 	programs := filepath.Join(dir, "programs")
 	if err := os.Mkdir(programs, 0o700); err != nil {
 		return fmt.Errorf("make a folder for programs: %w", err)
@@ -155,11 +154,6 @@ func (t *tour) seat(ctx context.Context, dir string) error {
 		return fmt.Errorf("make alice's home: %w: %s", err, out)
 	}
 	return nil
-}
-
-// hide notes a secret, which no part may show: as it is, or as docker writes it.
-func (t *tour) hide(s credential.Secret) {
-	t.secrets = append(t.secrets, s.Reveal(), base64.StdEncoding.EncodeToString([]byte("alice:"+s.Reveal())))
 }
 
 func (t *tour) line(format string, args ...any) { _, _ = fmt.Fprintf(t.Out, format+"\n", args...) }

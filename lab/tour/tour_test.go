@@ -1,6 +1,8 @@
 package tour
 
 import (
+	"encoding/base64"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,6 +95,35 @@ func TestWhatDiffersIsLetters(t *testing.T) {
 	} {
 		if got := stable(text); got != want {
 			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+// What a command prints is looked through before it stands in a page.
+func TestNoPageShowsASecret(t *testing.T) {
+	t.Parallel()
+	const password = "alices-Passw0rd"
+	token := strings.Repeat("Ab0", 40)
+	var played tour
+	played.given.Add("alice's password", password)
+	played.given.Add("given at /auth", token)
+	for name, c := range map[string]struct {
+		text  string
+		shown bool
+	}{
+		"what pullkey redacts":       {"> Authorization: Bearer [redacted]\n< 200 OK, after 3 ms\n", false},
+		"a password":                 {"$ cat password\n" + password + "\n", true},
+		"a login as docker keeps it": {`"auth": "` + base64.StdEncoding.EncodeToString([]byte("alice:"+password)) + `"`, true},
+		"a token":                    {"> Authorization: Bearer " + token, true},
+		"a token over two lines":     {"   > Authorization: Bearer " + token[:50] + "\n   >   " + token[50:], true},
+		"a token in a URL":           {"/authorize?access_token=" + token + "&state=", true},
+	} {
+		err := played.keepsSecrets(c.text)
+		if errors.Is(err, errShown) != c.shown {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && (strings.Contains(err.Error(), password) || strings.Contains(err.Error(), token[:20])) {
+			t.Errorf("%s: the error shows it: %v", name, err)
 		}
 	}
 }
