@@ -50,7 +50,7 @@ func refused() explain.Diagnosis {
 		Logins: []explain.Login{{Secret: "acr", Key: "registry.cn-hangzhou.aliyuncs.com", Username: "cr_temp_user", Mismatch: "host"}},
 		Tried: []explain.Tried{
 			{
-				Who: explain.Nobody, Vantage: cause.Client, Host: host, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Host: realm, Text: "nobody gets no token"},
+				Who: explain.Nobody, Vantage: cause.Client, Host: host, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Host: realm, Text: "it wants to know who asks (HTTP 401 Unauthorized), and no credential is given"},
 				Requests: []explain.Request{ask("HEAD", host, "/v2/shop/cart/manifests/1.4", 401), ask("GET", realm, "/auth?scope=repository%3Ashop%2Fcart%3Apull&service=registry.aliyuncs.com", 401)},
 			},
 			{
@@ -76,7 +76,7 @@ func seen() *explain.View {
 		Hosts: []explain.ViewHost{
 			{URL: "https://mirror.example.com", Capabilities: []string{"pull", "resolve"}, SkipVerify: true, Headers: []string{"X-Key"}, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtTCP, Stopped: &explain.Stopped{Obstacle: explain.NoAnswer, Text: "no answer came in time"}}},
 			{URL: "https://old-mirror.internal.example.com/v2/registry-vpc-cn-hangzhou", NotAsked: "it has a path of its own"},
-			{URL: "https://" + host, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Text: "nobody gets no token"}}},
+			{URL: "https://" + host, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Text: "it wants to know who asks (HTTP 401 Unauthorized), and no credential is given"}}},
 		},
 	}
 }
@@ -94,7 +94,7 @@ func unseen() explain.Diagnosis {
 	d.Steps = []explain.Step{
 		{Link: cause.Reference, Status: explain.Pass, Vantage: cause.API, Summary: "registry-vpc.cn-hangzhou.aliyuncs.com / shop/cart : 1.4"},
 		{Link: cause.Network, Status: explain.Pass, Vantage: cause.Node, Summary: "registry-vpc.cn-hangzhou.aliyuncs.com answers"},
-		{Link: cause.Token, Status: explain.Skip, Vantage: cause.Node, Summary: "nobody gets no token"},
+		{Link: cause.Token, Status: explain.Skip, Vantage: cause.Node, Summary: "it wants to know who asks (HTTP 401 Unauthorized), and no credential is given"},
 		{Link: explain.Said, Status: explain.Fail, Vantage: cause.API, Summary: words},
 	}
 	d.Tried, d.View, d.AlsoNoticed = nil, seen(), nil
