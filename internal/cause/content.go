@@ -225,6 +225,7 @@ func mediatypeArtifact() Cause {
 		See: []Said{
 			{"containerd", `failed to pull and unpack image "<IMAGE>": mismatched image rootfs and manifest layers`},
 			{"containerd, of a manifest that is called another thing", `get image config descriptor: unexpected media type <TYPE> for sha256:<DIGEST>: not found`},
+			{"containerd, of the same", `failed to copy: httpReadSeeker: failed open: could not fetch content descriptor sha256:<DIGEST> (application/json) from remote: not found`},
 			{Text: "Runtimes have several texts for it, most of them about unpacking or about the configuration."},
 		},
 		Means: "Registries hold other things too: Helm charts, signatures, attestations, WebAssembly, models. The tag " +

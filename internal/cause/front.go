@@ -20,11 +20,15 @@ func regNotRegistry() Cause {
 				"containerd, where pages are sent for everything",
 				`get image config descriptor: unexpected media type text/html for sha256:<DIGEST>: not found`,
 			},
+			Said{
+				"containerd, where they are sent for manifests alone",
+				`failed to copy: httpReadSeeker: failed open: could not fetch content descriptor sha256:<DIGEST> (text/html) from remote: not found`,
+			},
 		),
 		Means: "The host is that of a web page, of a load balancer's default page, or the registry is served at " +
 			"another host or port: consoles of Harbor, GitLab and Nexus are not always where their registry is.",
 		Proof: text("`GET /v2/` is answered with a page of HTML, and neither with a challenge nor with JSON.", undecided("where "+
-			"the text has `unexpected media type text/html`; a proxy may have sent the page.")),
+			"the text has `text/html`; a mirror or a proxy may have sent the page.")),
 		Fix: text("Ask the registry's own page for its image address, and write that host:",
 			sh("curl -sSi https://HOST/v2/ | head -20", "kubectl -n NAMESPACE set image deployment/DEPLOYMENT "+
 				"CONTAINER=HOST/REPOSITORY:TAG")),

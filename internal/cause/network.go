@@ -99,15 +99,16 @@ func netProxy() Cause {
 		See: append(head(`proxyconnect tcp: <ERROR>`),
 			Said{"containerd, where the proxy wants a login", "Proxy Authentication Required"},
 			Said{
-				"containerd, where the proxy answers itself",
-				`unexpected status from HEAD request to https://<HOST>/v2/<REPOSITORY>/manifests/<TAG>: 502 Bad Gateway`,
+				"containerd, where the proxy gets nowhere",
+				`failed to do request: Head "https://<HOST>/v2/<REPOSITORY>/manifests/<TAG>": Service Unavailable`,
 			},
 		),
 		Means: "The runtime's service has `HTTPS_PROXY` set, and the proxy cannot be reached, wants a login, or " +
 			"refuses the host; or the registry is inside and `NO_PROXY` does not have it. What your shell has set does " +
 			"not count for the service.",
 		Proof: text("The environment of the runtime's service is read on the node, and the request tried with and "+
-			"without its proxy.", undecided("where the text has `proxyconnect` or `Proxy Authentication Required`.")),
+			"without its proxy.", undecided("where the text has `proxyconnect`, or ends in the words of a status "+
+			"without its number: `Proxy Authentication Required`, `Forbidden`, `Bad Gateway`, `Service Unavailable`, `Gateway Timeout`.")),
 		Fix: text("Set what the service needs in a drop-in, and restart it:",
 			file("ini", "# /etc/systemd/system/containerd.service.d/proxy.conf", "[Service]",
 				"Environment=HTTPS_PROXY=http://PROXY:PORT", "Environment=NO_PROXY=HOST,10.0.0.0/8,.svc,.cluster.local"),
@@ -115,7 +116,7 @@ func netProxy() Cause {
 		Check: text("The service has it, and the runtime pulls:",
 			sh("systemctl show containerd --property=Environment", "crictl pull IMAGE")),
 		Similar: []Similar{
-			{Reg5XX, "The registry itself answers 502."},
+			{Reg5XX, "The registry itself answers 502: the number is there."},
 			{TLSUnknownCA, "The proxy opens TLS and shows a certificate of its own."},
 		},
 		Reads: observed(),

@@ -48,11 +48,10 @@ func (w *walk) judge() {
 	w.Verdict = Verdict{Status: Inconclusive, Finding: Finding{Sentence: "the pull fails, and nothing that was read accounts for it: " + err.Text}}
 }
 
-// accountedFor judges by what was found, if that accounts for an error. A proxy's is nobody
-// else's fault.
+// accountedFor judges by the first finding that accounts for an error.
 func (w *walk) accountedFor(err runtimeerror.Error) bool {
 	at := slices.IndexFunc(w.findings, func(f accounted) bool { return f.accounts(err) })
-	if at < 0 || err.Proxy {
+	if at < 0 {
 		return false
 	}
 	w.Verdict = w.doubted(w.findings[at].Finding, err)
@@ -156,7 +155,7 @@ var words = map[runtimeerror.Kind]struct {
 	runtimeerror.NotFound:              {cause.TagMissing, cause.Possible, "%s has no such repository, or no such tag"},
 	runtimeerror.NoPlatform:            {cause.PlatformMissing, cause.Proven, "the image is not there for the node's platform%.0s"},
 	runtimeerror.ManifestTooBig:        {cause.ManifestTooBig, cause.Possible, "%s gives a manifest that is larger than the runtime takes, or something else that is none"},
-	runtimeerror.WebPage:               {cause.RegNotRegistry, cause.Strong, "what answers at %s is a page for browsers, and no registry"},
+	runtimeerror.WebPage:               {cause.RegNotRegistry, cause.Possible, "what answers for %s is a page for browsers: there is no registry, or a mirror or proxy has sent it"},
 	runtimeerror.NotImage:              {cause.MediatypeArtifact, cause.Possible, "what %s gives for the manifest is called something else than one"},
 	runtimeerror.Schema1:               {cause.MediatypeSchema1, cause.Proven, "the image is of the old form that runtimes take no more%.0s"},
 	runtimeerror.RateLimited:           {cause.RegRateLimit, cause.Proven, "%s has had too many requests"},
@@ -186,13 +185,15 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 		Code: code, Certainty: sure, Sentence: fmt.Sprintf(known.sentence, cmp.Or(err.Host, w.parsed.Host(), "the registry")),
 		Evidence: []string{w.Observed.From + ", reason " + w.Observed.Reason + ": " + err.Text},
 	}
+	host := cmp.Or(err.Host, w.parsed.Host())
 	if code == cause.NetProxy {
-		f.Sentence = "the proxy on the node's way to " + cmp.Or(w.parsed.Host(), "the registry") + " gives no connection"
+		host = cmp.Or(err.Behind, w.parsed.Host())
+		f.Sentence = "the proxy on the node's way to " + cmp.Or(host, "the registry") + " gives no connection"
 	}
 	f.Sentence += w.farRealm(code, err.Host)
 	if c, found := cause.Find(string(code)); found {
 		f.Link = c.Link
-		f.Fixes = w.ofPage(&c, cmp.Or(err.Host, w.parsed.Host()))
+		f.Fixes = w.ofPage(&c, host)
 	}
 	return f, true
 }
@@ -200,6 +201,10 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 // precisely is the cause, in view of where the words were said, and of what was not read.
 func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
 	switch {
+	case err.Proxy && err.Stage != runtimeerror.Sandbox && err.Kind == runtimeerror.Cancelled:
+		return cause.NetProxy, cause.Possible // the pull was given up, while the proxy had not answered
+	case err.Proxy && err.Stage != runtimeerror.Sandbox:
+		return cause.NetProxy, cause.Proven
 	case err.Kind == runtimeerror.TokenPostRefused || err.Kind == runtimeerror.LoginRefused:
 		return w.ofTokenServer(err.Status, code, sure)
 	case err.Kind == runtimeerror.BlobFailed:
@@ -229,8 +234,6 @@ func (w *walk) where(err runtimeerror.Error, code cause.Code, sure cause.Certain
 	switch {
 	case err.Stage == runtimeerror.Sandbox:
 		return cause.SandboxImage, sure
-	case err.Proxy:
-		return cause.NetProxy, cause.Proven
 	case err.Mirror != "" && slices.Contains(refusals, err.Kind):
 		return cause.MirrorMasks, cause.Strong
 	case err.Stage == runtimeerror.Blob && slices.Contains(unreachable, err.Kind):

@@ -14,7 +14,7 @@ import (
 // has one now.
 func (w *walk) mended(err runtimeerror.Error) (Finding, bool) {
 	tried, known := w.seen()
-	if !known || !badLogin(err) && err.LoginSent != runtimeerror.No {
+	if !known || err.Proxy || !badLogin(err) && err.LoginSent != runtimeerror.No {
 		return Finding{}, false
 	}
 	since := slices.IndexFunc(w.found.Logins, func(e keyring.Entry) bool {
@@ -39,7 +39,7 @@ func (w *walk) mended(err runtimeerror.Error) (Finding, bool) {
 // raced finds that kubelet did not have a Secret, although it was there: its own copy
 // may have come too late.
 func (w *walk) raced(err runtimeerror.Error) (Finding, bool) {
-	if err.LoginSent != runtimeerror.No {
+	if err.Proxy || err.LoginSent != runtimeerror.No {
 		return Finding{}, false
 	}
 	for _, e := range w.eventsOf(w.name) {

@@ -58,7 +58,7 @@ func kinds(all ...runtimeerror.Kind) []runtimeerror.Kind { return all }
 // heardAs tells whether kubelet's words are what it hears of that which ended an attempt.
 func heardAs(t *Tried, e runtimeerror.Error) bool {
 	switch o := t.Stopped.Obstacle; {
-	case e.Mirror != "":
+	case e.Mirror != "" || e.Proxy:
 		return false // it is not this registry that answered
 	case t.Reach == AtLayers:
 		return e.Kind == runtimeerror.BlobFailed && (e.Status == t.Stopped.Status || e.Status == 0 && o == NotThere)

@@ -126,8 +126,8 @@ func (r *reading) judge() {
 	}
 }
 
-// misnamed reads that containerd wanted content of a media type that none of an image has: it is
-// the manifest, which the registry calls so.
+// misnamed reads that containerd wanted content of a media type that tells of none: mostly it is
+// the manifest, which the registry calls so, and seldom the configuration of a very old image.
 func (r *reading) misnamed() bool {
 	rest, ok := strings.CutPrefix(r.rest, "could not fetch content descriptor sha256:")
 	_, rest, named := strings.Cut(rest, " (")

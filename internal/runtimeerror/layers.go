@@ -214,7 +214,9 @@ func ofTag(r *reading, name string) {
 	}
 }
 
-func ofProxy(r *reading, _ string) { r.err.Host, r.err.Mirror, r.err.Proxy = "", "", true }
+func ofProxy(r *reading, _ string) {
+	r.err.Host, r.err.Behind, r.err.Mirror, r.err.Proxy = "", r.err.Host, "", true
+}
 
 func token(sent Known) func(*reading, string) {
 	return func(r *reading, _ string) {

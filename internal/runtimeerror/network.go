@@ -128,6 +128,7 @@ func (r *reading) proxied() bool {
 	default:
 		return false
 	}
-	r.err.Host, r.err.Mirror, r.err.Proxy, r.err.Realm = "", "", true, false
+	ofProxy(r, "")
+	r.err.Realm = false
 	return true
 }

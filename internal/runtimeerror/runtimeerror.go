@@ -39,6 +39,8 @@ type Error struct {
 	Realm bool `json:"realm,omitempty"`
 	// Proxy tells that it is a proxy on the way that did not answer, or refused.
 	Proxy bool `json:"proxy,omitempty"`
+	// Behind is the host that was to be reached through the proxy, where the text names it.
+	Behind string `json:"behind,omitempty"`
 	// Because is what stands in the way where Kind is TokenUnreachable: DNS, Refused, TLSUnknownCA, …
 	Because Kind `json:"because,omitempty"`
 }

@@ -148,9 +148,9 @@ func ofNetworks() []fault {
 		{name: "a-clients-certificate", traits: []trait{func(r *registry) {
 			r.tls = func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }
 		}}, want: at(Resolve, ClientCertificate, 0)},
-		{name: "proxy-login", image: "login.proxied/team/app:1", want: Error{Stage: Resolve, Kind: Unauthorized, Status: 407, Host: unnamed, Proxy: true}},
-		{name: "proxy-forbids", image: "forbidden.proxied/team/app:1", want: Error{Stage: Resolve, Kind: Forbidden, Status: 403, Host: unnamed, Proxy: true}},
-		{name: "proxy-gets-nowhere", image: "away.proxied/team/app:1", want: Error{Stage: Resolve, Kind: ServerError, Status: 503, Host: unnamed, Proxy: true}},
+		{name: "proxy-login", image: "login.proxied/team/app:1", want: Error{Stage: Resolve, Kind: Unauthorized, Status: 407, Host: unnamed, Proxy: true, Behind: "login.proxied"}},
+		{name: "proxy-forbids", image: "forbidden.proxied/team/app:1", want: Error{Stage: Resolve, Kind: Forbidden, Status: 403, Host: unnamed, Proxy: true, Behind: "forbidden.proxied"}},
+		{name: "proxy-gets-nowhere", image: "away.proxied/team/app:1", want: Error{Stage: Resolve, Kind: ServerError, Status: 503, Host: unnamed, Proxy: true, Behind: "away.proxied"}},
 	}
 }
 
