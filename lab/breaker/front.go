@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -54,6 +55,11 @@ type trait = func(*front)
 
 // front opens a registry once all scenes are written, and returns its name.
 func (s *scene) front(traits ...trait) string { return s.open(traits...).host }
+
+// has tells whether a registry of that name is open already.
+func (s *scene) has(host string) bool {
+	return slices.ContainsFunc(s.fronts, func(f *front) bool { return f.host == host })
+}
 
 func (s *scene) open(traits ...trait) *front {
 	s.mu.Lock()

@@ -38,10 +38,8 @@ func behind(node func(*scene) string) func(*scene) {
 
 // proxy is the second node's, which lets nobody through.
 func (s *scene) proxy() {
-	for _, f := range s.fronts {
-		if f.host == s.Second.Proxy {
-			return
-		}
+	if s.has(s.Second.Proxy) {
+		return
 	}
 	s.open(func(f *front) { f.host, f.plain = s.Second.Proxy, true },
 		instead(func(*http.Request) bool { return true }, func(w http.ResponseWriter, _ *http.Request) {

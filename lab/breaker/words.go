@@ -27,10 +27,8 @@ func at(code cause.Code, about string, traits ...trait) fault {
 // hub is Docker Hub, as the node knows it: it gives everybody a token.
 func (s *scene) hub() {
 	const host, anonymous = "registry-1.docker.io", "anonymous"
-	for _, f := range s.fronts {
-		if f.host == host {
-			return
-		}
+	if s.has(host) {
+		return
 	}
 	s.open(func(f *front) { f.host, f.asked = host, "docker.io" },
 		instead(func(req *http.Request) bool {

@@ -47,7 +47,8 @@ func Addresses() []netip.Addr {
 type NodeOptions struct {
 	Name string
 	// Ahead is how far the clock of kubelet and containerd is before everybody else's, in
-	// whole seconds. Pods have the right time.
+	// whole seconds. Pods have the right time. Such a node is not to be restarted: its
+	// programs end a moment after they were killed.
 	Ahead time.Duration
 	// Runtime are further variables of containerd's environment.
 	Runtime []string

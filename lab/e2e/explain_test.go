@@ -63,7 +63,8 @@ func (n *node) isExplained(t *testing.T) {
 		e.writes(t, "cases", e.cases())
 		return
 	}
-	e.keeps(t, e.matrix.Table())
+	e.keeps(t, "confusion", e.matrix.Table())
+	e.keeps(t, "cases", e.cases())
 }
 
 func (n *node) breaker(t *testing.T, second breaker.Second) *breaker.Breaker {
@@ -100,11 +101,12 @@ func (e *examination) writes(t *testing.T, part, text string) {
 	}
 }
 
-// keeps holds the page to what was told by objects and words. What registries answer
-// besides is written there, and differs with who is quicker.
-func (e *examination) keeps(t *testing.T, table string) {
+// keeps holds a part of the page to the pairs that a table has now: what was wrong and
+// told, or how it was broken and what was wrong. What registries and nodes answer besides
+// differs with who is quicker.
+func (e *examination) keeps(t *testing.T, part, table string) {
 	t.Helper()
-	kept, err := document.Part(confusion, "confusion")
+	kept, err := document.Part(confusion, part)
 	if err != nil {
 		t.Fatal(err)
 	}

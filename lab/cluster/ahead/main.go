@@ -1,11 +1,14 @@
-// Command ahead runs a program that is not changed in any way and has a wrong clock: to
-// it the time is another, and to nobody else.
+// Command ahead runs a program of Go that is not changed in any way and has a wrong
+// clock: to it the time is another, and to nobody else.
 //
 //	ahead DURATION PROGRAM [ARGUMENT...]
 //
-// A kernel has one clock. Programs ask it by a function that the kernel puts into each of
-// them (vdso(7)); here that function is overwritten in the one program, between its
-// loading and its first instruction. What the program starts has the right time again.
+// A kernel has one clock. Programs of Go ask for the time of day by one function,
+// clock_gettime, that the kernel puts into each program (vdso(7)); here it is overwritten
+// in the one program, between its loading and its first instruction. What the program
+// starts has the right time again.
+//
+// Who kills ahead kills the program too, which ends a moment later.
 package main
 
 import (

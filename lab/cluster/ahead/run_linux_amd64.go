@@ -35,7 +35,9 @@ func run(args []string) error {
 		return err
 	}
 	if err := shift(cmd.Process.Pid, int32(ahead/time.Second)); err != nil { //nolint:gosec // see above
-		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // how it ended is our doing
+		return err
 	}
 	return cmd.Wait()
 }

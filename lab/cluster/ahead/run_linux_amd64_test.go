@@ -47,9 +47,22 @@ func TestAProgramHasAnotherTimeAndEndsAsItWould(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoKernelsFunctionIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{"nothing": nil, "no program": []byte("vdso"), "another program": program} {
+		if at, err := clock(text); err == nil {
+			t.Errorf("%s: it is found at %d", name, at)
+		}
+	}
+}
+
 func TestWrongArgumentsAreSaid(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{nil, {"1h"}, {"soon", "true"}, {"1ms", "true"}, {"9999999h", "true"}} {
+	for _, args := range [][]string{nil, {"1h"}, {"soon", "true"}, {"1ms", "true"}, {"700000h", "true"}} {
 		if err := run(args); err == nil {
 			t.Errorf("%q is taken", args)
 		}
