@@ -1,6 +1,7 @@
 package pullkey_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -91,6 +92,40 @@ func TestTheLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
 				t.Errorf("%s links to %s: %v", path, m[1], err)
+			}
+		}
+	}
+}
+
+// TestTheReadmesHaveTheNumbersOfThePage: how often explain was asked of broken pulls, of
+// how many ways to break them, and how many were named.
+func TestTheReadmesHaveTheNumbersOfThePage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/reference/confusion.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	matrix, _, _ := strings.Cut(string(page), "<!-- end -->")
+	sums := regexp.MustCompile(`(?s)(\d+) answers: \d+ as wanted, (\d+) another and called possible, 0 another.*? (\d+) codes of`).FindStringSubmatch(matrix)
+	if sums == nil {
+		t.Fatal("docs/reference/confusion.md has no sums")
+	}
+	ways := map[string]bool{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (PULL-\S+) \|`).FindAllStringSubmatch(matrix, -1) {
+		ways[row[1]] = true
+	}
+	asked, named := sums[1], sums[3]
+	for path, wants := range map[string][]string{
+		"README.md":       {"was asked " + asked + " times", fmt.Sprintf("in %d ways", len(ways)), named + " ways were named as they should be"},
+		"README.zh-CN.md": {"提问 " + asked + " 次", fmt.Sprintf("用 %d 种方式弄坏", len(ways)), named + " 种方式的判断正确"},
+	} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(strings.Join(strings.Fields(string(text)), " "), want) {
+				t.Errorf("%s does not say %q", path, want)
 			}
 		}
 	}
