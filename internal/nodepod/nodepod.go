@@ -218,8 +218,7 @@ func (p *place) await(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, because("folders that the node lacks keep a pod from its start: name those that it has with --node-folder",
-				"the pod told nothing on node %s in time: %s", p.Node.Name, state(pod))
+			return nil, because(late(pod), "the pod told nothing on node %s in time: %s", p.Node.Name, state(pod))
 		case <-tick.C:
 		}
 		now := &corev1.Pod{}
@@ -230,6 +229,14 @@ func (p *place) await(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error)
 			return nil, p.refused("read", err)
 		}
 	}
+}
+
+// late is what to do about a pod that told nothing in time.
+func late(pod *corev1.Pod) string {
+	if pod.Status.Phase == corev1.PodRunning {
+		return "give it more time with --timeout"
+	}
+	return "give it more time with --timeout; folders that the node lacks keep a pod from its start: name those that it has with --node-folder"
 }
 
 // looks is the state of the container that looks.
