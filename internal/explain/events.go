@@ -74,9 +74,9 @@ func (t *tale) apart(all []tale) string {
 		return ""
 	}
 	for _, at := range []int{slices.Max(places), slices.Min(places)} {
-		few := around([]rune(t.words+end), at)
-		if !slices.ContainsFunc(others, func(o string) bool { return strings.Contains(o, strings.Trim(few, "…")) }) {
-			return strings.TrimSuffix(few, end)
+		few, shown := around([]rune(t.words+end), at)
+		if !slices.ContainsFunc(others, func(o string) bool { return strings.Contains(o, few) }) {
+			return strings.TrimSuffix(shown, end)
 		}
 	}
 	return t.words
@@ -94,8 +94,8 @@ func sameUntil(a, b string) int {
 
 // around is as much of a text as has room beside a moment, with the word that stands at
 // a place in it: from the beginning of the text if that reaches so far, or else of the
-// word.
-func around(text []rune, at int) string {
+// word. It is shown with signs for what is left out.
+func around(text []rune, at int) (few, shown string) {
 	const room, most = 36, 12 // most of it stands before the place
 	from, before, after := 0, "", ""
 	if at > room-most {
@@ -111,7 +111,8 @@ func around(text []rune, at int) string {
 			to = space
 		}
 	}
-	return before + string(text[from:to]) + after
+	few = string(text[from:to])
+	return few, before + few + after
 }
 
 // lastSpace is where the last space stands in a text, or -1.
