@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"html"
 	"net/url"
 	"regexp"
@@ -40,14 +41,23 @@ func forms(value string) []string {
 // token looks like a JWT: two of the parts are JSON objects.
 var token = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}`)
 
-// beginning is as much of a long secret as must not be seen either.
-const beginning = 40
+const (
+	// beginning is as much of a long secret as must not be seen either.
+	beginning = 40
+	// shortest is how long a value must be for its forms to be told from other text.
+	shortest = 8
+)
 
-// In returns what of the secrets stands in a text, also where a line ends within it.
+// In returns what of the secrets stands in a text, also where it is broken there. A value
+// that is too short to be looked for is returned too, and never goes for absent.
 func (s Secrets) In(text string) []string {
 	texts := []string{text, folded.ReplaceAllString(text, "")}
 	var found []string
 	for what, value := range s {
+		if len(value) < shortest {
+			found = append(found, fmt.Sprintf("%s, which is too short to be looked for (%d bytes)", what, len(value)))
+			continue
+		}
 		every := forms(value)
 		if len(value) > 2*beginning { // of a long one whose end is left out
 			every = append(every, forms(value[:beginning])...)
@@ -58,11 +68,12 @@ func (s Secrets) In(text string) []string {
 			found = append(found, what)
 		}
 	}
-	if token.MatchString(text) {
+	if slices.ContainsFunc(texts, token.MatchString) {
 		found = append(found, "a JWT")
 	}
 	return found
 }
 
-// folded is where a line ends and goes on, in a paragraph or behind the signs of a trace.
-var folded = regexp.MustCompile(`\n *(?:[>*<] +)?`)
+// folded is where a line ends and goes on, in a paragraph or behind the signs of a trace,
+// and what lets a page end a line in a long word.
+var folded = regexp.MustCompile(`\n *(?:[>*<] +)?|<wbr>|</?span[^>]*>`)

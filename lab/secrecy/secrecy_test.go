@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pullkey/pullkey/internal/explain"
+	"github.com/pullkey/pullkey/internal/explain/page"
 	"github.com/pullkey/pullkey/lab/localacr"
 	"github.com/pullkey/pullkey/lab/secrecy"
 )
@@ -43,6 +45,7 @@ func TestASecretIsFoundInEveryForm(t *testing.T) {
 		"a long one over lines of a page":  "    token  " + long[:30] + "\n           " + long[30:80] + "\n           " + long[80:],
 		"a long one over lines of a trace": "   <   " + long[:50] + "\n   <   " + long[50:100] + "\n   <   " + long[100:],
 		"any JWT":                          "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl",
+		"any JWT, over lines of a trace":   "   <   eyJhbGciOiJFUz\n   <   I1NiJ9.eyJzd\n   <   WIiOiJhbGljZSJ9.c2lnbmF0dXJl",
 	} {
 		if found := known.In(text); len(found) != 1 {
 			t.Errorf("%s: found %q", name, found)
@@ -61,18 +64,44 @@ func TestASecretIsFoundInEveryForm(t *testing.T) {
 	}
 }
 
+// A page lets a line end behind a sign of a long word, as base64 and URLs have them.
+func TestASecretIsFoundInAPage(t *testing.T) {
+	t.Parallel()
+	const secret = "c2VjcmV0/d2l0aC/zbGFzaGVz+YW5k/cGx1c2Vz=="
+	for name, words := range map[string]string{
+		"as it is":        "it says " + secret,
+		"in a URL":        "it says https://reg.example.com/auth?token=" + url.QueryEscape(secret) + "&service=x",
+		"with a user":     "it says alice:" + secret + ", and no more",
+		"in JSON":         `it says {"auth":"` + secret + `"}`,
+		"docker keeps it": "it says " + base64.StdEncoding.EncodeToString([]byte("alice:"+secret+"/?ü/>>>>")),
+	} {
+		text := page.Of([]explain.Diagnosis{{Verdict: explain.Verdict{Finding: explain.Finding{Evidence: []string{words}}}}}, page.Options{})
+		if found := (secrecy.Secrets{"the secret": secret}).In(text); len(found) != 1 {
+			t.Errorf("%s: found %q in a page with\n%s", name, found, text[strings.Index(text, "it says"):])
+		}
+	}
+}
+
+// The forms of so short a value stand in any text, or in none.
+func TestWhatIsTooShortToBeLookedForIsTold(t *testing.T) {
+	t.Parallel()
+	var given secrecy.Given
+	for _, short := range []string{"", "a", "1234567"} {
+		given.Add("a password", short)
+	}
+	found := given.Known().In("nothing of them")
+	if len(found) != 3 || !strings.Contains(found[0], "too short") {
+		t.Errorf("of three that are too short it tells %q", found)
+	}
+	if found := (secrecy.Secrets{"a password": "12345678"}).In("nothing of it"); len(found) > 0 {
+		t.Errorf("of one that is just long enough it tells %q", found)
+	}
+}
+
 func TestWhatTheLocalACRGivesOutIsKnown(t *testing.T) {
 	t.Parallel()
 	var given secrecy.Given
-	acr, err := localacr.Start(t.Context(), localacr.Options{Plain: true, Wrap: given.Wrap})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := acr.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	acr := cloud(t, &given)
 	secret := acr.AddUser("alice")
 	given.Add("alice's password", secret.Reveal())
 	given.Add("the same again", secret.Reveal())
@@ -96,6 +125,21 @@ func TestWhatTheLocalACRGivesOutIsKnown(t *testing.T) {
 	if found := given.Known().In(tokens.Refresh); len(found) > 0 {
 		t.Errorf("what is forgotten is found as %q", found)
 	}
+}
+
+// cloud is a local ACR.
+func cloud(t *testing.T, given *secrecy.Given) *localacr.ACR {
+	t.Helper()
+	acr, err := localacr.Start(t.Context(), localacr.Options{Plain: true, Wrap: given.Wrap})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := acr.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return acr
 }
 
 // login asks the token server of a registry for a token, and for another to log in with.
