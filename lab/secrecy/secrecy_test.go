@@ -7,14 +7,19 @@ import (
 	"errors"
 	"html"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/pullkey/pullkey/internal/explain"
 	"github.com/pullkey/pullkey/internal/explain/page"
 	"github.com/pullkey/pullkey/lab/localacr"
+	"github.com/pullkey/pullkey/lab/oauth"
 	"github.com/pullkey/pullkey/lab/secrecy"
 )
 
@@ -130,7 +135,7 @@ func TestWhatTheLocalACRGivesOutIsKnown(t *testing.T) {
 // cloud is a local ACR.
 func cloud(t *testing.T, given *secrecy.Given) *localacr.ACR {
 	t.Helper()
-	acr, err := localacr.Start(t.Context(), localacr.Options{Plain: true, Wrap: given.Wrap})
+	acr, err := localacr.Start(t.Context(), localacr.Options{Plain: true, Implicit: true, Wrap: given.Wrap})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +145,77 @@ func cloud(t *testing.T, given *secrecy.Given) *localacr.ACR {
 		}
 	})
 	return acr
+}
+
+// Not all that is given out stands in documents: a browser has a cookie and is sent to an
+// address with a code or a token in it, and a node has a token as text.
+func TestWhatABrowserADeviceAndANodeAreGivenIsKnown(t *testing.T) {
+	t.Parallel()
+	var given secrecy.Given
+	acr := cloud(t, &given)
+	registry := acr.Instances()[0]
+	issuer := strings.TrimSuffix(registry.Realm, "/auth")
+	client := httptest.NewServer(http.NotFoundHandler()) // which is sent the code
+	t.Cleanup(client.Close)
+	var heard ear
+	alice := oauth.Person{Transport: &heard, Name: "alice", Password: acr.AddUser("alice", localacr.Grant{Instance: registry.ID, Repository: "*", Actions: []string{"pull"}})}
+	wish := url.Values{"client_id": {"pullkey"}, "service": {registry.Service}, "scope": {"repository:shop/cart:pull"}}
+	login := url.Values{"redirect_uri": {client.URL + "/callback"}, "code_challenge": {strings.Repeat("c", 43)}, "code_challenge_method": {"S256"}}
+	maps.Copy(login, wish)
+	for _, response := range []string{"code", "token"} {
+		login.Set("response_type", response)
+		if _, err := alice.Decide(t.Context(), issuer+"/authorize?"+login.Encode(), oauth.Approve); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heard.ask(t, http.MethodPost, issuer+"/device_authorization", "Content-Type", "application/x-www-form-urlencoded", wish.Encode())
+	heard.ask(t, http.MethodPut, acr.Metadata()+"/latest/api/token", "X-Aliyun-Ecs-Metadata-Token-Ttl-Seconds", "60", "")
+	for what, found := range map[string]string{
+		"a cookie":                        `Set-Cookie: visit-\w+=(\w+)`,
+		"a code":                          `Location: \S+[?&]code=([^&\s]+)`,
+		"a token in an address":           `Location: \S+[#&]access_token=([^&\s]+)`,
+		"a device's code":                 `"device_code": ?"(\w+)"`,
+		"a token of the metadata service": `Content-Type: text/plain\r\n[^{<]*\r\n\r\n(\w+)`,
+	} {
+		value := regexp.MustCompile(found).FindStringSubmatch(heard.answers.String())
+		if value == nil {
+			t.Fatalf("%s is not given out:\n%s", what, &heard.answers)
+		}
+		if len(given.Known().In("< "+value[1])) == 0 {
+			t.Errorf("%s is not known", what)
+		}
+	}
+}
+
+// ear hears what is answered.
+type ear struct{ answers strings.Builder }
+
+// RoundTrip implements http.RoundTripper.
+func (e *ear) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // a transport's own
+	}
+	text, err := httputil.DumpResponse(answer, true)
+	e.answers.Write(text)
+	return answer, err //nolint:wrapcheck // as above
+}
+
+// ask sends a request with one header.
+func (e *ear) ask(t *testing.T, method, address, header, value, body string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set(header, value)
+	answer, err := e.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := answer.Body.Close(); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s, %v", answer.Status, err)
+	}
 }
 
 // login asks the token server of a registry for a token, and for another to log in with.
