@@ -26,7 +26,8 @@ import (
 //   - What came from a registry, a file or a program is an attacker's text: no
 //     sign of it but printable ones reaches the terminal (clean).
 //   - Colour only on a terminal, and not where NO_COLOR is set or TERM is dumb.
-//   - A line that pullkey breaks is at most 80 columns wide.
+//   - A line that pullkey breaks is at most 80 columns wide, but for a word of a sentence
+//     that has no sign to be broken behind, such as a digest.
 
 // columns is how wide the trace is.
 const columns = 80
@@ -216,9 +217,10 @@ func (f *facts) lines(text string) {
 	}
 }
 
-// wrap breaks a sentence into lines of at most width columns, at spaces. A word that is
-// longer begins a line, and ends it after a sign that parts a list, a query, a path or a
-// name; a piece of it without one is whole however long it is.
+// wrap breaks a sentence at spaces, into lines of at most width columns but for one that
+// has a longer piece in it. A word that is longer begins a line, and ends it after a sign
+// that parts a list, a query, a path or a name; a piece of it without one, such as a
+// digest, is whole however long it is.
 func wrap(s string, width int) []string { return broken(s, width, betweenWords) }
 
 // fold breaks s into lines of at most width columns: at a space if the word
