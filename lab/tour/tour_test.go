@@ -10,7 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pullkey/pullkey/lab"
 	"github.com/pullkey/pullkey/lab/document"
+	"github.com/pullkey/pullkey/lab/sandbox"
 )
 
 const root = "../.."
@@ -99,8 +101,50 @@ func TestWhatDiffersIsLetters(t *testing.T) {
 	}
 }
 
-// What a command prints is looked through before it stands in a page.
-func TestNoPageShowsASecret(t *testing.T) {
+func TestACommandThatShowsASecretIsFoundOut(t *testing.T) {
+	if err := sandbox.Supported(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	dir, done, err := lab.Workdir("tour")
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := lab.Open(t.Context(), lab.Options{Root: root, Dir: dir, Progress: t.Output()})
+	if err != nil {
+		t.Fatal(errors.Join(err, done(false)))
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(opened.Close(), done(false)); err != nil {
+			t.Error(err)
+		}
+	})
+	const password = "alices-Passw0rd"
+	played := tour{Options: Options{Out: t.Output()}, lab: opened, variables: []string{"HOME=/"}}
+	played.given.Add("alice's password", password)
+	for name, c := range map[string]struct {
+		command
+		shown bool
+	}{
+		"one that shows none":               {command{run: "echo well"}, false},
+		"one that shows it":                 {command{run: "echo " + password}, true},
+		"one that shows it while it fails":  {command{run: "echo " + password + " >&2; exit 3", code: 3}, true},
+		"one that ends otherwise than told": {command{run: "echo " + password + "; exit 3"}, true},
+		"one that is to be typed again":     {command{run: "echo " + password, until: "more"}, true},
+	} {
+		played.printed = ""
+		if text, err := played.once(t.Context(), c.command); errors.Is(err, errShown) != c.shown || strings.Contains(text, password) {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+		if err := played.follow(t.Context(), c.command); errors.Is(err, errShown) != c.shown || strings.Contains(played.printed, password) {
+			t.Errorf("%s in a page: %q, %v", name, played.printed, err)
+		}
+	}
+}
+
+func TestASecretInWhatIsPrintedIsFoundOut(t *testing.T) {
 	t.Parallel()
 	const password = "alices-Passw0rd"
 	token := strings.Repeat("Ab0", 40)
