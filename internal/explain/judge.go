@@ -200,11 +200,10 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 
 // precisely is the cause, in view of where the words were said, and of what was not read.
 func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
+	if err.Proxy && err.Stage != runtimeerror.Sandbox {
+		return cause.NetProxy, ofProxy(err)
+	}
 	switch {
-	case err.Proxy && err.Stage != runtimeerror.Sandbox && err.Kind == runtimeerror.Cancelled:
-		return cause.NetProxy, cause.Possible // the pull was given up, while the proxy had not answered
-	case err.Proxy && err.Stage != runtimeerror.Sandbox:
-		return cause.NetProxy, cause.Proven
 	case err.Kind == runtimeerror.TokenPostRefused || err.Kind == runtimeerror.LoginRefused:
 		return w.ofTokenServer(err.Status, code, sure)
 	case err.Kind == runtimeerror.BlobFailed:
@@ -219,6 +218,15 @@ func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Cer
 		return code, cause.Possible
 	}
 	return w.where(err, code, sure)
+}
+
+// ofProxy is how sure it is that a proxy does not let through: less where the pull was given
+// up before it had answered.
+func ofProxy(err runtimeerror.Error) cause.Certainty {
+	if err.Kind == runtimeerror.Cancelled {
+		return cause.Possible
+	}
+	return cause.Proven
 }
 
 // nodeWouldTell tells whether another cause fits as well, which the node would tell if it

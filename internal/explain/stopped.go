@@ -55,11 +55,14 @@ var decided = map[Obstacle]obstacle{
 
 func kinds(all ...runtimeerror.Kind) []runtimeerror.Kind { return all }
 
+// elsewhere tells whether it was not the registry that answered.
+func elsewhere(e runtimeerror.Error) bool { return e.Mirror != "" || e.Proxy }
+
 // heardAs tells whether kubelet's words are what it hears of that which ended an attempt.
 func heardAs(t *Tried, e runtimeerror.Error) bool {
 	switch o := t.Stopped.Obstacle; {
-	case e.Mirror != "" || e.Proxy:
-		return false // it is not this registry that answered
+	case elsewhere(e):
+		return false
 	case t.Reach == AtLayers:
 		return e.Kind == runtimeerror.BlobFailed && (e.Status == t.Stopped.Status || e.Status == 0 && o == NotThere)
 	case e.Stage == runtimeerror.Blob:

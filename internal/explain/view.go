@@ -126,7 +126,7 @@ func (w *walk) fromNode() {
 		return
 	}
 	code, accounts := known.code, func(e runtimeerror.Error) bool {
-		return e.Mirror == "" && !e.Proxy && e.Stage != runtimeerror.Blob && slices.Contains(known.heard, e.Kind)
+		return !elsewhere(e) && e.Stage != runtimeerror.Blob && slices.Contains(known.heard, e.Kind)
 	}
 	switch t.Reach {
 	case AtToken:
