@@ -94,15 +94,15 @@ type leaseSpec struct {
 	RenewTime *metav1.MicroTime `json:"renewTime,omitempty"`
 }
 
-// ahead is how far the clock of the node is: kubelet writes its time, and the API server
-// when that was.
-func (l *lease) ahead() time.Duration {
+// ahead is how far the clock of the node is, if that is known: kubelet writes its time, and
+// the API server when that was.
+func (l *lease) ahead() (ahead time.Duration, known bool) {
 	for _, m := range l.Metadata.ManagedFields {
 		if l.Spec.RenewTime != nil && m.Time != nil && m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), `"f:renewTime"`) {
-			return l.Spec.RenewTime.Sub(m.Time.Time)
+			return l.Spec.RenewTime.Sub(m.Time.Time), true
 		}
 	}
-	return 0
+	return 0, false
 }
 
 // raw reads an object if it is there and may be read.
@@ -197,8 +197,9 @@ func (r *reader) clock(ctx context.Context, d *explain.Diagnosis) error {
 		return nil
 	}
 	l := &lease{}
-	there, err := r.optional(ctx, "the clock of node "+r.Pod.Spec.NodeName, `{"apiGroups":["coordination.k8s.io"],"resources":["leases"],"verbs":["get"]}`, r.api.Get().AbsPath(leases).Namespace("kube-node-lease").Resource("leases").Name(r.Pod.Spec.NodeName), l)
-	r.Clock, r.NoClock = l.ahead(), !there
+	_, err := r.optional(ctx, "the clock of node "+r.Pod.Spec.NodeName, `{"apiGroups":["coordination.k8s.io"],"resources":["leases"],"verbs":["get"]}`, r.api.Get().AbsPath(leases).Namespace("kube-node-lease").Resource("leases").Name(r.Pod.Spec.NodeName), l)
+	ahead, known := l.ahead()
+	r.Clock, r.NoClock = ahead, !known
 	return err
 }
 
@@ -305,9 +306,11 @@ func (o *objectFile) node(f *explain.Facts) {
 			_ = json.Unmarshal([]byte(f.Node.Annotations[pluginsNote]), &f.Plugins) // a file without says nothing of them
 		}
 	}
+	f.NoClock = true
 	for i := range o.leases {
 		if l := &o.leases[i]; l.Metadata.Name == f.Pod.Spec.NodeName && l.Metadata.Namespace == "kube-node-lease" {
-			f.Clock = l.ahead()
+			ahead, known := l.ahead()
+			f.Clock, f.NoClock = ahead, !known
 		}
 	}
 }

@@ -39,7 +39,12 @@ func rows() []row {
 		{"a pull that was given up", failing(image, backOff("context canceled"), join(named(host), onNode("v1.37.2"))...), cause.NodeTimeout, cause.Strong},
 		{"a disk that is full, and a login that is refused", failing(image, refused, join(named(host), onNode("v1.37.2"), pressed)...), cause.AuthInvalid, cause.Strong},
 		{"a clock that is behind", failing(image, expired, join(named(host), clock(-time.Hour))...), cause.ClockSkew, cause.Strong},
-		{"a clock that is a little behind", failing(image, expired, join(named(host), clock(-10*time.Second))...), cause.TLSExpired, cause.Proven},
+		{"a clock that is behind, and a certificate that had ended before", failing(image, ended, join(named(host), clock(-time.Hour))...), cause.TLSExpired, cause.Proven},
+		{"a clock that is ahead, and a certificate that had ended before", failing(image, ended, join(named(host), clock(time.Hour))...), cause.TLSExpired, cause.Proven},
+		{"a clock that is days ahead, by which a certificate has ended", failing(image, ended, join(named(host), clock(4*24*time.Hour))...), cause.ClockSkew, cause.Strong},
+		{"a clock that nobody tells, by which the pod is not made yet", failing(image, expired, join(named(host), noClock)...), cause.ClockSkew, cause.Strong},
+		{"a clock that nobody tells, and a certificate that has ended", failing(image, ended, join(named(host), noClock)...), cause.TLSExpired, cause.Possible},
+		{"a clock that is a little behind", failing(image, ended, join(named(host), clock(-10*time.Second))...), cause.TLSExpired, cause.Proven},
 		{"a clock that is behind, and a tag that is missing", failing(image, notFound, join(named(host), clock(-time.Hour))...), cause.TagMissing, cause.Possible},
 		{"a token that the registry does not take, and a clock that is ahead", failing(image, backOff("pull access denied, repository does not exist or may require authorization: server message: invalid_token: authorization failed"), join(named(host), clock(time.Hour))...), cause.ClockSkew, cause.Strong},
 

@@ -174,18 +174,37 @@ func (w *walk) ofPage(c *cause.Cause, host string) []Fix {
 	if r := []rune(first.Title); len(r) > 1 && unicode.IsLower(r[1]) {
 		first.Title = string(unicode.ToLower(r[0])) + string(r[1:])
 	}
+	if wantsFile(c.Fix) { // no command mends anything before it is written
+		first.Command = "pullkey explain " + string(c.Code)
+		return []Fix{first}
+	}
 	if command, full := w.filled(c, host); full {
 		first.Command = command
 		return []Fix{first}
 	}
-	more := Fix{"see what has happened to the pod", fmt.Sprintf("kubectl -n %s events --for %s", quote(w.Pod.Namespace), quote("pod/"+w.Pod.Name))}
+	return []Fix{first, w.asked(c, host)}
+}
+
+// asked is what tells more, where a page has no command that could be pasted.
+func (w *walk) asked(c *cause.Cause, host string) Fix {
 	switch {
 	case slices.Contains([]cause.Link{cause.Network, cause.TLS, cause.Challenge, cause.Token}, c.Link) && host != "":
-		more = Fix{"see what the host says to you", "curl -sSi " + quote("https://"+host+"/v2/")}
+		return Fix{"see what the host says to you", "curl -sSi " + quote("https://"+host+"/v2/")}
 	case slices.Contains([]cause.Link{cause.Scope, cause.Manifest, cause.Platform, cause.Layers}, c.Link) && w.repository != "":
-		more = Fix{"see every step from here", "pullkey pull " + quote(w.parsed.String()) + " --output image --trace"}
+		return Fix{"see every step from here", "pullkey pull " + quote(w.parsed.String()) + " --output image --trace"}
 	}
-	return []Fix{first, more}
+	return Fix{"see what has happened to the pod", fmt.Sprintf("kubectl -n %s events --for %s", quote(w.Pod.Namespace), quote("pod/"+w.Pod.Name))}
+}
+
+// wantsFile tells whether a page's fix has somebody write a file.
+func wantsFile(fix string) bool {
+	blocks := strings.Split(fix, "```")
+	for i := 1; i < len(blocks); i += 2 {
+		if !strings.HasPrefix(blocks[i], "sh\n") {
+			return true
+		}
+	}
+	return false
 }
 
 // filled is the first command of a page's fix, and whether nothing in it is left open.

@@ -156,7 +156,7 @@ var words = map[runtimeerror.Kind]struct {
 	runtimeerror.NoPlatform:            {cause.PlatformMissing, cause.Proven, "the image is not there for the node's platform%.0s"},
 	runtimeerror.ManifestTooBig:        {cause.ManifestTooBig, cause.Possible, "%s gives a manifest that is larger than the runtime takes, or something else that is none"},
 	runtimeerror.WebPage:               {cause.RegNotRegistry, cause.Possible, "what answers for %s is a page for browsers: there is no registry, or a mirror or proxy has sent it"},
-	runtimeerror.NotImage:              {cause.MediatypeArtifact, cause.Possible, "what %s gives for the manifest is called something else than one"},
+	runtimeerror.NotImage:              {cause.MediatypeArtifact, cause.Possible, "what stands under the tag at %s is no image for a container: its manifest, its configuration or its layers are called something else"},
 	runtimeerror.Schema1:               {cause.MediatypeSchema1, cause.Proven, "the image is of the old form that runtimes take no more%.0s"},
 	runtimeerror.RateLimited:           {cause.RegRateLimit, cause.Proven, "%s has had too many requests"},
 	runtimeerror.ServerError:           {cause.Reg5XX, cause.Proven, "%s answers with an error of its own"},
@@ -177,7 +177,7 @@ var words = map[runtimeerror.Kind]struct {
 // said is the cause that the runtime's words name.
 func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 	known, ok := words[err.Kind]
-	if !ok {
+	if !ok && !err.Proxy {
 		return Finding{}, false
 	}
 	code, sure := w.precisely(err, known.code, known.sure)
@@ -186,9 +186,13 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 		Evidence: []string{w.Observed.From + ", reason " + w.Observed.Reason + ": " + err.Text},
 	}
 	host := cmp.Or(err.Host, w.parsed.Host())
-	if code == cause.NetProxy {
+	switch code {
+	case cause.NetProxy:
 		host = cmp.Or(err.Behind, w.parsed.Host())
 		f.Sentence = "the proxy on the node's way to " + cmp.Or(host, "the registry") + " gives no connection"
+	case cause.MirrorMasks:
+		f.Sentence = fmt.Sprintf("the mirror %s, which the node asks before %s, does not give the image, and hides what the registry itself says", host, w.parsed.Host())
+	default:
 	}
 	f.Sentence += w.farRealm(code, err.Host)
 	if c, found := cause.Find(string(code)); found {
@@ -200,10 +204,13 @@ func (w *walk) said(err runtimeerror.Error) (Finding, bool) {
 
 // precisely is the cause, in view of where the words were said, and of what was not read.
 func (w *walk) precisely(err runtimeerror.Error, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
-	if err.Proxy && err.Stage != runtimeerror.Sandbox {
-		return cause.NetProxy, ofProxy(err)
-	}
 	switch {
+	case err.Stage == runtimeerror.Sandbox:
+		return cause.SandboxImage, sure
+	case err.Proxy:
+		return cause.NetProxy, ofProxy(err)
+	case err.Mirror != "":
+		return cause.MirrorMasks, cause.Strong
 	case err.Kind == runtimeerror.TokenPostRefused || err.Kind == runtimeerror.LoginRefused:
 		return w.ofTokenServer(err.Status, code, sure)
 	case err.Kind == runtimeerror.BlobFailed:
@@ -237,13 +244,8 @@ func (w *walk) nodeWouldTell(err runtimeerror.Error) bool {
 
 // where is the cause in view of where the pull ended.
 func (w *walk) where(err runtimeerror.Error, code cause.Code, sure cause.Certainty) (cause.Code, cause.Certainty) {
-	refusals := []runtimeerror.Kind{runtimeerror.NotFound, runtimeerror.Forbidden, runtimeerror.Unauthorized}
 	unreachable := []runtimeerror.Kind{runtimeerror.DNS, runtimeerror.Refused, runtimeerror.Timeout, runtimeerror.Reset}
 	switch {
-	case err.Stage == runtimeerror.Sandbox:
-		return cause.SandboxImage, sure
-	case err.Mirror != "" && slices.Contains(refusals, err.Kind):
-		return cause.MirrorMasks, cause.Strong
 	case err.Stage == runtimeerror.Blob && slices.Contains(unreachable, err.Kind):
 		return cause.BlobStorageUnreachable, sure
 	case err.Kind == runtimeerror.NotFound && w.parsed.Digest != "":

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -75,37 +74,9 @@ func (w *walk) ownLogins() {
 	}
 }
 
-// ofClock tells whether an error is what one with a wrong clock gets.
-func ofClock(e runtimeerror.Error) bool {
-	return e.Kind == runtimeerror.TLSExpired || e.Kind == runtimeerror.InvalidToken || e.Kind == runtimeerror.BlobFailed && e.Status == 403
-}
-
-// OfClock tells whether it would say more if the node's clock were known.
-func (d *Diagnosis) OfClock() bool { return d.Observed != nil && ofClock(d.Observed.Read.Errors[0]) }
-
 // OfNode tells whether it would say more if the node were known.
 func (d *Diagnosis) OfNode() bool {
 	return d.Observed != nil && slices.Contains([]runtimeerror.Kind{runtimeerror.NeverPull, runtimeerror.Cancelled}, d.Observed.Read.Errors[0].Kind)
-}
-
-// clock finds that certificates, tokens and signed URLs are refused by a clock that is
-// wrong.
-func (w *walk) clock() {
-	const harmless = 15 * time.Second
-	ahead, whose := w.Clock, "the API server"
-	told := fmt.Sprintf("Lease kube-node-lease/%s: what kubelet wrote as the time, and when the API server stored it", w.Target.Node)
-	if v := w.Facts.View; v != nil && w.NoClock {
-		ahead, whose, told = v.ahead(), "the registry", "asked from the node: its own time beside the Date of the registry's answer"
-	}
-	if ahead.Abs() <= harmless {
-		return
-	}
-	w.finds(cause.TLS, cause.ClockSkew, ofClock, Finding{
-		Certainty: cause.Strong,
-		Sentence:  fmt.Sprintf("the clock of node %s is %s %s that of %s", w.Target.Node, ahead.Abs().Round(time.Second), map[bool]string{true: "ahead of", false: "behind"}[ahead > 0], whose),
-		Evidence:  []string{told},
-		Fixes:     []Fix{{Title: "let the node have its time from a server that it reaches", Command: "chronyc tracking"}},
-	})
 }
 
 // cached finds what becomes of an image that is on the node already.

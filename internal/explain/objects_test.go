@@ -62,7 +62,11 @@ func user(name string) change {
 	}
 }
 
+// expired is said of a certificate that has not begun by a clock an hour behind, and ended
+// of one that has ended long ago, by a clock that may be right.
 var expired = backOff(`failed to do request: Head "https://reg.example.com/v2/a/manifests/1": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-23T09:00:00Z is before 2026-11-23T09:30:00Z`)
+
+var ended = backOff(`failed to do request: Head "https://reg.example.com/v2/a/manifests/1": tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current time 2026-11-23T11:00:00Z is after 2026-11-20T00:00:00Z`)
 
 func never(f *explain.Facts) {
 	f.Pod.Spec.Containers[0].ImagePullPolicy = corev1.PullNever
@@ -94,6 +98,8 @@ func pressed(f *explain.Facts) {
 }
 
 func clock(ahead time.Duration) change { return func(f *explain.Facts) { f.Clock = ahead } }
+
+func noClock(f *explain.Facts) { f.NoClock = true }
 
 func account(name string) change {
 	return func(f *explain.Facts) { f.Pod.Spec.ServiceAccountName, f.ServiceAccount.Name = name, name }

@@ -79,8 +79,8 @@ func TestWhatTheNodeSeesDecidesOfItsWay(t *testing.T) {
 		{"the node had no address, and has one now", own(noHost, seen(wants)), broken, cause.NetDNS, cause.Proven, []cause.Code{""}},
 		{"a login that was refused, and the way is gone since", own(refused, seen(stoppedAt(explain.AtDNS, explain.NoHost))), broken, cause.AuthInvalid, cause.Strong, []cause.Code{cause.NetDNS}},
 		{"a mirror that refuses goes before the registry", own(viaMirror, seen(mirror, wants)), broken, cause.MirrorMasks, cause.Strong, nil},
-		{"a certificate that ended, and the clock is an hour ahead", own(expired, seen(wants), aheadBy(3600_000)), broken, cause.ClockSkew, cause.Strong, []cause.Code{""}},
-		{"the same, and the API server knows the node's clock to be right", own(expired, seen(wants), aheadBy(3600_000), leaseRead), broken, cause.TLSExpired, cause.Proven, []cause.Code{""}},
+		{"a certificate that has not begun, and the clock is an hour behind", own(expired, seen(wants), aheadBy(-3600_000)), broken, cause.ClockSkew, cause.Strong, []cause.Code{""}},
+		{"the same, and the API server knows the node's clock to be right", own(expired, seen(wants), aheadBy(-3600_000), leaseRead), broken, cause.TLSExpired, cause.Proven, []cause.Code{""}},
 		{"a certificate that ended, and the clock is right", own(expired, seen(stoppedAt(explain.AtTLS, explain.NotValidNow)), aheadBy(900)), broken, cause.TLSExpired, cause.Proven, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -159,7 +159,7 @@ func always(runtimeerror.Error) bool { return true }
 func noLogin(e runtimeerror.Error) bool {
 	sure := []runtimeerror.Kind{runtimeerror.AnonymousTokenRefused, runtimeerror.NoBasicLogin, runtimeerror.Unknown}
 	perhaps := []runtimeerror.Kind{runtimeerror.InsufficientScope, runtimeerror.RepositoryDenied, runtimeerror.Unauthorized, runtimeerror.Forbidden}
-	return slices.Contains(sure, e.Kind) || slices.Contains(perhaps, e.Kind) && e.LoginSent != runtimeerror.Yes && e.Mirror == "" && !e.Proxy
+	return !e.Proxy && (slices.Contains(sure, e.Kind) || slices.Contains(perhaps, e.Kind) && e.LoginSent != runtimeerror.Yes && e.Mirror == "")
 }
 
 // badLogin tells whether an error is what a login gets that is not taken.

@@ -353,6 +353,9 @@ func number(text string) int {
 func (r *reading) answered(method string, code int) {
 	r.err.Status = code
 	switch {
+	case code == 407:
+		ofProxy(r, "")
+		r.err.Kind, r.err.Realm = Unauthorized, false
 	case r.err.Realm:
 		r.err.Kind = r.tokenStatus(method, code)
 	case code == 429:
