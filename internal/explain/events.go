@@ -97,6 +97,7 @@ func sameUntil(a, b string) int {
 // word. It is shown with signs for what is left out.
 func around(text []rune, at int) (few, shown string) {
 	const room, most = 36, 12 // most of it stands before the place
+	const whole = 68          // is not cut: a runtime says at the end what went wrong
 	from, before, after := 0, "", ""
 	if at > room-most {
 		if from = lastSpace(text[:at]) + 1; at-from > most {
@@ -105,7 +106,7 @@ func around(text []rune, at int) (few, shown string) {
 		before = "…"
 	}
 	to := len(text)
-	if to-from > room {
+	if to-from > whole {
 		to, after = from+room, "…"
 		if space := lastSpace(text[:to]); space > at {
 			to = space

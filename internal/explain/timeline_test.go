@@ -83,7 +83,7 @@ func TestEventsOfOneReasonAreToldApart(t *testing.T) {
 		"what differs in a long word":    {[]string{pull + digest + "ab", pull + digest + "cd"}, []string{"Failed: …234567890123ab", "Failed: …234567890123cd"}},
 		"one of which another goes on":   {[]string{pull + "not found", pull + "not found: no such host"}, []string{"Failed: …found", "Failed: …found: no such host"}},
 		"two ends in two places":         {[]string{pull + "x: timeout", pull + "x: refused", pull + "y: timeout", pull + "y: refused"}, []string{"Failed: …x: timeout", "Failed: …x: refused", "Failed: …y: timeout", "Failed: …y: refused"}},
-		"one that begins by such a sign": {[]string{"…x509: certificate signed by an unknown authority", "tls: x509: certificate signed by an unknown authority"}, []string{"Failed: …x509: certificate signed by an…", "Failed: tls: x509: certificate signed by an…"}},
+		"one that begins by such a sign": {[]string{"…x509: certificate signed by an unknown authority", "tls: x509: certificate signed by an unknown authority"}, []string{"Failed: …x509: certificate signed by an unknown authority", "Failed: tls: x509: certificate signed by an unknown authority"}},
 		"lines, and one that is empty":   {[]string{"it is\nso", ""}, []string{"Failed: it is so", "Failed"}},
 		"a signature, which is not told": {[]string{"https://b.example.com/x?Signature=" + password, "it is not"}, []string{"Failed: https://b.example.com/x?Signature=…", "Failed: it is not"}},
 	} {
