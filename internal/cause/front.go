@@ -103,10 +103,11 @@ func regRateLimit() Cause {
 		Proof: text("The answer is 429, and its headers say who was counted (`docker-ratelimit-source`: an address is "+
 			"nobody, an identifier is an account).", undecided("where the text has 429 or `toomanyrequests`; whether a "+
 			"credential was sent is told by the keyring.")),
-		Fix: text("Give the pods a credential, if the keyring found none for the image:",
-			sh("pullkey login docker.io --keep-password", "pullkey secret create SECRET --from-login docker.io -n "+
-				"NAMESPACE"), appendToSA(), "Or pull through a mirror or from a registry of your own. `IfNotPresent` "+
-				"with tags that do not move asks less often."),
+		Fix: text("Give the pods a login of the registry, if kubelet found none for the image; where there is a login already, "+
+			"another account, or a mirror:",
+			sh("pullkey login HOST --keep-password", "pullkey secret create SECRET --from-login HOST -n NAMESPACE"),
+			appendToSA(), "Docker Hub's HOST is `docker.io`. A mirror, or a registry of your own that holds a copy, is not counted there. "+
+				"`IfNotPresent` with tags that do not move asks less often."),
 		Check: pulled(),
 		Similar: []Similar{
 			{KubeletQPS, "It is kubelet that counts, before it asks anybody."},
