@@ -92,6 +92,9 @@ func netTimeout() Cause {
 	}
 }
 
+// serviceHas shows what the runtime's service has set, less who logs in to a proxy.
+const serviceHas = "systemctl show containerd --property=Environment | sed 's,//[^ ]*@,//,g'"
+
 func netProxy() Cause {
 	return Cause{
 		Code: NetProxy, Link: Network, Vantage: Node, Most: Proven,
@@ -106,15 +109,23 @@ func netProxy() Cause {
 		Means: "The runtime's service has `HTTPS_PROXY` set, and the proxy cannot be reached, wants a login, or " +
 			"refuses the host; or the registry is inside and `NO_PROXY` does not have it. What your shell has set does " +
 			"not count for the service.",
-		Proof: text("The environment of the runtime's service is read on the node, and the request tried with and "+
-			"without its proxy.", undecided("where the text has `proxyconnect`, or ends in the words of a status "+
+		Proof: text("The runtime's words tell of its proxy. With `--from-node` pullkey shows besides which variables of a proxy the "+
+			"drop-ins of the node's services set; it goes through no proxy there, since it reads no password of one.", undecided("where the text has `proxyconnect`, or ends in the words of a status "+
 			"without its number: `Proxy Authentication Required`, `Forbidden`, `Bad Gateway`, `Service Unavailable`, `Gateway Timeout`.")),
-		Fix: text("Set what the service needs in a drop-in, and restart it:",
+		Fix: text("On the node, set what containerd's service needs in a drop-in, which root alone may read if it holds a password, "+
+			"and restart the service:",
+			sh("mkdir -p /etc/systemd/system/containerd.service.d",
+				"touch /etc/systemd/system/containerd.service.d/proxy.conf",
+				"chmod 600 /etc/systemd/system/containerd.service.d/proxy.conf"),
 			file("ini", "# /etc/systemd/system/containerd.service.d/proxy.conf", "[Service]",
 				"Environment=HTTPS_PROXY=http://PROXY:PORT", "Environment=NO_PROXY=HOST,10.0.0.0/8,.svc,.cluster.local"),
-			sh("systemctl daemon-reload", "systemctl restart containerd")),
+			sh("systemctl daemon-reload", "systemctl restart containerd"),
+			"A proxy that wants a login takes `HTTPS_PROXY=http://USER:PASSWORD@PROXY:PORT`; signs as `@` and `/` in the password are "+
+				"written as `%40` and `%2F`, and systemd wants each `%` twice: `%%40`. `systemctl show` tells `Environment` to "+
+				"everybody on the node; a file that `EnvironmentFile=` names it does not tell, and there `%` stands once.",
+			"docker's and CRI-O's services take the same in `docker.service.d` and `crio.service.d`."),
 		Check: text("The service has it, and the runtime pulls:",
-			sh("systemctl show containerd --property=Environment", "crictl pull IMAGE")),
+			sh(serviceHas, "crictl pull IMAGE")),
 		Similar: []Similar{
 			{Reg5XX, "The registry itself answers 502: the number is there."},
 			{TLSUnknownCA, "The proxy opens TLS and shows a certificate of its own."},
