@@ -158,8 +158,8 @@ func mirrorMasks() Cause {
 		Proof: text("Mirror and registry are asked one by one from the node.", undecided("where the address in the "+
 			"text has `?ns=`, or another host than the image.")),
 		Fix: text("Ask both from the node and mend the one that should have it. Without the mirror, for this host:",
-			sh("ls /etc/containerd/certs.d/", "mv /etc/containerd/certs.d/HOST /etc/containerd/HOST.off", "crictl pull IMAGE")),
-		Check: text("On the node, with the mirror again:", sh("crictl pull IMAGE")),
+			sh("ls /etc/containerd/certs.d/", "mv /etc/containerd/certs.d/HOST /etc/containerd/HOST.off", reached())),
+		Check: text("On the node, with the mirror again:", sh(reached())),
 		Similar: []Similar{
 			{MirrorCreds, "The mirror refuses the credential that was meant for the registry."},
 			{MirrorConfig, "The file that names the mirror is wrong."},
@@ -209,7 +209,7 @@ func mirrorConfig() Cause {
 			"resolve hosts` or `unable to read CA cert`.")),
 		Fix: text("Correct folder and file; containerd reads them anew for each pull:", hosts("https://HOST", "https://MIRROR"),
 			sh("grep -n config_path /etc/containerd/config.toml", "journalctl -u containerd --since -1h | grep -i hosts")),
-		Check: text("On the node, and containerd's log has no line about the file:", sh("crictl pull IMAGE")),
+		Check: text("On the node, and containerd's log has no line about the file:", sh(reached())),
 		Similar: []Similar{
 			{MirrorMasks, "The file is right, and the mirror's answer hides the registry's."},
 			{TLSHTTPToTLS, "The file names HTTP for a host with TLS."},

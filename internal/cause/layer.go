@@ -60,8 +60,8 @@ func blobStorage403() Cause {
 			"the text is a 403 at another host than the registry's, beside PULL-CLOCK-SKEW, which is decided.")),
 		Fix: text("Correct the clock, or let the node's network read the bucket in its policy and in that of the VPC "+
 			"endpoint. From the node, for the reason:",
-			sh("crictl pull IMAGE", "date -u")),
-		Check: text("On the node:", sh("crictl pull IMAGE")),
+			sh("crictl pull IMAGE", askedFor, "date -u")),
+		Check: text("On the node:", sh("crictl pull IMAGE", askedFor)),
 		Similar: []Similar{
 			{BlobForbidden, "It is the registry itself that refuses."},
 			{ClockSkew, "The clock is the reason."},
@@ -106,7 +106,7 @@ func blobDigest() Cause {
 		Fix: text("Compare with another way to the registry; if that is good, empty the cache or take the proxy out " +
 			"for this host. If both are wrong, push the image again."),
 		Check: text("Every content has its digest, and the node pulls:",
-			sh("pullkey pull IMAGE --output DIR", "crictl pull IMAGE")),
+			sh("pullkey pull IMAGE --output DIR", "crictl pull IMAGE", askedFor)),
 		Similar: []Similar{
 			{BlobTruncated, "The content is right as far as it comes."},
 			{ManifestCorrupt, "It is the manifest."},
@@ -131,7 +131,7 @@ func blobTruncated() Cause {
 			"disk off (`proxy_read_timeout`, `proxy_max_temp_file_size` in nginx). This goes on where a transfer "+
 			"broke, and says how often:",
 			sh("pullkey pull IMAGE --output DIR --trace")),
-		Check: text("On the node:", sh("crictl pull IMAGE")),
+		Check: text("On the node:", sh("crictl pull IMAGE", askedFor)),
 		Similar: []Similar{
 			{BlobDigest, "All of it comes, and it is wrong."},
 			{NodeTimeout, "Nothing comes for minutes."},

@@ -125,7 +125,7 @@ func netProxy() Cause {
 				"everybody on the node; a file that `EnvironmentFile=` names it does not tell, and there `%` stands once.",
 			"docker's and CRI-O's services take the same in `docker.service.d` and `crio.service.d`."),
 		Check: text("The service has it, and the runtime pulls:",
-			sh(serviceHas, "crictl pull IMAGE")),
+			sh(serviceHas, reached())),
 		Similar: []Similar{
 			{Reg5XX, "The registry itself answers 502: the number is there."},
 			{TLSUnknownCA, "The proxy opens TLS and shows a certificate of its own."},
@@ -171,7 +171,7 @@ func tlsUnknownCA() Cause {
 			"the text says `certificate signed by unknown authority`.")),
 		Fix: text(certificates()),
 		Check: text("On the node, with the authority's certificate:",
-			sh("curl -sS -o /dev/null -w '%{http_code}\\n' --cacert ca.crt https://HOST/v2/", "crictl pull IMAGE")),
+			sh("curl -sS -o /dev/null -w '%{http_code}\\n' --cacert ca.crt https://HOST/v2/", reached())),
 		Similar: []Similar{
 			{TLSName, "The authority is trusted, and the name in the certificate is another one."},
 			{TLSExpired, "The certificate has ended."},
@@ -235,7 +235,7 @@ func tlsPlainHTTP() Cause {
 		Proof: text("The first bytes that the server sends are those of HTTP.", undecided("where the text is this one.")),
 		Fix: text("Give the registry a certificate. Where that cannot be, tell each node; credentials then go over the "+
 			"network in the clear:", hosts("http://HOST:PORT", "http://HOST:PORT")),
-		Check: text("On the node:", sh("crictl pull IMAGE")),
+		Check: text("On the node:", sh(reached())),
 		Similar: []Similar{
 			{TLSHTTPToTLS, "The other way round: the runtime uses HTTP, and the server wants TLS."},
 			{RegNotRegistry, "What answers is no registry."},
@@ -255,7 +255,7 @@ func tlsHTTPToTLS() Cause {
 		Proof: text("The server answers a request by HTTP with 400 and takes one by HTTPS.", undecided("where the text "+
 			"has `http://` and `400 Bad Request`.")),
 		Fix:   text("Write `https://` in the node's file for the host:", sh("grep -rn 'http://' /etc/containerd/certs.d/")),
-		Check: text("On the node:", sh("crictl pull IMAGE")),
+		Check: text("On the node:", sh(reached())),
 		Similar: []Similar{
 			{TLSPlainHTTP, "The other way round: the runtime uses TLS, and the server has none."},
 			{MirrorConfig, "The file is wrong in another way."},
@@ -276,7 +276,7 @@ func tlsClientCert() Cause {
 		Fix: text("Put certificate and key on each node, and name them for the host:", hosts("https://HOST", "https://HOST",
 			`  client = [["/etc/containerd/certs.d/HOST/client.crt", "/etc/containerd/certs.d/HOST/client.key"]]`)),
 		Check: text("On the node:",
-			sh("curl -sS -o /dev/null -w '%{http_code}\\n' --cert client.crt --key client.key https://HOST/v2/", "crictl pull IMAGE")),
+			sh("curl -sS -o /dev/null -w '%{http_code}\\n' --cert client.crt --key client.key https://HOST/v2/", reached())),
 		Similar: []Similar{
 			{TLSUnknownCA, "It is the node that does not trust the server."},
 			{NetReset, "The connection ends without an alert."},
@@ -307,7 +307,7 @@ func clockSkew() Cause {
 		Fix: text("Let the node have its time from a server that it reaches:",
 			sh("timedatectl", "chronyc sources", "systemctl restart chronyd")),
 		Check: text("The Lease is at most ten seconds behind the time of now, and not ahead of it:",
-			sh("kubectl -n kube-node-lease get lease NODE -o jsonpath='{.spec.renewTime}'", "date -u")),
+			sh(`kubectl -n kube-node-lease get lease NODE -o jsonpath='{.spec.renewTime}{"\n"}'`, "date -u")),
 		Similar: []Similar{
 			{TLSExpired, "The clocks agree, and the certificate has ended."},
 			{AuthService, "The clocks agree, and the token is not accepted for another reason."},

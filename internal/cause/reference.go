@@ -118,7 +118,7 @@ func refWrongHost() Cause {
 		Fix: text("Name the host that nodes reach, and see that the pull Secret has a key for it:",
 			sh("kubectl -n NAMESPACE set image deployment/DEPLOYMENT CONTAINER=HOST/REPOSITORY:TAG",
 				"pullkey secret add-host SECRET HOST --like OTHERHOST -n NAMESPACE")),
-		Check: text("From the node, any HTTP status will do, 401 included:",
+		Check: text("On the node itself any HTTP status will do, 401 included:",
 			sh("curl -sS -o /dev/null -w '%{http_code}\\n' https://HOST/v2/")),
 		Similar: []Similar{
 			{KeyVPCVsPublic, "The node reaches the host, and the Secret is for the other form of its name."},

@@ -193,9 +193,19 @@ func observed() []string { return []string{"pods", "events"} }
 
 // fromNode is a request from the node's network, by an image that is there.
 func fromNode(url string) string {
-	return text("From the node itself any HTTP status will do, 401 included; the second has the node say so, from here:",
-		sh(`curl -sS -o /dev/null -w '%{http_code}\n' `+url, "pullkey explain pod/POD -n NAMESPACE --from-node pullkey-system"))
+	return text("On the node itself any HTTP status will do, 401 included:", sh(`curl -sS -o /dev/null -w '%{http_code}\n' `+url),
+		"Without a shell there, have a pod on the node ask, and tell how far it comes:",
+		sh("pullkey explain pod/POD -n NAMESPACE --from-node pullkey-system"))
 }
+
+// reached is a pull on the node that shows how far it comes: crictl has none of the logins
+// that kubelet finds.
+func reached() string {
+	return "crictl pull IMAGE # private: \"denied\" or 401 will do, since crictl has no login"
+}
+
+// askedFor is the same pull where it must have layers.
+const askedFor = "# of a private image: crictl pull -u USER IMAGE, which asks for the password"
 
 // hosts is the file by which containerd knows a registry, and asks at another
 // address for it, with more lines about that one.
