@@ -233,7 +233,8 @@ func mediatypeArtifact() Cause {
 		Proof: text("The media type of the manifest's configuration, or its `artifactType`, is not that of an image.", undecided("where "+
 			"the text is about unpacking or the configuration, and not about the node's disk.")),
 		Fix: text("Name the image's own tag or repository; this shows what a tag is:",
-			sh("pullkey pull IMAGE --output DIR", "jq . DIR/index.json")),
+			sh("pullkey pull IMAGE --output DIR", "blob=$(jq -r '.manifests[-1].digest' DIR/index.json | tr : /)",
+				"jq '{artifactType, config: .config.mediaType}' DIR/blobs/$blob")),
 		Check: pulled(),
 		Similar: []Similar{
 			{MediatypeSchema1, "It is an image, of a form that is out of use."},
