@@ -23,6 +23,9 @@ var update = flag.Bool("update", false, "write the golden files")
 
 var at = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
+// nobody is what a registry says to somebody without a login.
+const nobody = "it wants to know who asks (HTTP 401 Unauthorized), and no credential is given"
+
 // refused is a pull that a registry refuses to one login, and gives to another.
 func refused() explain.Diagnosis {
 	const host = "registry-vpc.cn-hangzhou.aliyuncs.com"
@@ -36,68 +39,87 @@ func refused() explain.Diagnosis {
 		Target:   explain.Target{Namespace: "shop", Pod: "cart-7c9d-x2lbv", Container: "cart", ContainerKind: "container", Image: host + "/shop/cart:1.4", Node: "node-3"},
 		Observed: &explain.Observed{Reason: "ImagePullBackOff", Message: words, From: "status", Read: runtimeerror.Read(words)},
 		Verdict: explain.Verdict{Status: explain.Broken, Finding: explain.Finding{
-			Code: cause.KeyVPCVsPublic, Certainty: cause.Proven, Link: cause.Keyring, Sentence: "the key is for another endpoint of the same registry",
+			Code: cause.KeyVPCVsPublic, Certainty: cause.Proven, Link: cause.Keyring, Sentence: "the key is for another endpoint of the same registry, so that kubelet has no login",
 			Evidence: []string{`host: "registry" is not "registry-vpc"`},
 			Compare:  &explain.Compare{ImageIs: host, KeyIs: "registry.cn-hangzhou.aliyuncs.com", Of: "Secret shop/acr"},
-			Fixes:    []explain.Fix{{Title: "add this registry with the same login", Command: "pullkey secret add-host acr " + host + " -n shop"}, {Title: "have the pod made anew"}},
+			Fixes: []explain.Fix{
+				{Title: "add this registry with the same login", Command: "pullkey secret add-host acr " + host + " --like registry.cn-hangzhou.aliyuncs.com -n shop"},
+				{Title: "have the pod made anew, which also skips the wait of up to 5 minutes", Command: "kubectl -n shop delete pod cart-7c9d-x2lbv"},
+			},
 		}},
 		Steps: []explain.Step{
 			{Link: cause.Reference, Status: explain.Pass, Vantage: cause.API, Summary: host + " / shop/cart : 1.4"},
 			{Link: cause.Keyring, Status: explain.Fail, Vantage: cause.API, Summary: "0 of 1 keys match", Code: cause.KeyVPCVsPublic},
-			{Link: cause.Token, Status: explain.Pass, Vantage: cause.Client, Summary: "a token for shop/cart"},
+			{Link: cause.Token, Status: explain.Fail, Vantage: cause.Client, Summary: nobody},
 			{Link: explain.Said, Status: explain.Fail, Vantage: cause.API, Summary: words},
 		},
 		Logins: []explain.Login{{Secret: "acr", Key: "registry.cn-hangzhou.aliyuncs.com", Username: "cr_temp_user", Mismatch: "host"}},
 		Tried: []explain.Tried{
 			{
-				Who: explain.Nobody, Vantage: cause.Client, Host: host, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Host: realm, Text: "it wants to know who asks (HTTP 401 Unauthorized), and no credential is given"},
+				Who: explain.Nobody, Vantage: cause.Client, Host: host, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Host: realm, Text: nobody},
 				Requests: []explain.Request{ask("HEAD", host, "/v2/shop/cart/manifests/1.4", 401), ask("GET", realm, "/auth?scope=repository%3Ashop%2Fcart%3Apull&service=registry.aliyuncs.com", 401)},
 			},
 			{
 				Who: explain.BySecret, Secret: "acr", Username: "cr_temp_user", Vantage: cause.Client, Host: host, Reach: explain.Done, Digest: "sha256:00",
-				Requests: []explain.Request{ask("POST", realm, "/auth", 200), ask("GET", host, "/v2/shop/cart/manifests/1.4", 200), ask("HEAD", host, "/v2/shop/cart/blobs/sha256:00", 0)},
+				Requests: []explain.Request{ask("POST", realm, "/auth", 200), ask("GET", host, "/v2/shop/cart/manifests/1.4", 200), ask("HEAD", host, "/v2/shop/cart/blobs/sha256:00", 200)},
 			},
 		},
-		AlsoNoticed: []explain.Finding{{Code: cause.PolicyAlways, Certainty: cause.Possible, Sentence: "the image is on the node, and the pod wants it asked for each time"}},
-		Timeline:    []explain.Moment{{At: at, What: "Pod shop/cart-7c9d-x2lbv was made", Who: "kube-controller-manager"}},
-		NotChecked:  []explain.NotChecked{{What: "Node node-3", Why: "the API server forbids it", Rule: `{"apiGroups":[""],"resources":["nodes"],"verbs":["get"]}`}},
+		Timeline:   []explain.Moment{{At: at, What: "Pod shop/cart-7c9d-x2lbv was made", Who: "kube-controller-manager"}},
+		NotChecked: []explain.NotChecked{{What: "the Secrets of the namespace", Why: "the API server forbids it", Rule: `{"apiGroups":[""],"resources":["secrets"],"verbs":["list"]}`}},
 	}
 }
 
-// seen is what a node sees: a mirror that is silent, one that was not asked, and the
+// seen is what a node sees: a mirror that refuses, one that was not asked, and the
 // registry.
 func seen() *explain.View {
-	const host = "registry-vpc.cn-hangzhou.aliyuncs.com"
+	const host = "registry.example.com"
 	return &explain.View{
 		Node: "node-3", File: "/etc/containerd/certs.d/" + host + "/hosts.toml",
-		Proxies: []string{"HTTPS_PROXY=http://proxy.internal.example.com:3128", "NO_PROXY=localhost,127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,.svc,.cluster.local"}, Proxied: true,
-		Trust: []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/containerd/certs.d/" + host + "/ca.crt"}, AheadMs: new(int64(90_000)),
-		Unread: []string{"read /etc/systemd/system/containerd.service.d/proxy.conf: permission denied"},
+		Trust: []string{"/etc/ssl/certs/ca-certificates.crt"}, AheadMs: new(int64(90_000)),
 		Hosts: []explain.ViewHost{
-			{URL: "https://mirror.example.com", Capabilities: []string{"pull", "resolve"}, SkipVerify: true, Headers: []string{"X-Key"}, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtTCP, Stopped: &explain.Stopped{Obstacle: explain.NoAnswer, Text: "no answer came in time"}}},
-			{URL: "https://old-mirror.internal.example.com/v2/registry-vpc-cn-hangzhou", NotAsked: "it has a path of its own"},
-			{URL: "https://" + host, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Text: "it wants to know who asks (HTTP 401 Unauthorized), and no credential is given"}}},
+			{URL: "https://mirror.example.com", Capabilities: []string{"pull", "resolve"}, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtScope, Stopped: &explain.Stopped{Obstacle: explain.Forbidden, Status: 403, Text: "the registry forbids it (HTTP 403)"}}},
+			{URL: "https://old-mirror.internal.example.com:5000", SkipVerify: true, Headers: []string{"X-Key"}, NotAsked: "containerd asks it whatever its certificate, and pullkey does not"},
+			{URL: "https://" + host, Tried: &explain.Tried{Who: explain.Nobody, Vantage: cause.Node, Reach: explain.AtToken, Stopped: &explain.Stopped{Obstacle: explain.LoginNeeded, Status: 401, Text: nobody}}},
 		},
 	}
+}
+
+// proxied is the same of a node whose runtime goes by a proxy: then nothing is known of
+// how far it comes.
+func proxied() *explain.View {
+	v := seen()
+	v.Proxied, v.Proxies = true, []string{"HTTPS_PROXY=http://proxy.internal.example.com:3128", "NO_PROXY=localhost,127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,.svc,.cluster.local"}
+	v.Trust, v.Unread = append(v.Trust, "/etc/containerd/certs.d/registry.example.com/ca.crt"), []string{"read /etc/systemd/system/docker.service.d/proxy.conf: permission denied"}
+	return v
 }
 
 // unseen is a pull that fails on the way, with what the node sees of it.
 func unseen() explain.Diagnosis {
 	d := refused()
-	const words = `failed to pull and unpack image "registry-vpc.cn-hangzhou.aliyuncs.com/shop/cart:1.4": failed to resolve image: failed to do request: Head "https://mirror.example.com/v2/shop/cart/manifests/1.4?ns=registry-vpc.cn-hangzhou.aliyuncs.com": dial tcp 10.0.0.7:443: i/o timeout`
+	const host = "registry.example.com"
+	const words = `failed to pull and unpack image "` + host + `/shop/cart:1.4": failed to resolve image: unexpected status from HEAD request to https://mirror.example.com/v2/shop/cart/manifests/1.4?ns=` + host + `: 403 Forbidden`
+	d.Target.Image = host + "/shop/cart:1.4"
 	d.Observed.Message, d.Observed.Read = words, runtimeerror.Read(words)
+	v := seen()
 	d.Verdict.Finding = explain.Finding{
-		Code: cause.MirrorMasks, Certainty: cause.Strong, Link: explain.Said, Sentence: "the mirror mirror.example.com is asked before the registry, and does not answer",
-		Evidence: []string{"node node-3, /etc/containerd/certs.d/registry-vpc.cn-hangzhou.aliyuncs.com/hosts.toml: " + seen().Order()},
-		Fixes:    []explain.Fix{{Title: "mend the mirror, or take it out of hosts.toml of node node-3"}},
+		Code: cause.MirrorMasks, Certainty: cause.Strong, Link: cause.Manifest, Sentence: "the registry mirror.example.com forbids it: a right that is missing, or an address that it does not serve",
+		Evidence: []string{
+			"status, reason ImagePullBackOff: " + words,
+			"node node-3, " + v.File + ": " + v.Order(),
+			"asked from the node as nobody: " + v.Hosts[0].Tried.Stopped.Text,
+			"asked from the node as nobody: " + v.Hosts[2].Tried.Stopped.Text,
+		},
+		Fixes: []explain.Fix{{Title: "ask both from the node and mend the one that should have it. Without the mirror, for this host", Command: "ls /etc/containerd/certs.d/"}},
 	}
+	d.Logins = []explain.Login{{Order: 1, Secret: "acr", Key: host, Username: "shop-reader", Matched: true}}
 	d.Steps = []explain.Step{
-		{Link: cause.Reference, Status: explain.Pass, Vantage: cause.API, Summary: "registry-vpc.cn-hangzhou.aliyuncs.com / shop/cart : 1.4"},
-		{Link: cause.Network, Status: explain.Pass, Vantage: cause.Node, Summary: "registry-vpc.cn-hangzhou.aliyuncs.com answers"},
-		{Link: cause.Token, Status: explain.Skip, Vantage: cause.Node, Summary: "it wants to know who asks (HTTP 401 Unauthorized), and no credential is given"},
+		{Link: cause.Reference, Status: explain.Pass, Vantage: cause.API, Summary: host + " / shop/cart : 1.4"},
+		{Link: cause.Keyring, Status: explain.Pass, Vantage: cause.API, Summary: host + ` matches "` + host + `" of Secret acr (user shop-reader)`},
+		{Link: cause.Network, Status: explain.Pass, Vantage: cause.Node, Summary: host + " answers"},
+		{Link: cause.Challenge, Status: explain.Pass, Vantage: cause.Node, Summary: "Bearer realm=https://auth.example.com/token service=registry.example.com"},
 		{Link: explain.Said, Status: explain.Fail, Vantage: cause.API, Summary: words},
 	}
-	d.Tried, d.View, d.AlsoNoticed = nil, seen(), nil
+	d.Tried, d.View, d.NotChecked = nil, v, nil
 	return d
 }
 
@@ -108,9 +130,14 @@ func TestThePageHasAllOfADiagnosis(t *testing.T) {
 		Status: explain.Broken, Finding: explain.Finding{Code: cause.RepoMissing, Certainty: cause.Possible, Sentence: "there is no such repository"},
 		Alternatives: []explain.Finding{{Code: cause.ScopeDenied, Sentence: "the login may not pull it", Fixes: []explain.Fix{{Title: "give it the right"}}}},
 	}
-	two.Tried, two.Target.Workload, two.View = nil, "replicaset/web", seen()
+	two.Tried = []explain.Tried{{
+		Who: explain.Nobody, Vantage: cause.Client, Host: "registry.example.com", Reach: explain.AtTCP, Stopped: &explain.Stopped{Obstacle: explain.NoAnswer, Text: "no answer came in time"},
+		Requests: []explain.Request{{Method: "HEAD", Host: "registry.example.com", Path: "/v2/shop/cart/manifests/1.4", TookMs: 10_000}},
+	}}
+	two.Target.Workload, two.View = "replicaset/web", proxied()
+	two.AlsoNoticed = []explain.Finding{{Code: cause.PolicyAlways, Certainty: cause.Possible, Sentence: "the image is on the node, and the pod wants it asked for each time"}}
 	for name, all := range map[string][]explain.Diagnosis{"one": {refused()}, "two": {refused(), two}, "node": {unseen()}, "none": nil} {
-		got := page.Of(all, page.Options{At: at, Names: map[cause.Link]string{cause.Keyring: "kubelet's match", explain.Said: "runtime said"}})
+		got := page.Of(all, page.Options{At: at, Names: map[cause.Link]string{cause.Reference: "image name", cause.Keyring: "kubelet's match", explain.Said: "runtime said"}})
 		if name != "one" && name != "node" { // which a browser is shown (lab/chromium)
 			before, rest, _ := strings.Cut(got, "<style>\n")
 			_, after, _ := strings.Cut(rest, "</style>")
@@ -134,7 +161,7 @@ func TestThePageHasAllOfADiagnosis(t *testing.T) {
 func TestNothingOfAClusterOrARegistryIsHTML(t *testing.T) {
 	t.Parallel()
 	d := refused()
-	d.View = seen()
+	d.View = proxied()
 	const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(2)><a href=javascript:x>&lt;` + "\u202e\x1b[31m\x00" + `</style></title>{{.}} %s`
 	n := spoil(reflect.ValueOf(&d).Elem(), hostile)
 	if n < 60 {
