@@ -102,7 +102,7 @@ func unseen() explain.Diagnosis {
 	d.Observed.Message, d.Observed.Read = words, runtimeerror.Read(words)
 	v := seen()
 	d.Verdict.Finding = explain.Finding{
-		Code: cause.MirrorMasks, Certainty: cause.Strong, Link: cause.Manifest, Sentence: "the registry mirror.example.com forbids it: a right that is missing, or an address that it does not serve",
+		Code: cause.MirrorMasks, Certainty: cause.Strong, Link: cause.Manifest, Sentence: "the mirror mirror.example.com, which the node asks before registry.example.com, does not give the image, and hides what the registry itself says",
 		Evidence: []string{
 			"status, reason ImagePullBackOff: " + words,
 			"node node-3, " + v.File + ": " + v.Order(),
