@@ -14,7 +14,7 @@ func head(why string) []Said {
 
 // certificates is where containerd and CRI-O have what to trust for one host.
 func certificates() string {
-	return text("On each node, for containerd:", hosts("https://HOST", "https://HOST",
+	return text("Have each node trust who signed it; containerd by this:", hosts("https://HOST", "https://HOST",
 		`  ca = "/etc/containerd/certs.d/HOST/ca.crt"`),
 		"containerd reads it for each pull, if `config_path` of its registry settings is `/etc/containerd/certs.d`. "+
 			"CRI-O and docker read `/etc/containers/certs.d/HOST/ca.crt` and `/etc/docker/certs.d/HOST/ca.crt`.")
