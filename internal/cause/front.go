@@ -157,8 +157,8 @@ func mirrorMasks() Cause {
 			"mean that the mirror lacks the image, and that the registry wanted a credential.",
 		Proof: text("Mirror and registry are asked one by one from the node.", undecided("where the address in the "+
 			"text has `?ns=`, or another host than the image.")),
-		Fix: text("Ask both from the node and mend the one that should have it. Without the mirror, for this host:",
-			sh("ls /etc/containerd/certs.d/", "mv /etc/containerd/certs.d/HOST /etc/containerd/HOST.off", reached())),
+		Fix: text("On the node, ask the mirror so, then the registry, and mend the one that should have it:", sh("curl -sSi https://HOST/v2/"),
+			"Without the mirror, for this host:", sh("mv /etc/containerd/certs.d/HOST /etc/containerd/HOST.off")),
 		Check: text("On the node, with the mirror again:", sh(reached())),
 		Similar: []Similar{
 			{MirrorCreds, "The mirror refuses the credential that was meant for the registry."},
