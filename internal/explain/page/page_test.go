@@ -109,7 +109,7 @@ func unseen() explain.Diagnosis {
 			"asked from the node as nobody: " + v.Hosts[0].Tried.Stopped.Text,
 			"asked from the node as nobody: " + v.Hosts[2].Tried.Stopped.Text,
 		},
-		Fixes: []explain.Fix{{Title: "ask both from the node and mend the one that should have it. Without the mirror, for this host", Command: "ls /etc/containerd/certs.d/"}},
+		Fixes: []explain.Fix{{Title: "on the node, ask the mirror so, then the registry, and mend the one that should have it", Command: "curl -sSi https://mirror.example.com/v2/"}},
 	}
 	d.Logins = []explain.Login{{Order: 1, Secret: "acr", Key: host, Username: "shop-reader", Matched: true}}
 	d.Steps = []explain.Step{
