@@ -54,5 +54,8 @@ func sizes(variable func(string) string) (of scale.Sizes, whole bool, err error)
 		}
 	}
 	of.Raced, of.Born = min(of.Raced, 2*of.Few), min(of.Born, of.Many)
+	if of.Few == 0 { // the pods that are explained are in these namespaces
+		of.Explained = 0
+	}
 	return of, whole, nil
 }
