@@ -44,7 +44,7 @@ func (w *walk) offset() (ahead time.Duration, whose, told string) {
 	if !w.NoClock {
 		return w.Clock, "the API server", fmt.Sprintf("Lease kube-node-lease/%s: what kubelet wrote as the time, and when the API server stored it", w.Target.Node)
 	}
-	if v := w.Facts.View; v != nil {
+	if v := w.Facts.View; v != nil && v.AheadMs != nil {
 		return v.ahead(), "the registry", "asked from the node: its own time beside the Date of the registry's answer"
 	}
 	if w.Observed == nil || !ofClock(w.heard()) {
