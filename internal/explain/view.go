@@ -137,7 +137,7 @@ func (w *walk) fromNode() {
 		}
 	default:
 	}
-	sure := v.proves(t)
+	sure := w.proves(t)
 	if sure == cause.Possible { // what kubelet has said is worth more
 		accounts = func(runtimeerror.Error) bool { return false }
 	}
@@ -151,13 +151,15 @@ func (w *walk) fromNode() {
 	})
 }
 
-// proves is how sure an end is from the node. The runtime may have a proxy, and trust
-// authorities that were not read; a silence proves something where nobody ever answered,
-// and after a while.
-func (v *View) proves(t *Tried) cause.Certainty {
+// proves is how sure an end is from the node. Nobody may know its clock; the runtime may
+// have a proxy, and trust authorities that were not read; a silence proves something where
+// nobody ever answered, and after a while.
+func (w *walk) proves(t *Tried) cause.Certainty {
+	v := w.Facts.View
+	timeless := t.Stopped.Obstacle == NotValidNow && w.NoClock && v.AheadMs == nil
 	const long = 5 * time.Second
 	late := time.Duration(t.TookMs)*time.Millisecond >= long && t.Reach.Before(AtTLS)
-	if v.Proxied || t.Stopped.Obstacle == UnknownCA || t.Stopped.Obstacle == NoAnswer && !late {
+	if timeless || v.Proxied || t.Stopped.Obstacle == UnknownCA || t.Stopped.Obstacle == NoAnswer && !late {
 		return cause.Possible
 	}
 	return cause.Proven

@@ -82,6 +82,7 @@ func TestWhatTheNodeSeesDecidesOfItsWay(t *testing.T) {
 		{"a certificate that has not begun, and the clock is an hour behind", own(expired, seen(wants), aheadBy(-3600_000)), broken, cause.ClockSkew, cause.Strong, []cause.Code{""}},
 		{"the same, and the API server knows the node's clock to be right", own(expired, seen(wants), aheadBy(-3600_000), leaseRead), broken, cause.TLSExpired, cause.Proven, []cause.Code{""}},
 		{"a certificate that has not begun, no date from the registry, and the pod is not made yet by the runtime's clock", own(expired, seen(stoppedAt(explain.AtTLS, explain.NotValidNow)), noClock), broken, cause.ClockSkew, cause.Strong, []cause.Code{cause.TLSExpired}},
+		{"a certificate that ended, by a clock that nobody knows", own(ended, seen(stoppedAt(explain.AtTLS, explain.NotValidNow)), noClock), broken, cause.TLSExpired, cause.Possible, nil},
 		{"a certificate that ended, and the clock is right", own(expired, seen(stoppedAt(explain.AtTLS, explain.NotValidNow)), aheadBy(900)), broken, cause.TLSExpired, cause.Proven, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
